@@ -1,0 +1,57 @@
+"""The errors of this package, each with the exit code the command gives it.
+
+    ScannerError                 1
+    +-- UsageError               2   the call itself cannot be carried out as asked
+    |   +-- ConfigError          2   the configuration file or environment says something impossible
+    |   +-- NoSuchRoot           2
+    |   +-- RootOverlap          2
+    +-- LedgerError              6   ledger.db cannot be used as it is
+    +-- IsolationError           8   workers cannot be started
+    +-- DeliveryError            9   a sink did not take a batch; it stays owed
+
+A message says what to do next. It holds no path, file name, hash value or user text.
+"""
+
+from __future__ import annotations
+
+
+class ScannerError(Exception):
+    """Anything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ScannerError):
+    """The call cannot be carried out as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The configuration file or environment says something impossible."""
+
+
+class NoSuchRoot(UsageError):
+    """No root of that name."""
+
+
+class RootOverlap(UsageError):
+    """A root would lie inside another."""
+
+
+class LedgerError(ScannerError):
+    """ledger.db cannot be used as it is."""
+
+    exit_code = 6
+
+
+class IsolationError(ScannerError):
+    """Worker processes cannot be started."""
+
+    exit_code = 8
+
+
+class DeliveryError(ScannerError):
+    """A sink did not take a batch; it stays owed."""
+
+    exit_code = 9
