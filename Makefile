@@ -1,0 +1,64 @@
+# Every habit of the project; `make` alone lists them. Needs Python 3.11 or later and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto --dist worksteal -q
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check prove bench docs lock clean
+
+help: ## list what make can do
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-run ## show the whole job on generated files: scan, match, report, update, re-scan
+	@$(BIN)/python -m samples.demo
+
+test: $(VENV)/.installed-dev ## run the tests (PYTEST_ARGS="-k name" for some of them)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev ## lint, formatting, types, import rules, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+
+prove: $(VENV)/.installed-dev ## run the long proofs at full counts; figures go to bench/runs/
+	@$(BIN)/python -m pytest -m prove --timeout 0 -q
+
+bench: $(VENV)/.installed-dev ## measure; figures go to bench/runs/
+	@$(BIN)/python -m bench
+
+docs: $(VENV)/.installed-dev ## rewrite README's command reference and configuration table from the code
+	@$(BIN)/python .ci/docs.py
+
+lock: ## pin every dependency, with hashes, for every platform (needs the network)
+	@PYTHON="$(PYTHON)" .ci/lock
+
+clean: ## remove everything make and the tests have made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	find hashsets scanner bench tests samples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. A stamp is older than a changed lock, so a change of either lock or of pyproject.toml installs again.
+# The development lock holds all of the other one, so installing it settles both.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "hashward needs Python 3.11 or later. If you have one under another name: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+install = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+$(VENV)/.installed-run: .locks/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what hashward needs into $(VENV) (once, a minute or so) ..." >&2
+	@$(install) --require-hashes -r .locks/run.txt
+	@$(install) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: .locks/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what hashward and its tests need into $(VENV) (once, a minute or so) ..." >&2
+	@$(install) --require-hashes -r .locks/dev.txt
+	@$(install) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.installed-run $@
