@@ -1,0 +1,236 @@
+"""The registry of hash types: how a value is written, how two are compared, and which values say nothing.
+
+Owns `parse`, the only way text becomes a value. Knows no list, entry or store.
+
+Rules
+- A parsed value has exactly bits // 8 bytes; nothing is trimmed, padded or guessed.
+- A type we cannot compare is still known by name, so that a list holding it is counted and not called broken.
+- Messages never repeat the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from hashsets.errors import ListError, UsageError
+
+Comparison = Literal["exact", "hamming", "plugin"]
+
+
+@dataclass(frozen=True, slots=True)
+class HashType:
+    """How values of one kind are written and compared.
+
+    `bits` is 0 where the length is not fixed or not published. `revision` rises when our way of computing the type
+    changes its values. Radius and floor are what a rule that says nothing means.
+    """
+
+    name: str
+    bits: int
+    comparison: Comparison
+    revision: int = 1
+    has_quality: bool = False
+    default_radius_bits: int = 0
+    default_quality_floor: int = 0
+    matchable: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of one value."""
+        return self.bits // 8
+
+
+def _hamming(name: str, bits: int, radius_bits: int, *, floor: int = 0) -> HashType:
+    return HashType(
+        name, bits, "hamming", has_quality=floor > 0, default_radius_bits=radius_bits, default_quality_floor=floor
+    )
+
+
+def _unmatchable(name: str, bits: int) -> HashType:
+    return HashType(name, bits, "plugin", matchable=False)
+
+
+# PDQ radius 31 and quality 50: Meta's PDQ paper, section "Matching" (distance 31 of 256, quality 50 of 100).
+# 8 of 64 for phash and dhash, 4 for ahash and whash: DESIGN.md, "The join, exactly".
+_TYPES: dict[str, HashType] = {
+    hash_type.name: hash_type
+    for hash_type in (
+        HashType("md5", 128, "exact"),
+        HashType("sha1", 160, "exact"),
+        HashType("sha256", 256, "exact"),
+        _hamming("pdq", 256, 31, floor=50),
+        _hamming("phash", 64, 8),
+        _hamming("dhash", 64, 8),
+        _hamming("ahash", 64, 4),
+        _hamming("whash", 64, 4),
+        _unmatchable("sha512", 512),
+        _unmatchable("sha384", 384),
+        _unmatchable("sha224", 224),
+        _unmatchable("sha3_256", 256),
+        _unmatchable("sha3_512", 512),
+        _unmatchable("blake2b", 512),
+        _unmatchable("blake3", 256),
+        _unmatchable("tiger", 192),
+        _unmatchable("whirlpool", 512),
+        _unmatchable("ripemd160", 160),
+        _unmatchable("md4", 128),
+        _unmatchable("md2", 128),
+        _unmatchable("crc32", 32),
+        _unmatchable("ed2k", 128),
+        _unmatchable("tth", 192),
+        _unmatchable("ssdeep", 0),
+        _unmatchable("tlsh", 0),
+        _unmatchable("photodna", 1152),
+        _unmatchable("netclean", 0),
+        _unmatchable("videntifier", 0),
+        _unmatchable("tmk", 0),
+        _unmatchable("tmk_pdqf", 0),
+        _unmatchable("vpdq", 0),
+        _unmatchable("pdqf", 0),
+        _unmatchable("trend_query", 0),
+        _unmatchable("raw_text", 0),
+        _unmatchable("url", 0),
+    )
+}
+
+_ALIASES = {
+    "hash_md5": "md5",
+    "hash_sha1": "sha1",
+    "hash_pdq": "pdq",
+    "hash_sha256": "sha256",
+    "image_md5": "md5",
+    "video_md5": "md5",
+    "file_md5": "md5",
+    "image_sha1": "sha1",
+    "video_sha1": "sha1",
+    "file_sha1": "sha1",
+    "image_sha256": "sha256",
+    "video_sha256": "sha256",
+    "sha_1": "sha1",
+    "sha_256": "sha256",
+    "sha2_256": "sha256",
+    "sha_512": "sha512",
+    "sha_384": "sha384",
+    "sha_224": "sha224",
+    "sha2_512": "sha512",
+    "image_pdq": "pdq",
+    "pdq_image": "pdq",
+    "pdqhash": "pdq",
+    "pdq_hash": "pdq",
+    "p_hash": "phash",
+    "d_hash": "dhash",
+    "a_hash": "ahash",
+    "average_hash": "ahash",
+    "w_hash": "whash",
+    "photo_dna": "photodna",
+    "pdna": "photodna",
+    "hash_photodna": "photodna",
+    "image_photodna": "photodna",
+    "tmkpdqf": "tmk_pdqf",
+    "hash_tmk": "tmk",
+    "video_tmk_pdqf": "tmk_pdqf",
+    "video_vpdq": "vpdq",
+    "video_pdq": "vpdq",
+    "crc_32": "crc32",
+    "md_5": "md5",
+    "md_4": "md4",
+}
+
+
+def get(name: str) -> HashType:
+    """The type of that name or alias, in any case, '-' and ' ' read as '_'. Raises UsageError."""
+    known = find(name)
+    if known is None:
+        raise UsageError(f"no such hash type; known and comparable are {', '.join(names())}")
+    return known
+
+
+def find(name: str) -> HashType | None:
+    """Like `get`, with None where the name is unknown."""
+    folded = name.strip().lower().replace("-", "_").replace(" ", "_").replace("/", "_")
+    return _TYPES.get(_ALIASES.get(folded, folded))
+
+
+def names(*, matchable: bool = True) -> tuple[str, ...]:
+    """The names of the types we compare, or with matchable=False of every type we know."""
+    return tuple(name for name, known in _TYPES.items() if known.matchable or not matchable)
+
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_BASE64 = re.compile(r"[0-9A-Za-z+/]+={0,2}")
+
+
+def parse(type_name: str, text: str) -> bytes:
+    """The value that `text` writes: hex in any case, or padded base64 in the standard alphabet.
+
+    Raises ListError, without the value, unless all of `text` is exactly one value of the type; UsageError for an
+    unknown type. Hex wins where the lengths could be either (they differ for every matchable type).
+    """
+    hash_type = get(type_name)
+    if hash_type.bits == 0:
+        raise ListError(f"values of {hash_type.name} cannot be read: its form is not published")
+    value = _decode(text, hash_type.size_bytes)
+    if value is None:
+        digits, letters = hash_type.bits // 4, 4 * -(-hash_type.size_bytes // 3)
+        raise ListError(f"not a value of {hash_type.name}: expected {digits} hex digits or {letters} base64 characters")
+    return value
+
+
+def _decode(text: str, size_bytes: int) -> bytes | None:
+    if len(text) == 2 * size_bytes and _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    if len(text) == 4 * -(-size_bytes // 3) and _BASE64.fullmatch(text):
+        try:
+            value = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            return None
+        # Non-zero padding bits would give one value two spellings: refuse, as RFC 4648 section 3.5 allows.
+        if len(value) == size_bytes and base64.b64encode(value).decode("ascii") == text:
+            return value
+    return None
+
+
+def fitting_types(text: str) -> tuple[str, ...]:
+    """The matchable types a bare value could be, in registry order; empty when it is none."""
+    sizes: dict[int, bool] = {}
+    for hash_type in _TYPES.values():
+        if hash_type.matchable and hash_type.size_bytes not in sizes:
+            sizes[hash_type.size_bytes] = _decode(text, hash_type.size_bytes) is not None
+    return tuple(name for name in names() if sizes[_TYPES[name].size_bytes])
+
+
+def to_hex(value: bytes) -> str:
+    """A value as lower-case hex, the form files and the command use."""
+    return value.hex()
+
+
+# Digests of zero bytes: https://www.rfc-editor.org/rfc/rfc1321 A.5, FIPS 180-4 examples.
+_EMPTY_FILE = {
+    "md5": bytes.fromhex("d41d8cd98f00b204e9800998ecf8427e"),
+    "sha1": bytes.fromhex("da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+    "sha256": bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+}
+
+
+def degenerate_bits(hash_type: HashType) -> tuple[int, int]:
+    """Fewest and most set bits a perceptual value may have: an eighth of its bits, and seven eighths."""
+    return hash_type.bits // 8, hash_type.bits - hash_type.bits // 8
+
+
+def is_degenerate(hash_type: HashType, value: bytes) -> bool:
+    """Whether the value says nothing: the digest of the empty file, or a perceptual value that is nearly flat."""
+    if hash_type.comparison == "exact":
+        return value == _EMPTY_FILE[hash_type.name]
+    if hash_type.comparison != "hamming":
+        return False
+    fewest, most = degenerate_bits(hash_type)
+    return not fewest <= int.from_bytes(value).bit_count() <= most
+
+
+def empty_file_digest(hash_type: HashType) -> bytes:
+    """The digest of zero bytes, the one degenerate value of an exact type."""
+    return _EMPTY_FILE[hash_type.name]

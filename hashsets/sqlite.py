@@ -1,0 +1,526 @@
+"""The only importer of a SQLite driver: connections, the writer lock and the migrations runner.
+
+Owns how a database file is opened, written, checkpointed and closed. Knows no table.
+
+Rules
+- One driver per process: the module sqlite-utils itself chose (pysqlite3 where installed, else the standard library).
+  Two drivers on one file drop each other's POSIX locks.
+- A connection per thread. Reads of one thread never wait for another thread's long read or write.
+- Every write transaction and every checkpoint of a file runs under one flock beside it; automatic checkpoints are off.
+  So the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug) meets no second writer.
+- Outside `write()` a connection is query_only: a stray write fails instead of escaping the lock.
+- A Database does not survive a fork: the child is refused and must open its own.
+- Errors of the driver become StoreError inside `read()`, `write()` and `execute()`. Raw use of `connection` does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import sqlite_utils
+
+from hashsets.errors import DriverRefused, StoreError
+
+if TYPE_CHECKING:
+    import sqlite3 as driver
+else:
+    from sqlite_utils.utils import sqlite3 as driver
+
+Connection = driver.Connection
+Cursor = driver.Cursor
+IntegrityError = driver.IntegrityError
+
+# First version with the WAL-reset fix: https://sqlite.org/releaselog/3_51_3.html
+FIRST_SAFE_VERSION = (3, 51, 3)
+# A reader that stays open lets the -wal grow; checkpointing every few MB keeps both the file and the pause small.
+CHECKPOINT_BYTES = 8 * 2**20
+# Writers hold the lock for milliseconds, a refresh's largest page for seconds. A minute means something is stuck.
+WRITER_WAIT_S = 60.0
+# Foreign tools (the sqlite3 shell) do not take our flock; SQLite's own lock is waited for this long.
+BUSY_TIMEOUT_MS = 5000
+
+#: Called with every new connection: the seam of the fault-injection harness (set_trace_callback), empty in production.
+on_connect: list[Callable[[Connection], None]] = []
+
+
+def driver_name() -> str:
+    """The module that talks to SQLite, for `status`."""
+    return driver.__name__
+
+
+def driver_version() -> str:
+    """The version of the SQLite library in use."""
+    return driver.sqlite_version
+
+
+def multi_process_safe() -> bool:
+    """Whether this SQLite may share a home between processes (3.51.3 or later)."""
+    return driver.sqlite_version_info >= FIRST_SAFE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered, never edited step of a schema: SQL statements, a function, or both in that order."""
+
+    number: int
+    story: str
+    sql: str = ""
+    apply: Callable[[Connection], None] | None = None
+
+
+def statements(script: str) -> Iterator[str]:
+    """The single statements of an SQL script (executescript would commit the open transaction)."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if driver.complete_statement(pending):
+            yield pending.strip()
+            pending = ""
+    assert not pending.strip(), "an SQL script must end with a semicolon"
+
+
+_MESSAGES = (
+    ("disk is full", "the disk is full: make room and try again; nothing was half-written"),
+    ("readonly database", "the database is read-only: check the owner and mode of the home directory and the mount"),
+    ("malformed", "the database is damaged: restore it from a backup, or rebuild hashsets.db by importing again"),
+    ("not a database", "the file is not a hashward database, or is encrypted: move it away or restore a backup"),
+    ("locked", "the database is locked by another program: close it and try again"),
+    ("unable to open", "the database cannot be opened: check the owner and mode of the home directory"),
+    ("disk I/O error", "the disk reported an I/O error: check the disk and the mount, then try again"),
+    ("too big", "a value is larger than the database can hold"),
+)
+
+
+def store_error(error: driver.Error) -> StoreError:
+    """The driver's error as ours: what to do next, without SQL, path or value."""
+    text = str(error)
+    for part, message in _MESSAGES:
+        if part in text:
+            return StoreError(message)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreError(f"the database refused an operation ({name}); run `hashward status` and report this")
+
+
+@contextlib.contextmanager
+def foreign_errors() -> Iterator[None]:
+    """The border at which driver errors become StoreError."""
+    try:
+        yield
+    except driver.Error as error:
+        raise store_error(error) from error
+
+
+class _Session:
+    """One thread's connection; closed when the thread ends or the Database closes, never in a forked child."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.utils = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
+        self.depth = 0
+        self.durable = True
+        self._closer = weakref.finalize(self, _close_connection, connection, os.getpid())
+
+    def close(self) -> None:
+        self._closer()
+
+    def set_durable(self, durable: bool) -> None:
+        if durable != self.durable:
+            self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self.durable = durable
+
+
+def _close_connection(connection: Connection, pid: int) -> None:
+    if os.getpid() == pid:
+        with contextlib.suppress(driver.Error):
+            connection.close()
+
+
+class _WriterLock:
+    """One flock per database file, fair between processes, and a lock between the threads of this one.
+
+    Two files make it fair: whoever waits holds the turnstile, which a writer that has just released must pass again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._threads = threading.RLock()
+        self._turn = _open_private(path.with_name(path.name + "-turn"))
+        self._lock = _open_private(path.with_name(path.name + "-lock"))
+
+    @contextlib.contextmanager
+    def held(self, wait_s: float = WRITER_WAIT_S) -> Iterator[None]:
+        """Hold the lock; StoreError after `wait_s` seconds of waiting."""
+        deadline = time.monotonic() + wait_s
+        if not self._threads.acquire(timeout=max(wait_s, 0)):
+            raise StoreError("another thread has held the database for too long; try again")
+        try:
+            _flock(self._turn, deadline)
+            try:
+                _flock(self._lock, deadline)
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+    def close(self) -> None:
+        os.close(self._turn)
+        os.close(self._lock)
+
+
+def _flock(descriptor: int, deadline: float) -> None:
+    pause_s = 0.0002
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise StoreError("another hashward process has held the database for too long; try again") from None
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.005)
+
+
+def _open_private(path: Path) -> int:
+    """Open or create a file of mode 0600 whatever the umask; the descriptor is closed on exec."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StoreError("a file in the home directory cannot be opened: check owner, mode and free space") from error
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+        with contextlib.suppress(OSError):  # not ours to change: the directory's 0700 still shields it
+            os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def make_private_directory(path: Path) -> None:
+    """Create `path` with mode 0700, or tighten it where it is ours and empty or already a home; refuse any other."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+        if stat.S_IMODE(status.st_mode) & 0o077 == 0:
+            return
+        names = set(os.listdir(path))
+        if status.st_uid == os.geteuid() and (not names or names & {"hashsets.db", "ledger.db"}):
+            path.chmod(0o700)
+            return
+    except OSError as error:
+        raise StoreError("the home directory cannot be used: check that it is a directory of yours") from error
+    raise StoreError("the home directory is open to others and holds other files: name one of its own (mode 0700)")
+
+
+class _HomeGuard:
+    """Keeps a process whose SQLite is not safe for sharing alone in its home; one guard per home and process."""
+
+    _held: ClassVar[dict[tuple[int, int], tuple[int, int]]] = {}  # (device, inode) -> (descriptor, holders)
+    _mutex = threading.Lock()
+
+    def __init__(self, home: Path, *, alone: bool) -> None:
+        descriptor = _open_private(home / "process.lock")
+        status = os.fstat(descriptor)
+        self._key = (status.st_dev, status.st_ino)
+        with self._mutex:
+            if self._key in self._held:
+                os.close(descriptor)
+                descriptor, holders = self._held[self._key]
+                self._held[self._key] = (descriptor, holders + 1)
+                return
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise DriverRefused(_refusal(alone)) from None
+            self._held[self._key] = (descriptor, 1)
+
+    def release(self) -> None:
+        with self._mutex:
+            descriptor, holders = self._held[self._key]
+            if holders > 1:
+                self._held[self._key] = (descriptor, holders - 1)
+            else:
+                del self._held[self._key]
+                os.close(descriptor)
+
+    @classmethod
+    def forget_in_child(cls) -> None:
+        """After a fork: let go of inherited descriptors, so that a child cannot keep a dead parent's lock."""
+        for descriptor, _ in cls._held.values():
+            os.close(descriptor)
+        cls._held.clear()
+        cls._mutex = threading.Lock()
+
+
+def _refusal(alone: bool) -> str:
+    wanted = ".".join(map(str, FIRST_SAFE_VERSION))
+    if alone:
+        return (
+            f"SQLite {driver_version()} can lose writes when processes share a home, and another hashward uses it:"
+            f" install pysqlite3 (SQLite {wanted} or later), or stop the other process"
+        )
+    return f"another hashward with a SQLite before {wanted} uses this home alone: stop it, or install pysqlite3 there"
+
+
+class Database:
+    """One database file of a home, usable from several threads and processes."""
+
+    _opened: ClassVar[weakref.WeakSet[Database]] = weakref.WeakSet()
+
+    def __init__(self, path: Path, *, sharing_safe: bool) -> None:
+        self.path = path
+        self._pid = os.getpid()
+        self._closed = False
+        self._local = threading.local()
+        self._sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
+        self._sessions_mutex = threading.Lock()
+        self._checkpoint_at = CHECKPOINT_BYTES
+        self._guard = _HomeGuard(path.parent, alone=not sharing_safe)
+        self._writer = _WriterLock(path)
+        self._opened.add(self)
+
+    @classmethod
+    def open(cls, path: Path, migrations: Sequence[Migration], *, sharing_safe: bool | None = None) -> Database:
+        """Open or create the file and bring its schema up to date.
+
+        `sharing_safe` defaults to `multi_process_safe()`; when False this process must be alone in the home. Raises
+        StoreError (newer schema, damaged, full, read-only) or DriverRefused.
+        """
+        path = Path(os.path.abspath(path))
+        make_private_directory(path.parent)
+        os.close(_open_private(path))
+        database = cls(path, sharing_safe=multi_process_safe() if sharing_safe is None else sharing_safe)
+        try:
+            database._migrate(migrations)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
+        assert [step.number for step in migrations] == list(range(1, len(migrations) + 1))
+        with foreign_errors(), self._writer.held():
+            connection = self._session().connection
+            if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+                raise StoreError("this file system cannot hold the database (no WAL): use a local disk")
+        for step in migrations[self._schema_number() :]:
+            with self.write():
+                self._apply(step)
+        if self._schema_number() > len(migrations):
+            raise StoreError("the database was written by a newer hashward: upgrade this installation")
+
+    def _apply(self, step: Migration) -> None:
+        connection = self.connection
+        if self._schema_number() >= step.number:
+            return  # another process was faster
+        for statement in statements(step.sql):
+            connection.execute(statement)
+        if step.apply is not None:
+            step.apply(connection)
+        connection.execute(f"PRAGMA user_version={step.number}")
+
+    def _schema_number(self) -> int:
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
+
+    # -- connections -------------------------------------------------------------------------------------------------
+
+    def _session(self) -> _Session:
+        if self._pid != os.getpid():
+            raise StoreError("a database opened before a fork cannot be used after it: open it in the new process")
+        if self._closed:
+            raise StoreError("the database is closed")
+        session: _Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._connect()
+            self._local.session = session
+            with self._sessions_mutex:
+                self._sessions.add(session)
+        return session
+
+    def _connect(self) -> _Session:
+        with foreign_errors():
+            connection = driver.connect(
+                self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            for hook in on_connect:
+                hook(connection)
+            for setting in (
+                "temp_store=MEMORY",
+                "secure_delete=ON",
+                "foreign_keys=ON",
+                "wal_autocheckpoint=0",
+                "synchronous=FULL",
+                "cache_size=-32768",  # KiB: sorted bulk writes touch few pages, 32 MB keeps their inner nodes at hand
+                "query_only=ON",
+            ):
+                connection.execute(f"PRAGMA {setting}")
+            return _Session(connection)
+
+    @property
+    def connection(self) -> Connection:
+        """This thread's raw connection (isolation_level None, rows are tuples). Writable only inside `write()`."""
+        return self._session().connection
+
+    @property
+    def utils(self) -> sqlite_utils.Database:
+        """sqlite-utils over this thread's connection. Inside `write()` its own transactions join by savepoint."""
+        return self._session().utils
+
+    # -- transactions ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction: every SELECT inside sees one state of the file. Joins an open transaction."""
+        connection = self._session().connection
+        with foreign_errors():
+            joined = connection.in_transaction
+            if not joined:
+                connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if not joined:
+                    _rollback(connection)
+
+    @contextlib.contextmanager
+    def write(self, durable: bool = True, *, wait_s: float = WRITER_WAIT_S) -> Iterator[Connection]:
+        """A write transaction under the file's flock: commits at the end, rolls back on any exception.
+
+        `durable` waits for the disk at commit (synchronous FULL); without it a power cut may lose the last commits, a
+        kill never does. A nested `write()` joins the outer one as a savepoint. StoreError after `wait_s` of waiting.
+        """
+        session = self._session()
+        if session.depth:
+            with self._nested(session, durable) as connection:
+                yield connection
+            return
+        assert not session.connection.in_transaction, "write() inside read(): its snapshot could be stale"
+        with foreign_errors(), self._writer.held(wait_s):
+            session.set_durable(durable)
+            session.connection.execute("PRAGMA query_only=OFF")
+            session.depth = 1
+            try:
+                with _transaction(session.connection):
+                    yield session.connection
+            finally:
+                session.depth = 0
+                session.connection.execute("PRAGMA query_only=ON")
+            self._checkpoint_if_large(session.connection)
+
+    @contextlib.contextmanager
+    def _nested(self, session: _Session, durable: bool) -> Iterator[Connection]:
+        assert session.durable or not durable, "a durable write() inside one that is not"
+        savepoint = f"nested_{session.depth}"
+        with foreign_errors():
+            session.connection.execute(f"SAVEPOINT {savepoint}")
+            session.depth += 1
+            try:
+                yield session.connection
+                session.connection.execute(f"RELEASE {savepoint}")
+            except BaseException:
+                if session.connection.in_transaction:
+                    session.connection.execute(f"ROLLBACK TO {savepoint}")
+                    session.connection.execute(f"RELEASE {savepoint}")
+                raise
+            finally:
+                session.depth -= 1
+
+    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Cursor:
+        """Run one statement on this thread's connection; outside `write()` only reads succeed."""
+        with foreign_errors():
+            return self._session().connection.execute(sql, parameters)
+
+    def data_version(self) -> int:
+        """A number that changes whenever another connection (of any thread or process) has committed."""
+        return int(self.execute("PRAGMA data_version").fetchone()[0])
+
+    # -- checkpoints and the end -------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> bool:
+        """Move the -wal into the database under the writer lock. False when a reader keeps some of it in use."""
+        with foreign_errors(), self._writer.held():
+            return _checkpoint(self._session().connection)
+
+    def wal_bytes(self) -> int:
+        """Size of the -wal file, for `status`: over 64 MB some reader has stayed open too long."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def _checkpoint_if_large(self, connection: Connection) -> None:
+        size = self.wal_bytes()
+        if size >= self._checkpoint_at:
+            # While a reader keeps the file from being cut, do not try again at every commit.
+            self._checkpoint_at = CHECKPOINT_BYTES if _checkpoint(connection) else size + CHECKPOINT_BYTES
+
+    def close(self) -> None:
+        """Close every thread's connection. The last process out leaves no -wal behind. Idempotent."""
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        self._opened.discard(self)
+        try:
+            with self._writer.held(wait_s=1.0):
+                self._close_sessions()
+        except StoreError:  # a busy writer elsewhere: then ours is not the last connection and checkpoints nothing
+            self._close_sessions()
+        self._writer.close()
+        self._guard.release()
+
+    def _close_sessions(self) -> None:
+        with self._sessions_mutex:
+            for session in list(self._sessions):
+                session.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @classmethod
+    def _forget_in_child(cls) -> None:
+        for database in list(cls._opened):
+            database._writer.close()
+        cls._opened = weakref.WeakSet()
+        _HomeGuard.forget_in_child()
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        _rollback(connection)
+        raise
+
+
+def _rollback(connection: Connection) -> None:
+    if connection.in_transaction:  # SQLite itself has rolled back on a full disk and on some I/O errors
+        connection.execute("ROLLBACK")
+
+
+def _checkpoint(connection: Connection) -> bool:
+    """TRUNCATE without waiting for readers: whatever they still use stays for the next time."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    return not busy
+
+
+os.register_at_fork(after_in_child=Database._forget_in_child)
