@@ -8,6 +8,7 @@
     +-- LedgerError              6   ledger.db cannot be used as it is
     +-- IsolationError           8   workers cannot be started
     +-- DeliveryError            9   a sink did not take a batch; it stays owed
+    +-- ReportError             10   a report would say something it must not, or cannot be read back
 
 A message says what to do next. It holds no path, file name, hash value or user text.
 """
@@ -52,6 +53,21 @@ class IsolationError(ScannerError):
 
 
 class DeliveryError(ScannerError):
-    """A sink did not take a batch; it stays owed."""
+    """A sink did not take a batch; it stays owed.
+
+    `retryable` says whether trying again later may help without anyone mending anything; `retry_after_seconds` is what
+    the receiver asked for, if it asked.
+    """
 
     exit_code = 9
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ReportError(ScannerError):
+    """A report would say something it must not, or cannot be read back as one."""
+
+    exit_code = 10

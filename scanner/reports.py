@@ -1,0 +1,432 @@
+"""Reports: what the world may be told, and the single boundary through which it is told.
+
+Rules
+- Nothing reaches a sink that was not a `ReportBody`, and a `ReportBody` comes only from `anonymise()`,
+  `anonymise_withdrawal()` or, read back, `parse_body()`. Making one checks every field against a closed type.
+- A body never holds a path, name, owner, size, time finer than the day, digest, distance or anything that counts up.
+- Ids, order and the batch id come from an injected random source at sealing, after a canonical sort by what a report
+  may say: so a batch cannot tell in which order, from where or when inside the day its matches came.
+- Knows no ledger and no sink.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from enum import StrEnum
+from importlib import resources
+from typing import Any, Final, Protocol
+
+from hashsets.types import Classification, EntryHit
+from scanner.errors import ReportError
+from scanner.types import MediaKind, Trigger
+
+__all__ = [
+    "DEFAULT_SOURCE",
+    "Batch",
+    "Cause",
+    "Kind",
+    "Proximity",
+    "RandomSource",
+    "Report",
+    "ReportBody",
+    "ReportedMedia",
+    "Sealed",
+    "SealedReport",
+    "anonymise",
+    "anonymise_withdrawal",
+    "canonical_json",
+    "encode_cloudevents_batch",
+    "encode_event",
+    "encode_jsonl",
+    "parse_body",
+    "parse_event",
+    "report_schema",
+    "seal",
+    "system_random",
+]
+
+DEFAULT_SOURCE: Final = "urn:hashward"
+DATA_SCHEMA: Final = "urn:hashward:report:1#body"
+
+# Longest text each field may hold, in characters. Refs of the known sources are UUIDs, numbers and short URNs.
+MAX_CHARS: Final[Mapping[str, int]] = {"hash_set": 64, "ref": 256, "scheme": 64, "code": 128, "source": 256}
+MAX_CLASSIFICATIONS: Final = 64
+# JSON numbers are exact only to 2^53 - 1 in most readers (RFC 8259, section 6).
+MAX_VERSION: Final = 2**53 - 1
+
+# Hash types whose agreement proves equal bytes. Any other type is `near`, even at distance 0.
+CRYPTOGRAPHIC: Final = frozenset({"md5", "sha1", "sha256", "sha512"})
+
+_HASH_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+class Kind(StrEnum):
+    """What a report says happened."""
+
+    MATCH = "match"
+    WITHDRAWAL = "withdrawal"
+
+
+class Cause(StrEnum):
+    """Why an earlier match report is withdrawn."""
+
+    ENTRY = "entry"
+    SET = "set"
+    RULE = "rule"
+    KNOWN_GOOD = "known_good"
+    APPEAL = "appeal"
+
+
+class Proximity(StrEnum):
+    """Equal bytes (`exact`, cryptographic types only) or a likeness (`near`). The distance itself is never said."""
+
+    EXACT = "exact"
+    NEAR = "near"
+
+
+class ReportedMedia(StrEnum):
+    """The media kinds the world is told of; an animation is reported as an image."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    OTHER = "other"
+
+
+_MEDIA: Final[Mapping[MediaKind, ReportedMedia]] = {
+    MediaKind.IMAGE: ReportedMedia.IMAGE,
+    MediaKind.ANIMATION: ReportedMedia.IMAGE,
+    MediaKind.VIDEO: ReportedMedia.VIDEO,
+    MediaKind.OTHER: ReportedMedia.OTHER,
+}
+
+
+class RandomSource(Protocol):
+    """Where ids and order come from: `secrets.SystemRandom()` in production, `random.Random(seed)` in tests."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """`n` random bytes."""
+        ...
+
+
+def system_random() -> RandomSource:
+    """The operating system's random source, the only one used outside tests."""
+    return secrets.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBody:
+    """Everything a report may say but its id: a closed list (DESIGN, "What a report may say").
+
+    `withdraws` and `cause` are set on withdrawals and only there. `listed_version` is the set's version that first
+    listed the entry. `day` is the UTC date, ISO 8601.
+    """
+
+    kind: Kind
+    withdraws: str | None
+    cause: Cause | None
+    hash_set: str
+    listed_version: int
+    ref: str
+    classifications: tuple[Classification, ...]
+    hash_type: str
+    proximity: Proximity
+    media: ReportedMedia
+    trigger: Trigger
+    day: str
+
+    def __post_init__(self) -> None:
+        _check_body(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A body under its random id: what leaves this machine."""
+
+    id: str
+    body: ReportBody
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.id, str) and _UUID4.fullmatch(self.id) is not None, "id")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReport:
+    """A report and the position of its body among the bodies given to `seal`."""
+
+    report: Report
+    input_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One sealing: reports in the order in which they leave, and the id of their batch."""
+
+    batch_id: str
+    reports: tuple[SealedReport, ...]
+
+    def batch(self, source: str = DEFAULT_SOURCE) -> Batch:
+        """What leaves: the sealing without the input positions."""
+        return Batch(self.batch_id, tuple(sealed.report for sealed in self.reports), source)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sealed reports that leave together. The same `batch_id` always stands for the same reports in the same order.
+
+    `source` is the configured constant in every event: it names the service, never a host.
+    """
+
+    batch_id: str
+    reports: tuple[Report, ...]
+    source: str = DEFAULT_SOURCE
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.batch_id, str) and _UUID4.fullmatch(self.batch_id) is not None, "batch id")
+        _require(_is_text(self.source, MAX_CHARS["source"]) and " " not in self.source, "source")
+
+    def for_sets(self, hash_sets: frozenset[str]) -> Batch | None:
+        """The part of the batch about `hash_sets`, or None where nothing of it is.
+
+        A part that lacks something gets an id of its own, derived from the batch id and the sets it does hold, so that
+        two sinks with one receiver and different sets are not taken for repetitions of each other.
+        """
+        kept = tuple(report for report in self.reports if report.body.hash_set in hash_sets)
+        if not kept:
+            return None
+        if len(kept) == len(self.reports):
+            return self
+        return replace(self, batch_id=self._derived_id(sorted({report.body.hash_set for report in kept})), reports=kept)
+
+    def parts(self, max_reports: int) -> Iterator[Batch]:
+        """The batch in parts of at most `max_reports`; a batch that fits is its own only part."""
+        assert max_reports > 0
+        if len(self.reports) <= max_reports:
+            yield self
+            return
+        for start in range(0, len(self.reports), max_reports):
+            part = self.reports[start : start + max_reports]
+            yield replace(self, batch_id=self._derived_id(["part", str(max_reports), str(start)]), reports=part)
+
+    def _derived_id(self, words: Sequence[str]) -> str:
+        text = json.dumps([self.batch_id, *words], ensure_ascii=True).encode("ascii")
+        return _uuid4_form(hashlib.sha256(text).digest()[:16])
+
+
+def anonymise(hit: EntryHit, *, hash_set: str, media: MediaKind, trigger: Trigger, day: str) -> ReportBody:
+    """The body of a match report: the only way from what the index found to what the world may hear.
+
+    `hash_set` is the set's name, `day` the UTC date ("2025-01-31"). Raises ReportError when anything is not of its
+    closed type; the message names the field, never its value.
+    """
+    exact = hit.hash_type in CRYPTOGRAPHIC
+    _require(not exact or hit.distance == 0, "distance")
+    return ReportBody(
+        kind=Kind.MATCH,
+        withdraws=None,
+        cause=None,
+        hash_set=hash_set,
+        listed_version=hit.first_version,
+        ref=hit.ref,
+        classifications=tuple(sorted(set(hit.classifications))),
+        hash_type=hit.hash_type,
+        proximity=Proximity.EXACT if exact else Proximity.NEAR,
+        media=_MEDIA[MediaKind(media)],
+        trigger=trigger,
+        day=day,
+    )
+
+
+def anonymise_withdrawal(report: Report, *, cause: Cause, trigger: Trigger, day: str) -> ReportBody:
+    """The body of the report that withdraws `report`, a match report that has been sealed."""
+    _require(report.body.kind is Kind.MATCH, "withdraws")
+    return replace(report.body, kind=Kind.WITHDRAWAL, withdraws=report.id, cause=cause, trigger=trigger, day=day)
+
+
+def seal(bodies: Sequence[ReportBody], rng: RandomSource) -> Sealed:
+    """Give each body a random id and a random place, the same whatever order the bodies come in.
+
+    Ids are drawn in the canonical order of the bodies, then the places, both from `rng`: like random sources give
+    byte-identical batches for any permutation of `bodies`. Which of several equal bodies gets which id is left to the
+    input order, and shows nowhere outside.
+    """
+    batch_id = _uuid4_form(rng.randbytes(16))
+    order = sorted(range(len(bodies)), key=lambda index: canonical_json(bodies[index]))
+    reports = [SealedReport(Report(_uuid4_form(rng.randbytes(16)), bodies[index]), index) for index in order]
+    for last in range(len(reports) - 1, 0, -1):  # Fisher-Yates; 64 bits keep the modulo's bias under n / 2^64
+        other = int.from_bytes(rng.randbytes(8), "big") % (last + 1)
+        reports[last], reports[other] = reports[other], reports[last]
+    return Sealed(batch_id, tuple(reports))
+
+
+def canonical_json(body: ReportBody) -> bytes:
+    """The one way a body is written: sorted keys, no spaces, UTF-8, every field present."""
+    return _dumps(_body_object(body))
+
+
+def encode_event(report: Report, source: str = DEFAULT_SOURCE) -> bytes:
+    """A report as one CloudEvents 1.0 event in JSON, on one line without its end, and without `time`."""
+    return _dumps(
+        {
+            "specversion": "1.0",
+            "id": report.id,
+            "source": source,
+            "type": _EVENT_TYPE[report.body.kind],
+            "datacontenttype": "application/json",
+            "dataschema": DATA_SCHEMA,
+            "data": _body_object(report.body),
+        }
+    )
+
+
+def encode_jsonl(batch: Batch) -> Iterator[bytes]:
+    """The events of a batch, each a line with its end."""
+    for report in batch.reports:
+        yield encode_event(report, batch.source) + b"\n"
+
+
+def encode_cloudevents_batch(batch: Batch) -> bytes:
+    """The batch as `application/cloudevents-batch+json` (CloudEvents JSON format 1.0.2, section 4)."""
+    return b"[" + b",".join(encode_event(report, batch.source) for report in batch.reports) + b"]"
+
+
+def parse_body(canonical: bytes) -> ReportBody:
+    """Read back what `canonical_json` wrote. Raises ReportError for anything else."""
+    return _body_from(_loads(canonical))
+
+
+def parse_event(line: bytes) -> Report:
+    """Read back what `encode_event` wrote. Raises ReportError for anything else."""
+    event = _loads(line)
+    _require(event.keys() == _EVENT_KEYS, "event")
+    body = _body_from(event["data"])
+    expected = {
+        "specversion": "1.0",
+        "type": _EVENT_TYPE[body.kind],
+        "datacontenttype": "application/json",
+        "dataschema": DATA_SCHEMA,
+    }
+    _require(all(event[name] == value for name, value in expected.items()), "event")
+    return Report(event["id"], body)
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one event, as shipped with the package."""
+    schema: dict[str, Any] = json.loads(resources.files("scanner").joinpath("report.schema.json").read_bytes())
+    return schema
+
+
+_EVENT_TYPE: Final[Mapping[Kind, str]] = {kind: f"org.hashward.{kind.value}" for kind in Kind}
+_EVENT_KEYS: Final = frozenset({"specversion", "id", "source", "type", "datacontenttype", "dataschema", "data"})
+_BODY_KEYS: Final = frozenset(field.name for field in fields(ReportBody))
+
+
+def _check_body(body: ReportBody) -> None:
+    withdrawal = body.kind is Kind.WITHDRAWAL
+    _require(isinstance(body.kind, Kind), "kind")
+    _require((body.cause is not None) == withdrawal and (not withdrawal or isinstance(body.cause, Cause)), "cause")
+    _require((body.withdraws is not None) == withdrawal, "withdraws")
+    _require(not withdrawal or _UUID4.fullmatch(str(body.withdraws)) is not None, "withdraws")
+    _require(_is_text(body.hash_set, MAX_CHARS["hash_set"]), "hash_set")
+    _require(type(body.listed_version) is int and 1 <= body.listed_version <= MAX_VERSION, "listed_version")
+    _require(_is_text(body.ref, MAX_CHARS["ref"]), "ref")
+    _check_classifications(body.classifications)
+    _require(isinstance(body.hash_type, str) and _HASH_TYPE.fullmatch(body.hash_type) is not None, "hash_type")
+    _require(isinstance(body.proximity, Proximity), "proximity")
+    _require((body.proximity is Proximity.EXACT) == (body.hash_type in CRYPTOGRAPHIC), "proximity")
+    _require(isinstance(body.media, ReportedMedia), "media")
+    _require(isinstance(body.trigger, Trigger), "trigger")
+    _require(_is_day(body.day), "day")
+
+
+def _check_classifications(classifications: tuple[Classification, ...]) -> None:
+    _require(isinstance(classifications, tuple) and len(classifications) <= MAX_CLASSIFICATIONS, "classifications")
+    for item in classifications:
+        _require(isinstance(item, Classification), "classifications")
+        _require(_is_text(item.scheme, MAX_CHARS["scheme"]), "classifications")
+        _require(_is_text(item.code, MAX_CHARS["code"]), "classifications")
+    _require(list(classifications) == sorted(set(classifications)), "classifications")
+
+
+def _is_text(value: object, max_chars: int) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= max_chars and value.isprintable()
+
+
+def _is_day(value: object) -> bool:
+    if not isinstance(value, str) or _DAY.fullmatch(value) is None:
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _require(holds: bool, field_name: str) -> None:
+    if not holds:
+        raise ReportError(f"a report's {field_name} is not of the form a report may hold; check the hash set's entries")
+
+
+def _uuid4_form(random_bytes: bytes) -> str:
+    return str(uuid.UUID(bytes=random_bytes, version=4))
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _loads(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise ReportError("a stored report is not JSON; run `hashward status`") from exc
+    _require(isinstance(value, dict), "JSON")
+    return dict(value)
+
+
+def _body_object(body: ReportBody) -> dict[str, object]:
+    """Field by field and by hand, so that a field added to ReportBody reaches nobody by itself."""
+    return {
+        "kind": body.kind.value,
+        "withdraws": body.withdraws,
+        "cause": body.cause.value if body.cause else None,
+        "hash_set": body.hash_set,
+        "listed_version": body.listed_version,
+        "ref": body.ref,
+        "classifications": [{"scheme": item.scheme, "code": item.code} for item in body.classifications],
+        "hash_type": body.hash_type,
+        "proximity": body.proximity.value,
+        "media": body.media.value,
+        "trigger": body.trigger.value,
+        "day": body.day,
+    }
+
+
+def _body_from(value: object) -> ReportBody:
+    _require(isinstance(value, dict) and value.keys() == _BODY_KEYS, "fields")
+    assert isinstance(value, dict)
+    try:
+        return ReportBody(
+            kind=Kind(value["kind"]),
+            withdraws=value["withdraws"],
+            cause=None if value["cause"] is None else Cause(value["cause"]),
+            hash_set=value["hash_set"],
+            listed_version=value["listed_version"],
+            ref=value["ref"],
+            classifications=tuple(Classification(**item) for item in value["classifications"]),
+            hash_type=value["hash_type"],
+            proximity=Proximity(value["proximity"]),
+            media=ReportedMedia(value["media"]),
+            trigger=Trigger(value["trigger"]),
+            day=value["day"],
+        )
+    except (TypeError, ValueError) as exc:
+        raise ReportError("a stored report holds something a report may not; run `hashward status`") from exc
