@@ -1,0 +1,25 @@
+"""What every test gets: a home that is nobody's, and Hypothesis settings that a slow machine does not upset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A deadline measures the machine, not the code. In CI the same examples come each time, so that a red run is about the
+# change.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("here", _patient)
+settings.register_profile("ci", _patient, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever forgets to say which home to use gets a temporary one, never the developer's own databases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HASHWARD_HOME", raising=False)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
