@@ -23,6 +23,7 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any, Final, Protocol
 
+from hashsets import hashtypes
 from hashsets.types import Classification, EntryHit
 from scanner.errors import ReportError
 from scanner.types import MediaKind, Trigger
@@ -60,9 +61,6 @@ MAX_CHARS: Final[Mapping[str, int]] = {"hash_set": 64, "ref": 256, "scheme": 64,
 MAX_CLASSIFICATIONS: Final = 64
 # JSON numbers are exact only to 2^53 - 1 in most readers (RFC 8259, section 6).
 MAX_VERSION: Final = 2**53 - 1
-
-# Hash types whose agreement proves equal bytes. Any other type is `near`, even at distance 0.
-CRYPTOGRAPHIC: Final = frozenset({"md5", "sha1", "sha256", "sha512"})
 
 _HASH_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -155,7 +153,7 @@ class Report:
     body: ReportBody
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.id, str) and _UUID4.fullmatch(self.id) is not None, "id")
+        _require(_has_form(_UUID4, self.id), "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class Batch:
     source: str = DEFAULT_SOURCE
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.batch_id, str) and _UUID4.fullmatch(self.batch_id) is not None, "batch id")
+        _require(_has_form(_UUID4, self.batch_id), "batch id")
         _require(_is_text(self.source, MAX_CHARS["source"]) and " " not in self.source, "source")
 
     def for_sets(self, hash_sets: frozenset[str]) -> Batch | None:
@@ -227,7 +225,9 @@ def anonymise(hit: EntryHit, *, hash_set: str, media: MediaKind, trigger: Trigge
     `hash_set` is the set's name, `day` the UTC date ("2025-01-31"). Raises ReportError when anything is not of its
     closed type; the message names the field, never its value.
     """
-    exact = hit.hash_type in CRYPTOGRAPHIC
+    known = hashtypes.find(hit.hash_type)
+    _require(known is not None and known.name == hit.hash_type, "hash_type")
+    exact = _is_exact(hit.hash_type)
     _require(not exact or hit.distance == 0, "distance")
     return ReportBody(
         kind=Kind.MATCH,
@@ -334,21 +334,21 @@ def _check_body(body: ReportBody) -> None:
     _require(isinstance(body.kind, Kind), "kind")
     _require((body.cause is not None) == withdrawal and (not withdrawal or isinstance(body.cause, Cause)), "cause")
     _require((body.withdraws is not None) == withdrawal, "withdraws")
-    _require(not withdrawal or _UUID4.fullmatch(str(body.withdraws)) is not None, "withdraws")
+    _require(not withdrawal or _has_form(_UUID4, body.withdraws), "withdraws")
     _require(_is_text(body.hash_set, MAX_CHARS["hash_set"]), "hash_set")
     _require(type(body.listed_version) is int and 1 <= body.listed_version <= MAX_VERSION, "listed_version")
     _require(_is_text(body.ref, MAX_CHARS["ref"]), "ref")
     _check_classifications(body.classifications)
-    _require(isinstance(body.hash_type, str) and _HASH_TYPE.fullmatch(body.hash_type) is not None, "hash_type")
+    _require(_has_form(_HASH_TYPE, body.hash_type), "hash_type")
     _require(isinstance(body.proximity, Proximity), "proximity")
-    _require((body.proximity is Proximity.EXACT) == (body.hash_type in CRYPTOGRAPHIC), "proximity")
+    _require((body.proximity is Proximity.EXACT) == _is_exact(body.hash_type), "proximity")
     _require(isinstance(body.media, ReportedMedia), "media")
     _require(isinstance(body.trigger, Trigger), "trigger")
     _require(_is_day(body.day), "day")
 
 
 def _check_classifications(classifications: tuple[Classification, ...]) -> None:
-    _require(isinstance(classifications, tuple) and len(classifications) <= MAX_CLASSIFICATIONS, "classifications")
+    _require(len(classifications) <= MAX_CLASSIFICATIONS, "classifications")
     for item in classifications:
         _require(isinstance(item, Classification), "classifications")
         _require(_is_text(item.scheme, MAX_CHARS["scheme"]), "classifications")
@@ -356,12 +356,22 @@ def _check_classifications(classifications: tuple[Classification, ...]) -> None:
     _require(list(classifications) == sorted(set(classifications)), "classifications")
 
 
+def _is_exact(hash_type: str) -> bool:
+    """Whether agreement in this type proves equal bytes. Any other type is `near`, even at distance 0."""
+    known = hashtypes.find(hash_type)
+    return known is not None and known.comparison == "exact"
+
+
+def _has_form(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
 def _is_text(value: object, max_chars: int) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= max_chars and value.isprintable()
 
 
-def _is_day(value: object) -> bool:
-    if not isinstance(value, str) or _DAY.fullmatch(value) is None:
+def _is_day(value: str) -> bool:
+    if not _has_form(_DAY, value):
         return False
     try:
         date.fromisoformat(value)
