@@ -23,8 +23,55 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from scanner.opening import FileStat, Trouble, file_stat, open_folder, trouble_of
+from scanner.opening import (
+    FileOpener,
+    FileStat,
+    Opened,
+    Root,
+    RootIdentity,
+    RootTrouble,
+    RootUnavailable,
+    Trouble,
+    Unopenable,
+    check_unchanged,
+    file_stat,
+    is_settled,
+    open_file,
+    open_folder,
+    open_root,
+    same_file,
+    trouble_of,
+)
 from scanner.patterns import Pattern, compile_patterns
+
+# The one door of this room: what callers need of scanner.opening is here too.
+__all__ = [
+    "FileOpener",
+    "FileStat",
+    "FolderListed",
+    "FolderTrouble",
+    "FolderUnlisted",
+    "Found",
+    "FoundFile",
+    "Ignored",
+    "NotLooked",
+    "Opened",
+    "Root",
+    "RootIdentity",
+    "RootTrouble",
+    "RootUnavailable",
+    "Trouble",
+    "UnlistedFolders",
+    "Unopenable",
+    "Unreadable",
+    "WalkRules",
+    "check_unchanged",
+    "is_settled",
+    "open_file",
+    "open_root",
+    "same_file",
+    "walk",
+]
 
 MAX_DEPTH: Final = 256  # no descriptor shortage at the usual limit of 1,024, and no real tree is near it
 PENDING_FOLDERS: Final = 1024  # 256 levels of so many names of 255 bytes: some 80 MB at the very worst
