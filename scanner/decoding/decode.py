@@ -1,0 +1,168 @@
+"""One content, decoded by the best library for it, then by second opinions until one of them gives a picture.
+
+Rules
+- Strict Pillow, tolerant Pillow, OpenCV, FFmpeg for stills; FFmpeg, then the others, for video.
+- What only a tolerant reading gives is partial(truncated). What nothing reads is undecodable, or, without any known
+  signature, not media.
+- Running out of budget keeps what was shown and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.encryption import is_encrypted
+from scanner.decoding.picture import Picture, Sink
+from scanner.decoding.reading import MediaFile
+from scanner.decoding.second_opinions import opencv_pixels
+from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
+from scanner.decoding.stills import PillowPass, register_codecs
+from scanner.decoding.video import VideoPass
+from scanner.types import WHOLE, Looked, MediaKind, Reason, digests_only, partial
+
+register_codecs()
+
+# Formats Pillow has no reader for: another library's reading is the first, not a second opinion.
+_NOT_PILLOWS = frozenset({"jxl", "exr", "hdr", "dpx", "ilbm", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How videos are sampled: every frame, or keyframes and at least one frame every `gap_ms`."""
+
+    dense: bool = False
+    gap_ms: int = 5000
+
+
+def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink) -> Looked:
+    """Show every picture of the content to `sink`; how far the look went. Never raises for bad content.
+
+    The kind is told to `sink` before any picture. MemoryError counts as over budget.
+    """
+    try:
+        head = file.at(0, HEAD_BYTES)
+    except OSError:
+        sink.media(MediaKind.OTHER, None)
+        return digests_only(Reason.IO)
+    return _Look(file, sniff(head), options, budget, sink).run()
+
+
+class _Look:
+    """The attempts on one content, and what they add up to."""
+
+    def __init__(
+        self, file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink
+    ) -> None:
+        self._file = file
+        self._sniffed = sniffed
+        self._options = options
+        self._budget = budget
+        self._sink = sink
+        self._shown = 0
+        self._kind: MediaKind | None = None
+
+    def run(self) -> Looked:
+        """Try the decoders in turn; the first that gives a picture decides."""
+        form = self._sniffed.form
+        if form is Form.NOT_MEDIA:
+            self._say(MediaKind.OTHER)
+            return WHOLE
+        self._say({Form.STILL: MediaKind.IMAGE, Form.VIDEO: MediaKind.VIDEO}.get(form, MediaKind.OTHER))
+        attempts = (self._video, self._still) if form in (Form.VIDEO, Form.AUDIO) else (self._still, self._video)
+        over = False
+        for attempt in attempts:
+            try:
+                looked = attempt()
+            except (OverBudget, MemoryError):
+                over = True
+                looked = None
+            if looked is None and self._shown and over:
+                return partial(Reason.OVER_BUDGET)
+            if looked is not None:
+                return self._unless_io(looked)
+        return self._unless_io(self._nothing(over))
+
+    def _nothing(self, over: bool) -> Looked:
+        """No decoder gave a picture."""
+        if over:
+            return digests_only(Reason.OVER_BUDGET)
+        if self._sniffed.form is Form.UNKNOWN and not self._file.io_failed:
+            self._say(MediaKind.OTHER)
+            return WHOLE
+        return digests_only(Reason.UNDECODABLE)
+
+    def _unless_io(self, looked: Looked) -> Looked:
+        """A decoder takes a storage error for bad bytes; the file remembers better."""
+        if not self._file.io_failed:
+            return looked
+        return partial(Reason.IO) if self._shown else digests_only(Reason.IO)
+
+    def _say(self, kind: MediaKind, duration_ms: int | None = None) -> None:
+        if kind is MediaKind.ANIMATION or kind is MediaKind.VIDEO:
+            self._budget.moving(duration_ms)
+        if kind is not self._kind or duration_ms is not None:
+            self._sink.media(kind, duration_ms)
+        self._kind = kind
+
+    def _show(self, picture: Picture) -> None:
+        self._sink.picture(picture)
+        self._shown += 1
+
+    def _still(self) -> Looked | None:
+        """Pillow strictly, Pillow tolerantly, OpenCV; None where all refuse."""
+        for tolerant in (False, True):
+            one = PillowPass(self._budget, self._say)
+            loose = self._sniffed.form is Form.UNKNOWN
+            if self._attempt(lambda one=one, tolerant=tolerant: one.run(  # type: ignore[misc]
+                self._file, self._show, tolerant=tolerant, skip=self._shown, loose=loose
+            )) and self._shown:  # fmt: skip
+                return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
+        if self._shown:
+            return partial(Reason.TRUNCATED)
+        pixels = None if self._sniffed.form is Form.VIDEO else opencv_pixels(self._file, self._budget)
+        if pixels is None:
+            return None
+        self._say(MediaKind.IMAGE)
+        self._show(Picture(pixels))
+        return WHOLE if self._sniffed.name in _NOT_PILLOWS else partial(Reason.TRUNCATED)
+
+    def _video(self) -> Looked | None:
+        """FFmpeg; None where it refuses or finds no frame."""
+        one = self._video_pass(self._options.dense)
+        if not one.result.frames and one.result.streams and not self._options.dense:
+            one = self._video_pass(dense=True)
+        if self._sniffed.name == "mp4" and is_encrypted(self._file):
+            return partial(Reason.ENCRYPTED) if self._shown else digests_only(Reason.ENCRYPTED)
+        result = one.result
+        if result.frames:
+            whole = not result.damaged and (self._sniffed.form is not Form.STILL or self._sniffed.name in _NOT_PILLOWS)
+            return WHOLE if whole else partial(Reason.TRUNCATED)
+        if not result.streams and result.other_streams and not result.damaged:
+            self._say(MediaKind.OTHER)
+            return WHOLE
+        return None
+
+    def _video_pass(self, dense: bool) -> VideoPass:
+        one = VideoPass(self._budget, self._begin_video, self._show, dense=dense, gap_ms=self._options.gap_ms)
+        if not self._attempt(lambda: one.run(self._file)):
+            one.result.damaged = True
+        return one
+
+    def _begin_video(self, duration_ms: int | None, still: bool) -> None:
+        if still or self._sniffed.form is Form.STILL:
+            self._say(MediaKind.IMAGE)
+        else:
+            self._say(MediaKind.VIDEO, duration_ms)
+
+    @staticmethod
+    def _attempt(action: Callable[[], None]) -> bool:
+        """Whether `action` went through. Decoders raise anything at all for bad content: the border is here."""
+        try:
+            action()
+        except (OverBudget, MemoryError):
+            raise
+        except Exception:
+            return False
+        return True

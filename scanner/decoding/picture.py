@@ -1,0 +1,55 @@
+"""What a decoder hands over: pixels, where in the content they belong, and how to read their luma."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.types import MediaKind
+
+
+class Rows(Protocol):
+    """Pixels that can be read by rows: (height, width) grey or (height, width, 3) RGB, uint8."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) or (height, width, 3)."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]:
+        """The rows of one slice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded picture.
+
+    `limited` says that grey pixels are luma from 16 to 235. `exif` is the EXIF orientation (1..8) of the stored pixels.
+    `original` is (height, width) before the decoder scaled by 1/`scale`. `frame` and `frame_ms` place a frame; `part`
+    names a page or a further track by its ordinal.
+    """
+
+    pixels: Rows
+    limited: bool = False
+    exif: int = 1
+    original: tuple[int, int] | None = None
+    scale: int = 1
+    part: str | None = None
+    frame: int | None = None
+    frame_ms: int | None = None
+
+
+class Sink(Protocol):
+    """What takes pictures as they are decoded, so that a kill keeps what is known."""
+
+    def media(self, kind: MediaKind, duration_ms: int | None) -> None:
+        """The content is of this kind; may be said again as more is known."""
+        ...
+
+    def picture(self, picture: Picture) -> None:
+        """One picture, in decoding order."""
+        ...

@@ -1,0 +1,61 @@
+"""The content as a file object over pread: no path, no name, no shared offset.
+
+Decoders report a storage error as if the bytes were bad, so it is remembered here, where it happened.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class MediaFile(io.RawIOBase):
+    """A read-only, seekable view of the regular file open on `fd`, which stays the caller's to close."""
+
+    def __init__(self, fd: int, size_bytes: int | None = None) -> None:
+        self._fd = fd
+        self._offset = 0
+        self.size_bytes = os.fstat(fd).st_size if size_bytes is None else size_bytes
+        self.io_failed = False
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._offset
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self.size_bytes}[whence]
+        if base + offset < 0:
+            raise ValueError("seek before the start of the content")
+        self._offset = base + offset
+        return self._offset
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        count = self._pread_into(memoryview(buffer).cast("B"), self._offset)
+        self._offset += count
+        return count
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes at `offset`, without moving the offset."""
+        block = bytearray(count)
+        seen = self._pread_into(memoryview(block), offset)
+        return bytes(block[:seen])
+
+    def _pread_into(self, view: memoryview, offset: int) -> int:
+        try:
+            return os.preadv(self._fd, [view], offset)
+        except OSError:
+            self.io_failed = True
+            raise
+        except OverflowError:  # a decoder followed an absurd offset
+            return 0
+
+

@@ -1,0 +1,229 @@
+"""What a content is, by its first bytes, never by its name.
+
+Rules
+- NOT_MEDIA is claimed only for bytes that are plainly something else: empty, text, archives, documents, programs, fonts.
+- UNKNOWN means that no signature is known: every decoder is asked, and only if all refuse is it "not media".
+- A known media signature that decodes nowhere is undecodable, never clear.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+HEAD_BYTES = 4096
+
+
+class Form(Enum):
+    """How a content is to be decoded."""
+
+    STILL = auto()
+    VIDEO = auto()
+    AUDIO = auto()
+    NOT_MEDIA = auto()
+    UNKNOWN = auto()
+
+
+class Sniffed(NamedTuple):
+    """The form and the name of the format."""
+
+    form: Form
+    name: str
+
+
+# (offset, signature, form, name), from each format's specification; the first that fits wins.
+_SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
+    (0, b"\xff\xd8\xff", Form.STILL, "jpeg"),
+    (0, b"\x89PNG", Form.STILL, "png"),
+    (0, b"\x8aMNG", Form.STILL, "mng"),
+    (0, b"\x8bJNG", Form.STILL, "jng"),
+    (0, b"GIF8", Form.STILL, "gif"),
+    (8, b"WEBP", Form.STILL, "webp"),
+    (0, b"II*\0", Form.STILL, "tiff"),
+    (0, b"MM\0*", Form.STILL, "tiff"),
+    (0, b"II+\0", Form.STILL, "tiff"),
+    (0, b"MM\0+", Form.STILL, "tiff"),
+    (0, b"IIRO", Form.STILL, "tiff"),
+    (0, b"IIU\0", Form.STILL, "tiff"),
+    (0, b"II\xbc", Form.STILL, "jxr"),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", Form.STILL, "jpeg2000"),
+    (0, b"\xff\x4f\xff\x51", Form.STILL, "jpeg2000"),
+    (0, b"\xff\x0a", Form.STILL, "jxl"),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", Form.STILL, "jxl"),
+    (0, b"\0\0\1\0", Form.STILL, "ico"),
+    (0, b"\0\0\2\0", Form.STILL, "cur"),
+    (0, b"icns", Form.STILL, "icns"),
+    (0, b"8BPS", Form.STILL, "psd"),
+    (0, b"DDS ", Form.STILL, "dds"),
+    (0, b"qoif", Form.STILL, "qoi"),
+    (0, b"BLP1", Form.STILL, "blp"),
+    (0, b"BLP2", Form.STILL, "blp"),
+    (0, b"FTEX", Form.STILL, "ftex"),
+    (0, b"\x01\xda", Form.STILL, "sgi"),
+    (0, b"DanM", Form.STILL, "msp"),
+    (0, b"LinS", Form.STILL, "msp"),
+    (0, b"\x76\x2f\x31\x01", Form.STILL, "exr"),
+    (0, b"#?RADIANCE", Form.STILL, "hdr"),
+    (0, b"#?RGBE", Form.STILL, "hdr"),
+    (0, b"SDPX", Form.STILL, "dpx"),
+    (0, b"XPDS", Form.STILL, "dpx"),
+    (0, b"\x59\xa6\x6a\x95", Form.STILL, "sunrast"),
+    (0, b"gimp xcf ", Form.STILL, "xcf"),
+    (0, b"SIMPLE  =", Form.STILL, "fits"),
+    (0, b"\xb1\x68\xde\x3a", Form.STILL, "dcx"),
+    (0, b"/* XPM */", Form.STILL, "xpm"),
+    (0, b"P7 332", Form.STILL, "xvthumb"),
+    (20, b"GIMP", Form.STILL, "gbr"),
+    (0, b"Image type: ", Form.STILL, "im"),
+    (8, b"ILBM", Form.STILL, "ilbm"),
+    (8, b"PBM ", Form.STILL, "ilbm"),
+    (4, b"ftyp", Form.VIDEO, "mp4"),
+    (4, b"moov", Form.VIDEO, "mp4"),
+    (4, b"mdat", Form.VIDEO, "mp4"),
+    (4, b"wide", Form.VIDEO, "mp4"),
+    (4, b"moof", Form.VIDEO, "mp4"),
+    (4, b"styp", Form.VIDEO, "mp4"),
+    (4, b"free\0", Form.VIDEO, "mp4"),
+    (4, b"skip\0", Form.VIDEO, "mp4"),
+    (4, b"pnot", Form.VIDEO, "mp4"),
+    (0, b"\x1a\x45\xdf\xa3", Form.VIDEO, "matroska"),
+    (8, b"AVI ", Form.VIDEO, "avi"),
+    (8, b"AVIX", Form.VIDEO, "avi"),
+    (0, b"FLV", Form.VIDEO, "flv"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Form.VIDEO, "asf"),
+    (0, b"OggS", Form.VIDEO, "ogg"),
+    (0, b"DKIF", Form.VIDEO, "ivf"),
+    (0, b"\0\0\1\xba", Form.VIDEO, "mpeg-ps"),
+    (0, b"\0\0\1\xb3", Form.VIDEO, "mpeg-video"),
+    (0, b"\0\0\1\xb0", Form.VIDEO, "m4v"),
+    (0, b"YUV4MPEG2", Form.VIDEO, "y4m"),
+    (0, b".RMF", Form.VIDEO, "rm"),
+    (0, b"\x06\x0e\x2b\x34", Form.VIDEO, "mxf"),
+    (0, b"nut/multimedia", Form.VIDEO, "nut"),
+    (4, b"\x11\xaf", Form.VIDEO, "fli"),
+    (4, b"\x12\xaf", Form.VIDEO, "fli"),
+    (0, b"BIKi", Form.VIDEO, "bink"),
+    (0, b"SMK2", Form.VIDEO, "smacker"),
+    (0, b"ID3", Form.AUDIO, "mp3"),
+    (0, b"fLaC", Form.AUDIO, "flac"),
+    (8, b"WAVE", Form.AUDIO, "wav"),
+    (8, b"AIFF", Form.AUDIO, "aiff"),
+    (0, b"PK\x03\x04", Form.NOT_MEDIA, "zip"),
+    (0, b"PK\x05\x06", Form.NOT_MEDIA, "zip"),
+    (0, b"%PDF-", Form.NOT_MEDIA, "pdf"),
+    (0, b"%!PS", Form.NOT_MEDIA, "postscript"),
+    (0, b"\xc5\xd0\xd3\xc6", Form.NOT_MEDIA, "postscript"),
+    (0, b"Rar!\x1a\x07", Form.NOT_MEDIA, "rar"),
+    (0, b"7z\xbc\xaf\x27\x1c", Form.NOT_MEDIA, "7z"),
+    (0, b"\x1f\x8b\x08", Form.NOT_MEDIA, "gzip"),
+    (0, b"BZh", Form.NOT_MEDIA, "bzip2"),
+    (0, b"\xfd7zXZ\0", Form.NOT_MEDIA, "xz"),
+    (0, b"\x28\xb5\x2f\xfd", Form.NOT_MEDIA, "zstd"),
+    (257, b"ustar", Form.NOT_MEDIA, "tar"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Form.NOT_MEDIA, "ole"),
+    (0, b"\x7fELF", Form.NOT_MEDIA, "elf"),
+    (0, b"\xca\xfe\xba\xbe", Form.NOT_MEDIA, "class"),
+    (0, b"SQLite format 3\0", Form.NOT_MEDIA, "sqlite"),
+    (0, b"OTTO\0", Form.NOT_MEDIA, "font"),
+    (0, b"\0\1\0\0\0", Form.NOT_MEDIA, "font"),
+    (0, b"wOFF", Form.NOT_MEDIA, "font"),
+    (0, b"wOF2", Form.NOT_MEDIA, "font"),
+)
+
+# Brands of ISO base media files that hold stills (ISO 23008-12, AVIF specification).
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2", b"miaf", b"jpeg", b"j2ki")
+_ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
+_PNM = re.compile(rb"P[1-7fF]\s|PyRGBA|PyP|PyCMYK|P0CMYK")
+_XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")
+_SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
+
+
+def sniff(head: bytes) -> Sniffed:
+    """The form and format of a content by its first `HEAD_BYTES` bytes (fewer only when the content is shorter)."""
+    if not head:
+        return Sniffed(Form.NOT_MEDIA, "empty")
+    for offset, signature, form, name in _SIGNATURES:
+        if head.startswith(signature, offset) and _confirmed(head, name):
+            return _refined(head, Sniffed(form, name))
+    return _without_signature(head)
+
+
+def _confirmed(head: bytes, name: str) -> bool:
+    """Whether the short signature of `name` is borne out by the bytes around it."""
+    if name in ("webp", "avi", "wav"):
+        return head[:4] in (b"RIFF", b"RIFX")
+    if name in ("ilbm", "aiff"):
+        return head[:4] == b"FORM"
+    if name in ("ico", "cur"):
+        return len(head) >= 6 and 0 < int.from_bytes(head[4:6], "little") < 1024
+    if name == "fli":
+        return len(head) >= 12 and 0 < int.from_bytes(head[8:10], "little") <= 8192
+    return True
+
+
+def _refined(head: bytes, found: Sniffed) -> Sniffed:
+    """ISO base media files told apart by their brands, and animated PNG by its control chunk."""
+    if found.name == "mp4" and head[4:8] == b"ftyp":
+        length = min(max(16, int.from_bytes(head[:4], "big")), len(head))
+        brands = [head[8:12], *(head[i : i + 4] for i in range(16, length, 4))]
+        if any(brand in _AVIF_BRANDS for brand in brands):
+            return Sniffed(Form.STILL, "avif")
+        if brands[0] in _HEIF_BRANDS or (brands[0] not in (b"isom", b"mp42") and b"heic" in brands):
+            return Sniffed(Form.STILL, "heif")
+        if brands[0] == b"crx ":
+            return Sniffed(Form.STILL, "raw")
+    return found
+
+
+def _without_signature(head: bytes) -> Sniffed:
+    """Formats known by a pattern rather than a fixed signature, then text, then UNKNOWN."""
+    if _PNM.match(head):
+        return Sniffed(Form.STILL, "pnm")
+    if head[:2] == b"BM" and len(head) >= 18 and head[14:18] in _BMP_HEADERS:
+        return Sniffed(Form.STILL, "bmp")
+    if len(head) > 4 and head[0] == 0x0A and head[1] in (0, 2, 3, 4, 5) and head[2] == 1:
+        return Sniffed(Form.STILL, "pcx")
+    if _XBM.match(head):
+        return Sniffed(Form.STILL, "xbm")
+    if _is_transport_stream(head):
+        return Sniffed(Form.VIDEO, "mpegts")
+    if _ANNEX_B.match(head):
+        return Sniffed(Form.VIDEO, "h26x-annexb")
+    if head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9"):
+        return Sniffed(Form.AUDIO, "mpeg-audio")
+    if head[:2] == b"MZ":
+        return Sniffed(Form.NOT_MEDIA, "program")
+    if _is_text(head):
+        return Sniffed(Form.NOT_MEDIA, "svg" if _SVG.search(head) else "text")
+    return Sniffed(Form.UNKNOWN, "unknown")
+
+
+# Sizes of the second BMP header: OS/2 1, OS/2 2 (16 and 64), Windows 3, its masks (52, 56), 4 and 5.
+_BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Sync bytes 188 (or 192, with time stamps, or 204) apart."""
+    for start, step in ((0, 188), (4, 192), (0, 204)):
+        syncs = head[start :: step][:4]
+        if len(syncs) >= 2 and set(syncs) == {0x47}:
+            return True
+    return False
+
+
+def _is_text(head: bytes) -> bool:
+    """UTF-8 or UTF-16 without control characters."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _is_printable(head[: len(head) // 2 * 2].decode("utf-16", "replace"))
+    for cut in range(4):  # a character may be cut at the end of the head
+        try:
+            return _is_printable(head[: len(head) - cut].decode("utf-8"))
+        except UnicodeDecodeError:
+            continue
+    return False
+
+
+def _is_printable(text: str) -> bool:
+    return not any(ord(c) < 32 and c not in "\t\n\r\f\b\x1b" for c in text) and "\ufffd" not in text

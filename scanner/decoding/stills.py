@@ -1,0 +1,156 @@
+"""Stills and animations through Pillow: one open image, its frames or pages handed on one by one.
+
+Rules
+- Pillow opens only the formats listed here: never EPS (runs Ghostscript), FPX, WMF or stubs for outside programs.
+- The size in the header is charged to the budget before anything is decoded; a JPEG too large is decoded scaled.
+- Animations and pages have no cap: they stream until they end or the budget does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
+
+from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.picture import Picture
+from scanner.decoding.pixels import rows_of
+from scanner.decoding.reading import MediaFile
+from scanner.types import MediaKind
+
+# Formats with a signature, which Pillow may try on anything.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "HEIF", "ICO", "CUR", "ICNS", "PSD", "DDS", "JPEG2000", "QOI",
+    "PPM", "SGI", "PCX", "DCX", "MSP", "BLP", "FTEX", "FLI", "IM", "SUN", "XBM", "XPM", "GBR", "PIXAR", "FITS",
+    "XVTHUMB", "MCIDAS",
+)  # fmt: skip
+# Formats so loosely marked that they are tried only on bytes without any signature.
+LOOSE_FORMATS = ("TGA", "DIB", "SPIDER", "PCD", "IMT")
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "FLI"})
+_PAGED = frozenset({"TIFF", "MPO", "DCX", "HEIF"})
+# Bytes held per pixel while decoding, Pillow's own picture (4) and the library's buffers, measured as peak RSS.
+_DECODE_BYTES_PER_PIXEL = {"WEBP": 13, "AVIF": 12, "HEIF": 12, "JPEG2000": 16, "GIF": 9, "PNG": 5, "TIFF": 6}
+_USUAL_BYTES_PER_PIXEL = 5
+_PROGRESSIVE_BYTES_PER_PIXEL = 10  # full-size coefficients of every component, whatever the scale of the decode
+
+_tolerance_lock = threading.Lock()
+
+
+def register_codecs() -> None:
+    """Make every listed format known to Pillow; done once per process, before any content is opened."""
+    Image.preinit()
+    Image.init()
+    Image.MAX_IMAGE_PIXELS = None  # the budget decides
+    try:
+        import pillow_heif
+    except ImportError:
+        return  # HEIC then ends as undecodable, never as clear
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+
+@contextmanager
+def _tolerating(truncation: bool) -> Iterator[None]:
+    """Pillow's switch for truncated files is global: held for one decode, so that threads cannot mix it up."""
+    with _tolerance_lock:
+        ImageFile.LOAD_TRUNCATED_IMAGES = truncation
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+class PillowPass:
+    """One way through a content with Pillow. `done` counts the pictures handed on, also when it ends in an exception."""
+
+    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None]) -> None:
+        self._budget = budget
+        self._kind = kind
+        self.done = 0
+        self.short = False
+        self.opened = False
+        self.moving = False
+
+    def run(
+        self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int = 0, loose: bool = False
+    ) -> None:
+        """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
+        file.seek(0)
+        with _tolerating(tolerant), Image.open(file, formats=FORMATS + (LOOSE_FORMATS if loose else ())) as image:
+            self.opened = True
+            exif = _orientation(image)
+            self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+            self._kind(MediaKind.ANIMATION if self.moving else MediaKind.IMAGE, None)
+            many = self.moving or image.format in _PAGED
+            for index, place in enumerate(self._places(image, many)):
+                original = (image.height, image.width)
+                scale = self._load(image)
+                if index >= skip:
+                    show(self._picture(image, exif if index == 0 else 1, original, scale, index, place))
+                    self.done += 1
+
+    def _places(self, image: Image.Image, many: bool) -> Iterator[int]:
+        """Seek to each frame or page; yields the milliseconds at which it starts."""
+        yield 0
+        declared = getattr(image, "n_frames", 1) if self.moving and image.format != "GIF" else None
+        index, elapsed = 1, 0
+        while many:
+            elapsed += int(image.info.get("duration", 0) or 0)
+            self._budget.check()
+            try:
+                image.seek(index)
+            except EOFError:
+                self.short = declared is not None and index < declared
+                return
+            yield elapsed
+            index += 1
+
+    def _load(self, image: Image.Image) -> int:
+        """Decode the current picture within budget; the scale it was decoded at."""
+        pixels = image.width * image.height
+        cost = pixels * _DECODE_BYTES_PER_PIXEL.get(image.format or "", _USUAL_BYTES_PER_PIXEL)
+        scale = 1
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            scale = self._scale_jpeg(image, pixels)
+        else:
+            self._budget.charge(cost)
+        image.load()
+        return scale
+
+    def _scale_jpeg(self, image: JpegImagePlugin.JpegImageFile, pixels: int) -> int:
+        """The least power of two by which the JPEG must shrink to fit the budget, set on the image."""
+        standing = pixels * _PROGRESSIVE_BYTES_PER_PIXEL if image.info.get("progressive") else 0
+        for scale in (1, 2, 4, 8):
+            if self._budget.fits(standing + pixels * _USUAL_BYTES_PER_PIXEL // (scale * scale)):
+                return scale if scale == 1 else _drafted(image, scale)
+        raise OverBudget
+
+    def _picture(
+        self, image: Image.Image, exif: int, original: tuple[int, int], scale: int, index: int, elapsed: int
+    ) -> Picture:
+        return Picture(
+            rows_of(image),
+            exif=exif,
+            original=original if scale > 1 else None,
+            scale=scale,
+            part=None if self.moving or index == 0 else str(index),
+            frame=index if self.moving else None,
+            frame_ms=elapsed if self.moving else None,
+        )
+
+
+def _drafted(image: JpegImagePlugin.JpegImageFile, scale: int) -> int:
+    """Ask the decoder for 1/`scale`; the scale it will use (1 for pictures narrower than that)."""
+    image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+    assert image.decoderconfig
+    return int(image.decoderconfig[0])
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation 1..8; 1 where there is none or it cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # metadata a stranger wrote; Pillow raises nearly anything here
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

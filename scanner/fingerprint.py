@@ -1,0 +1,176 @@
+"""One open file to its perceptual signals: the only place where decoding and hashing meet.
+
+Rules
+- Signals are emitted one by one as they are made: whatever ends the work, what is known is kept.
+- Orientations: "stored" pixels always; "exif" where the content says that they are to be turned; "2".."8" (EXIF codes
+  of the turned picture) only when all eight are asked for.
+- A recipe names what made a signal, per media kind, hash type and orientation. A change of pixel or sampling rule is a
+  new revision of the recipes it touches and of no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashsets.types import Signal
+from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
+from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, pdq, perceptual
+from scanner.types import Fingerprint, Looked, MediaKind
+
+__all__ = ["Emit", "Fingerprint", "Limits", "MediaFile", "Options", "Orientations", "fingerprint_file", "recipe", "with_recipes"]
+
+
+class Orientations(StrEnum):
+    """Which turned readings of a picture get signals of their own."""
+
+    STORED = "stored"
+    EXIF = "exif"
+    ALL8 = "all8"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is computed.
+
+    `exact` forbids every short cut that could move a bit from the full-resolution reference. `dense` takes every frame
+    of a video, repeats included. `hash_types` names the perceptual types wanted beside pdq (phash, dhash, ahash, whash).
+    `gap_ms` is the longest stretch of video left without a frame when not dense; `repeat_bits` drops a frame that close
+    to the last one kept when not dense (0: exact repeats, which cannot change what matches).
+    """
+
+    exact: bool = False
+    dense: bool = False
+    hash_types: tuple[str, ...] = ()
+    orientations: Orientations = Orientations.EXIF
+    gap_ms: int = 5000
+    repeat_bits: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = set(self.hash_types) - PERCEPTUAL_TYPES
+        if unknown:
+            raise ValueError(f"hash types that cannot be computed here: {', '.join(sorted(unknown))}")
+
+
+class Emit(Protocol):
+    """What takes the answer piece by piece."""
+
+    def media(self, kind: MediaKind, duration_ms: int | None) -> None:
+        """The content's kind; may be said again as more is known, the last one counts."""
+        ...
+
+    def signal(self, signal: Signal) -> None:
+        """One signal, still without its recipe."""
+        ...
+
+
+# The revision of each pixel and sampling rule; raise one when the golden values of its recipe change.
+_REVISIONS: dict[tuple[str, str], int] = {}
+
+
+def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = False) -> str:
+    """What makes a signal of this kind today, such as "image/pdq/1", "image/pdq/exif/1" or "video/pdq/dense/1"."""
+    parts = [media.value, hash_type]
+    if orientation != "stored":
+        parts.append(orientation)
+    if dense and media is MediaKind.VIDEO:
+        parts.append("dense")
+    return "/".join((*parts, str(_REVISIONS.get((media.value, hash_type), 1))))
+
+
+def with_recipes(media: MediaKind, signals: list[Signal], options: Options) -> tuple[Signal, ...]:
+    """The signals with their recipes, which are known only when the content's kind is."""
+    return tuple(
+        replace(each, recipe=recipe(media, each.hash_type, each.orientation, dense=options.dense)) for each in signals
+    )
+
+
+def fingerprint_file(file: MediaFile, options: Options, limits: Limits, emit: Emit) -> Looked:
+    """Decode and hash the content, emitting its kind and each signal; how far the look went.
+
+    Never raises for bad content. Not for use by several threads at once on Pillow's global switches: they are locked.
+    """
+    decode_options = DecodeOptions(dense=options.dense, gap_ms=options.gap_ms)
+    return decode(file, decode_options, Budget(limits), _Hasher(options, emit))
+
+
+class _Hasher:
+    """Turns pictures into signals as they come."""
+
+    def __init__(self, options: Options, emit: Emit) -> None:
+        self._options = options
+        self._emit = emit
+        self._filter = FrameFilter(None if options.dense else options.repeat_bits)
+
+    def media(self, kind: MediaKind, duration_ms: int | None) -> None:
+        """Pass the kind on."""
+        self._emit.media(kind, duration_ms)
+
+    def picture(self, picture: Picture) -> None:
+        """Emit the picture's signals, unless it repeats the last frame."""
+        named = self._turns(picture)
+        hashes = pdq(
+            picture.pixels,
+            limited=picture.limited,
+            original=picture.original,
+            scale=picture.scale,
+            turns=tuple(turn for _, turn in named),
+        )
+        if picture.frame is not None and not self._filter.keep(hashes[0].value, picture.part):
+            return
+        for (orientation, _), one in zip(named, hashes, strict=True):
+            self._signal(picture, "pdq", one.value, orientation, one.quality)
+        if self._options.hash_types:
+            self._others(picture, named)
+
+    def _turns(self, picture: Picture) -> list[tuple[str, int]]:
+        """The orientations to hash, each with its EXIF code; stored first."""
+        named = [("stored", 1)]
+        if self._options.orientations is not Orientations.STORED and picture.exif != 1:
+            named.append(("exif", picture.exif))
+        if self._options.orientations is Orientations.ALL8:
+            named.extend((str(turn), turn) for turn in range(2, 9))
+        return named
+
+    def _others(self, picture: Picture, named: list[tuple[str, int]]) -> None:
+        pixels = np.ascontiguousarray(picture.pixels[:])
+        if picture.limited:
+            pixels = _stretched(pixels)
+        for orientation, turn in named:
+            for hash_type, value in perceptual(turned(pixels, turn), self._options.hash_types):
+                self._signal(picture, hash_type, value, orientation, None)
+
+    def _signal(
+        self, picture: Picture, hash_type: str, value: bytes, orientation: str, quality: int | None
+    ) -> None:
+        self._emit.signal(
+            Signal(
+                hash_type,
+                value,
+                quality=quality,
+                orientation=orientation,
+                part=picture.part,
+                frame=picture.frame,
+                frame_ms=picture.frame_ms,
+            )
+        )
+
+
+def _stretched(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Limited-range luma as full-range, rounded."""
+    return np.clip(np.rint((pixels.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+
+
+def turned(pixels: NDArray[np.uint8], exif: int) -> NDArray[np.uint8]:
+    """The pixels as a viewer that honours the EXIF orientation shows them."""
+    if exif in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    if exif in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    if exif >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,129 @@
+"""The parent's side of the zygote and of one worker: sockets, process ids and what they are told.
+
+The zygote is exec'd, not forked from us, so it carries none of our threads, descriptors or environment. It ends with its
+control socket, which the kernel closes however we end; no process outlives that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import scanner
+from scanner.errors import IsolationError
+from scanner.fingerprint import Limits, Options
+from scanner.isolation.worker import TASK
+from scanner.isolation.zygote import READY, encode_settings
+
+START_S = 60.0  # a cold import on a loaded machine; a warm one takes under a second
+REPLY_S = 10.0
+
+
+class ZygoteLost(Exception):
+    """The zygote ended or does not answer; a new one is to be started."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process, idle or at work for exactly one caller."""
+
+    pid: int
+    channel: socket.socket
+    files: int = 0
+
+    def give(self, fd: int) -> None:
+        """Hand over the descriptor of a content. Raises OSError when the worker is gone."""
+        socket.send_fds(self.channel, [TASK], [fd])
+
+    def cpu_s(self) -> float:
+        """CPU time the process has used. Raises OSError when it is gone."""
+        return time.clock_gettime((~self.pid << 3) | 2)  # the kernel's clock id of another process
+
+
+class Zygote:
+    """A running zygote. Commands are serialised; safe to call from several threads."""
+
+    def __init__(self, options: Options, limits: Limits) -> None:
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = _start(theirs.fileno(), encode_settings(options, limits))
+        if not self._readable(START_S) or self._control.recv(64) != READY:
+            self.close()
+            raise IsolationError("worker processes cannot be started; run `hashward selftest` for the cause")
+
+    def fork(self) -> Worker:
+        """A fresh worker. Raises ZygoteLost."""
+        with self._lock:
+            try:
+                self._control.send(b"fork")
+                self._await()
+                message, fds, _, _ = socket.recv_fds(self._control, 64, 1)
+            except OSError as error:
+                raise ZygoteLost from error
+        if not fds or not message.isdigit():
+            raise ZygoteLost
+        return Worker(int(message), socket.socket(fileno=fds[0]))
+
+    def end(self, worker: Worker) -> int:
+        """Kill and reap `worker`; its wait status. Raises ZygoteLost, and then the worker is dead too."""
+        with self._lock:
+            worker.channel.close()
+            try:
+                self._control.send(b"kill %d" % worker.pid)
+                self._await()
+                answer = self._control.recv(64)
+            except OSError as error:
+                raise ZygoteLost from error
+        if not answer:
+            raise ZygoteLost
+        return int(answer)
+
+    def close(self) -> None:
+        """End the zygote and with it every worker."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        self._process.kill()
+        self._process.wait()
+
+    def _await(self) -> None:
+        if not self._readable(REPLY_S):
+            raise ZygoteLost
+
+    def _readable(self, timeout_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+
+def _start(fd: int, settings: str) -> subprocess.Popen[bytes]:
+    """Exec a zygote with a clean environment, no descriptor but its socket, and / as its directory."""
+    package_home = Path(str(scanner.__path__[0])).parent
+    environment = {
+        "PYTHONPATH": os.fspath(package_home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LC_ALL": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "2",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OPENCV_LOG_LEVEL": "OFF",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-P", "-s", "-m", "scanner.isolation.zygote", str(fd), settings],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        cwd="/",
+        pass_fds=[fd],
+        start_new_session=True,
+    )

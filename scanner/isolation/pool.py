@@ -1,0 +1,179 @@
+"""A pool of killable worker processes that implements Fingerprinter.
+
+Rules
+- A content costs at most its CPU budget plus `GRACE_S`, with wall time as a backstop; then its worker is killed and the
+  signals told so far are kept: partial(timeout), or digests_only(timeout).
+- A crash (a signal, a closed socket, a bad record) is replayed once, alone, in a fresh worker; then its reason stands.
+- Workers are replaced after `FILES_PER_WORKER` files and after every anomaly, so that what one content did to a worker
+  reaches few others. A lost zygote is replaced too: the pool heals by itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+import time
+from types import TracebackType
+
+from hashsets.types import Signal
+from scanner.errors import IsolationError
+from scanner.fingerprint import Limits, Options, with_recipes
+from scanner.isolation.handle import Worker, Zygote, ZygoteLost
+from scanner.isolation.records import RECORD_BYTES, BadRecord, EndRecord, MediaRecord, parse
+from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, digests_only, partial
+
+FILES_PER_WORKER = 100
+GRACE_S = 0.5  # for the worker to notice its own budget and end in good order
+LOOK_S = 0.25  # how often the CPU time of a silent worker is read
+
+
+class WorkerPool:
+    """Decodes in `workers` processes. Safe to call from several threads; a context manager."""
+
+    def __init__(self, workers: int, limits: Limits | None = None, options: Options | None = None) -> None:
+        if workers < 1:
+            raise IsolationError("at least one worker is needed")
+        self._limits = limits or Limits()
+        self._options = options or Options()
+        self._heal = threading.Lock()
+        self._closed = False
+        self._zygote = Zygote(self._options, self._limits)
+        # LIFO: the worker used last has its memory in the caches. None is a place whose worker is yet to be forked.
+        self._places: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        for _ in range(workers):
+            self._places.put(None)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process of the pool. Calls under way end as crashes."""
+        self._closed = True
+        self._zygote.close()
+
+    def fingerprint(self, fd: int) -> Fingerprint:
+        """Decode the regular file open on `fd`, waiting for a free worker. Raises IsolationError once closed."""
+        first = self._attempt(fd, fresh=False)
+        if first.looked.reason is not Reason.CRASH:
+            return first
+        second = self._attempt(fd, fresh=True)
+        if second.looked.reason is Reason.CRASH and len(first.signals) > len(second.signals):
+            return first
+        return second
+
+    def _attempt(self, fd: int, *, fresh: bool) -> Fingerprint:
+        """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
+        place = self._places.get()
+        kept: Worker | None = None
+        try:
+            if place is not None and fresh:
+                self._end(place)
+                place = None
+            worker = place or self._fork()
+            task = _Task(worker, fd, self._limits)
+            looked = task.run()
+            if task.sound and not fresh and worker.files < FILES_PER_WORKER:
+                kept = worker
+            else:
+                self._end(worker)
+            return Fingerprint(task.kind, looked, with_recipes(task.kind, task.signals, self._options))
+        finally:
+            self._places.put(kept)
+
+    def _fork(self) -> Worker:
+        """A new worker, from a new zygote if the old one is gone."""
+        for _ in range(3):
+            zygote = self._zygote
+            try:
+                return zygote.fork()
+            except ZygoteLost:
+                self._replace(zygote)
+        raise IsolationError("worker processes end as soon as they start; run `hashward selftest` for the cause")
+
+    def _replace(self, lost: Zygote) -> None:
+        with self._heal:
+            if self._closed:
+                raise IsolationError("the worker pool is closed")
+            if self._zygote is lost:
+                lost.close()
+                self._zygote = Zygote(self._options, self._limits)
+
+    def _end(self, worker: Worker) -> None:
+        """Kill a worker. One of a lost zygote died with it."""
+        try:
+            self._zygote.end(worker)
+        except ZygoteLost:
+            worker.channel.close()
+
+
+class _Task:
+    """One content at one worker."""
+
+    def __init__(self, worker: Worker, fd: int, limits: Limits) -> None:
+        self._worker = worker
+        self._fd = fd
+        self._limits = limits
+        self._cpu_s = limits.image_s
+        self.kind = MediaKind.OTHER
+        self.signals: list[Signal] = []
+        self.sound = False
+
+    def run(self) -> Looked:
+        """Give the file, take records until the end, a deadline or an anomaly."""
+        try:
+            self._worker.files += 1
+            started = self._worker.cpu_s()
+            self._worker.give(self._fd)
+            return self._listen(started)
+        except (OSError, BadRecord):
+            return self._cut_short(Reason.CRASH)
+
+    def _listen(self, cpu_started: float) -> Looked:
+        poll = select.poll()
+        poll.register(self._worker.channel, select.POLLIN)
+        wall_started = time.monotonic()
+        while True:
+            if self._over(cpu_started, wall_started):
+                return self._cut_short(Reason.TIMEOUT)
+            if not poll.poll(LOOK_S * 1000):
+                continue
+            ended = self._take(self._worker.channel.recv(RECORD_BYTES + 1))
+            if ended is not None:
+                return ended
+
+    def _over(self, cpu_started: float, wall_started: float) -> bool:
+        """Whether the content's time is up."""
+        wall_s = time.monotonic() - wall_started
+        if wall_s < self._cpu_s + GRACE_S:
+            return False  # CPU time of one thread cannot be more
+        if wall_s > self._cpu_s * self._limits.wall_factor + GRACE_S:
+            return True
+        return self._worker.cpu_s() - cpu_started > self._cpu_s + GRACE_S
+
+    def _take(self, datagram: bytes) -> Looked | None:
+        """Believe one record; the outcome when it is the last."""
+        match parse(datagram):
+            case MediaRecord(media=kind, duration_ms=duration_ms):
+                self.kind = kind
+                moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO)
+                self._cpu_s = self._limits.cpu_s(moving, duration_ms)
+            case Signal() as signal:
+                if len(self.signals) >= self._limits.signals:
+                    return self._cut_short(Reason.OVER_BUDGET)
+                self.signals.append(signal)
+            case EndRecord(media=kind, looked=looked):
+                if looked.extent is Extent.DIGESTS_ONLY and self.signals:
+                    looked = partial(looked.reason or Reason.CRASH)
+                self.kind = kind
+                self.sound = True
+                return looked
+        return None
+
+    def _cut_short(self, reason: Reason) -> Looked:
+        return partial(reason) if self.signals else digests_only(reason)
