@@ -1,0 +1,1 @@
+"""Everything the demonstration needs is generated here: pictures, clips, damage, and hash sets to find them with."""
