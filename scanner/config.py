@@ -1,0 +1,293 @@
+"""Configuration: the only reader of TOML and of the environment.
+
+Owns where everything lies (`Home`) and the strict reading of config.toml by the list in `scanner.settings`.
+
+Rules
+- An unknown key, a wrong type or an impossible value is a ConfigError that names the setting and what it may be, never
+  the value: a misplaced secret is not repeated.
+- Secrets are never settings: they stand in files that settings name.
+- Relative paths in the file are relative to the file's folder.
+- The environment says two things: HASHWARD_HOME and HASHWARD_CONFIG.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from scanner.errors import ConfigError
+from scanner.reports import DEFAULT_SOURCE
+from scanner.settings import SETTINGS, Seal, Setting, SinkKind
+
+__all__ = [
+    "SETTINGS",
+    "Config",
+    "FingerprintConfig",
+    "Home",
+    "LimitsConfig",
+    "ReportConfig",
+    "ScanConfig",
+    "Seal",
+    "Setting",
+    "SinkConfig",
+    "SinkKind",
+    "load",
+    "parse",
+]
+
+MAX_FILE_BYTES: Final = 2**20  # a thousand times any real configuration; what is longer is another file
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder that holds everything hashward keeps."""
+
+    folder: Path
+
+    @classmethod
+    def locate(cls, named: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
+        """The home that was named, else HASHWARD_HOME, else the platform's state directory."""
+        said = str(named) if named is not None else environ.get("HASHWARD_HOME", "")
+        if "\x00" in said or (named is not None and not said):
+            raise ConfigError("the home folder's path is empty or holds a NUL byte")
+        if said:
+            return cls(Path(os.path.abspath(said)))
+        return cls(platformdirs.user_state_path("hashward"))
+
+    @property
+    def hashsets_db(self) -> Path:
+        """What is listed."""
+        return self.folder / "hashsets.db"
+
+    @property
+    def ledger_db(self) -> Path:
+        """What we hold and said."""
+        return self.folder / "ledger.db"
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration, when no other is named."""
+        return self.folder / "config.toml"
+
+    @property
+    def segments(self) -> Path:
+        """Memory-mapped indexes, rebuildable."""
+        return self.folder / "segments"
+
+    @property
+    def spool(self) -> Path:
+        """Uploads that are not settled yet."""
+        return self.folder / "spool"
+
+    @property
+    def reports(self) -> Path:
+        """Where a jsonl sink without a path writes."""
+        return self.folder / "reports"
+
+    def create(self) -> None:
+        """Make the home and its folders, open to their owner only. Raises ConfigError."""
+        for folder in (self.folder, self.segments, self.spool):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if folder.stat().st_mode & 0o077:
+                    folder.chmod(0o700)
+            except OSError as exc:
+                raise ConfigError(
+                    f"the home folder cannot be used ({os.strerror(exc.errno or 0)}); name another with --home"
+                ) from None  # the cause holds the path
+
+
+@dataclass(frozen=True, slots=True)
+class ScanConfig:
+    """How roots are walked."""
+
+    workers: int = 0
+    include: tuple[bytes, ...] = ()
+    exclude: tuple[bytes, ...] = ()
+    one_file_system: bool = False
+
+    def worker_count(self) -> int:
+        """Worker processes to start: as configured, or one for each processor this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What one content may cost."""
+
+    image_seconds: float = 10.0
+    video_seconds: float = 60.0
+    memory_mb: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintConfig:
+    """What is computed of a content."""
+
+    orientations: str = "exif"
+    hash_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """How reports leave."""
+
+    source: str = DEFAULT_SOURCE
+    seal: Seal = Seal.DAILY
+
+
+@dataclass(frozen=True, slots=True)
+class SinkConfig:
+    """One place where reports go. `path` is set for jsonl sinks, `url` for http sinks."""
+
+    name: str
+    kind: SinkKind
+    path: Path | None = None
+    url: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    hash_sets: frozenset[str] = frozenset()
+    timeout_seconds: float = 60.0
+    use_environment_proxies: bool = False
+    allow_plain_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, checked."""
+
+    scan: ScanConfig = field(default_factory=ScanConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    fingerprint: FingerprintConfig = field(default_factory=FingerprintConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    sinks: tuple[SinkConfig, ...] = ()
+
+    @classmethod
+    def defaults(cls) -> Config:
+        """What holds when nothing is configured: no sink, so nothing leaves."""
+        return cls()
+
+
+_TABLES: Final[Mapping[str, Callable[..., Any]]] = {
+    "scan": ScanConfig,
+    "limits": LimitsConfig,
+    "fingerprint": FingerprintConfig,
+    "report": ReportConfig,
+}
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def load(home: Home, path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the named file, else HASHWARD_CONFIG, else the home's config.toml, else nothing: the defaults.
+
+    Raises ConfigError; a file that was named must be there, the home's may be absent.
+    """
+    named = str(path) if path is not None else environ.get("HASHWARD_CONFIG", "")
+    file = Path(os.path.abspath(named)) if named else home.config_file
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        if named:
+            raise ConfigError("there is no configuration file where one was named") from None
+        return Config.defaults()
+    except (OSError, ValueError):
+        raise ConfigError(
+            "the configuration file cannot be read; check that it is a file and its permissions"
+        ) from None
+    return parse(content, file.parent, home)
+
+
+def parse(content: bytes, folder: Path, home: Home) -> Config:
+    """Read a configuration whose relative paths are relative to `folder`. Raises ConfigError."""
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError("the configuration file is over 1 MiB: that is another file")
+    document = _document(content)
+    _refuse_unknown("", document, (*_TABLES, "sink"))
+    values = {table: made(**_table(table, document.get(table, {}), folder)) for table, made in _TABLES.items()}
+    return Config(**values, sinks=_sinks(document.get("sink", []), folder, home))
+
+
+def _document(content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError("the configuration file is not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
+        # tomllib's own message can repeat what is written there.
+        place = re.search(r"at line \d+, column \d+|at end of document", str(exc))
+        raise ConfigError(f"the configuration file is not TOML{', ' + place[0] if place else ''}") from None
+
+
+def _table(table: str, found: Any, folder: Path) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ConfigError(f"{table} must be a table")
+    settings = {setting.key: setting for setting in SETTINGS if setting.table == table}
+    _refuse_unknown(table, found, tuple(settings))
+    return {key: _value(settings[key], value, folder) for key, value in found.items()}
+
+
+def _value(setting: Setting, value: Any, folder: Path) -> Any:
+    try:
+        return setting.kind.read(value, folder)
+    except ValueError:
+        raise ConfigError(f"{setting.name} must be: {setting.kind.text}") from None
+
+
+def _refuse_unknown(table: str, found: Mapping[str, object], allowed: Sequence[str]) -> None:
+    prefix = f"{table}." if table else ""
+    for key in found:
+        if key not in allowed:
+            near = difflib.get_close_matches(key[:100], allowed, n=1, cutoff=0.0)
+            shown = f"{prefix}{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", key) else "a key"
+            raise ConfigError(f"{shown} is no setting; the nearest is {prefix}{near[0] if near else allowed[0]}")
+
+
+def _sinks(found: Any, folder: Path, home: Home) -> tuple[SinkConfig, ...]:
+    if not isinstance(found, list):
+        raise ConfigError("sink must be written as [[sink]], one table for each")
+    sinks = tuple(_sink(_table("sink", table, folder), home) for table in found)
+    if len({sink.name for sink in sinks}) < len(sinks):
+        raise ConfigError("two sinks have one name")
+    return sinks
+
+
+def _sink(values: dict[str, Any], home: Home) -> SinkConfig:
+    for required in ("name", "kind"):
+        if required not in values:
+            raise ConfigError(f"sink.{required} is missing from a [[sink]]")
+    only_http = {"url", "token_file", "ca_file", "timeout_seconds", "use_environment_proxies", "allow_plain_http"}
+    foreign = values.keys() & (only_http if values["kind"] is SinkKind.JSONL else {"path"})
+    if foreign:
+        raise ConfigError(f"sink.{min(foreign)} means nothing for a sink of kind {values['kind'].value}")
+    if values["kind"] is SinkKind.JSONL:
+        values.setdefault("path", home.reports)
+    elif "url" not in values:
+        raise ConfigError("sink.url is missing from a sink of kind http")
+    sink = SinkConfig(**values)
+    if sink.url is not None and not sink.allow_plain_http and not _is_private(sink.url):
+        raise ConfigError("sink.url is neither https nor on this host; set allow_plain_http if the way there is safe")
+    return sink
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can read along: TLS, or loopback."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,191 @@
+"""Every setting: its name, what it may be, its default and its meaning.
+
+README's table of the configuration is tested against `SETTINGS`, and `scanner.config` reads by it: one list for both.
+Knows neither files nor the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from hashsets import hashtypes
+from scanner.patterns import compile_pattern
+from scanner.reports import DEFAULT_SOURCE, is_source
+
+
+class Seal(StrEnum):
+    """When reports are sealed by themselves; `manual` leaves it to `hashward reports seal`."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MANUAL = "manual"
+
+
+class SinkKind(StrEnum):
+    """What stands behind a sink."""
+
+    JSONL = "jsonl"
+    HTTP = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value: what it is called in documentation, and how it is read. `read` raises ValueError."""
+
+    text: str
+    read: Callable[[Any, Path], Any]
+
+
+def _whole(low: int, high: int) -> Kind:
+    def read(value: Any, _folder: Path) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Kind(f"whole number, {low} to {high}", read)
+
+
+def _number(low: float, high: float) -> Kind:
+    def read(value: Any, _folder: Path) -> float:
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise ValueError
+        return float(value)
+
+    return Kind(f"number, {low:g} to {high:g}", read)
+
+
+def _choice(values: Sequence[str], made: Callable[[str], Any] = str) -> Kind:
+    def read(value: Any, _folder: Path) -> Any:
+        if not isinstance(value, str) or value not in values:
+            raise ValueError
+        return made(value)
+
+    return Kind("one of " + ", ".join(f'"{value}"' for value in values), read)
+
+
+def _text(what: str, accepts: Callable[[str], object]) -> Kind:
+    def read(value: Any, _folder: Path) -> str:
+        if not isinstance(value, str) or not accepts(value):
+            raise ValueError
+        return value
+
+    return Kind(what, read)
+
+
+def _texts(what: str, accepts: Callable[[str], object], made: Callable[[list[Any]], Any]) -> Kind:
+    def read(value: Any, _folder: Path) -> Any:
+        if not isinstance(value, list) or not all(isinstance(item, str) and accepts(item) for item in value):
+            raise ValueError
+        return made(value)
+
+    return Kind(what, read)
+
+
+def _flag(value: Any, _folder: Path) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _path(value: Any, folder: Path) -> Path:
+    if not isinstance(value, str) or not value or "\x00" in value:
+        raise ValueError
+    return folder / value
+
+
+def _is_pattern(text: str) -> bool:
+    compile_pattern(os.fsencode(text))  # raises ValueError
+    return True
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and parts.port != 0  # raises ValueError when it is no port
+        and parts.username is None
+        and parts.password is None
+        and not parts.query
+        and not parts.fragment
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_EXTRA_TYPES: Final = tuple(
+    name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming" and name != "pdq"
+)
+_FLAG = Kind("true or false", _flag)
+_PATH = Kind("path", _path)
+_PATTERNS = _texts("list of patterns", _is_pattern, lambda items: tuple(os.fsencode(item) for item in items))
+_TYPES = _texts(
+    "list of " + ", ".join(f'"{name}"' for name in _EXTRA_TYPES), _EXTRA_TYPES.__contains__, lambda items: tuple(items)
+)
+_SETS = _texts("list of names", lambda text: 1 <= len(text) <= 64 and text.isprintable(), frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `table` is "scan", ... or "sink" for the tables of [[sink]]; `default` is written as in TOML."""
+
+    table: str
+    key: str
+    kind: Kind
+    default: str
+    meaning: str
+
+    @property
+    def name(self) -> str:
+        """The setting as messages and documentation call it."""
+        return f"{self.table}.{self.key}"
+
+
+_SECONDS = _number(0.1, 86400)
+
+SETTINGS: Final = (
+    Setting("scan", "workers", _whole(0, 1024), "0", "Worker processes that decode; 0 is one for each processor."),
+    Setting("scan", "include", _PATTERNS, "[]", "Look only at files that match, or lie below a folder that matches."),
+    Setting("scan", "exclude", _PATTERNS, "[]", "Leave out files and folders that match; beats include."),
+    Setting("scan", "one_file_system", _FLAG, "false", "Stay on the file system of each root."),
+    Setting("limits", "image_seconds", _SECONDS, "10", "Processor time for one image."),
+    Setting("limits", "video_seconds", _SECONDS, "60", "Processor time for one video, or a twentieth of its duration."),
+    Setting("limits", "memory_mb", _whole(256, 2**20), "1024", "Address space of one worker, in MiB."),
+    Setting(
+        "fingerprint",
+        "orientations",
+        _choice(("stored", "exif", "all8")),
+        '"exif"',
+        "Which turnings are hashed: as stored, also as EXIF says, or all eight.",
+    ),
+    Setting("fingerprint", "hash_types", _TYPES, "[]", "Hash types computed beside md5, sha1, sha256 and pdq."),
+    Setting(
+        "report",
+        "source",
+        _text("URI", is_source),
+        f'"{DEFAULT_SOURCE}"',
+        "The constant that names this service in every report.",
+    ),
+    Setting("report", "seal", _choice(tuple(Seal), Seal), '"daily"', "When reports are sealed, at a UTC day's end."),
+    Setting(
+        "sink", "name", _text("name of a-z, 0-9, - and _", _NAME.fullmatch), "", "What the sink is called; required."
+    ),
+    Setting("sink", "kind", _choice(tuple(SinkKind), SinkKind), "", "What takes the reports; required."),
+    Setting("sink", "path", _PATH, "reports in the home", "jsonl: the folder that gets a file per batch."),
+    Setting("sink", "url", _text("URL without credentials or query", _is_url), "", "http: where to post; required."),
+    Setting("sink", "token_file", _PATH, "none", "http: the file that holds the bearer token."),
+    Setting("sink", "ca_file", _PATH, "public authorities", "http: the authorities that vouch for the receiver, PEM."),
+    Setting("sink", "hash_sets", _SETS, "[]", "The hash sets it may hear of, by name; none by default."),
+    Setting("sink", "timeout_seconds", _SECONDS, "60", "http: for one whole exchange."),
+    Setting("sink", "use_environment_proxies", _FLAG, "false", "http: go through the proxies the environment names."),
+    Setting("sink", "allow_plain_http", _FLAG, "false", "http: allow a URL without TLS to another host than this one."),
+)
