@@ -1,0 +1,307 @@
+"""ledger.db: what we hold, what it met, and what was said. One public method, one transaction.
+
+Rules
+- The ledger stores what it is told; it reads no media, builds no index and knows no path beyond a root's.
+- A record and a sweep say which version of which set they compared with. Both are refused (`Stale`) when the catalogue
+  has moved since, a sweep also when its contents no longer stand where it started from. So every pair of content and
+  entry is compared exactly once, whatever runs beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashsets.sqlite import Database
+from hashsets.types import EntryHit, HashSet, Signal
+from scanner.errors import LedgerError
+from scanner.ledger import assets, contents, coverage, matches, outbox
+from scanner.ledger.contents import Content, StoredSignals
+from scanner.ledger.coverage import NOTHING, Interval, Met
+from scanner.ledger.migrations import MIGRATIONS
+from scanner.ledger.outbox import Occasion
+from scanner.ledger.places import Places
+from scanner.ledger.sealing import Sealing
+from scanner.opening import FileStat
+from scanner.reports import Cause
+from scanner.types import Digests, Fingerprint, Outcome, Trigger
+
+FILE_NAME = "ledger.db"
+
+
+class Stale(LedgerError):
+    """What a comparison was based on has moved: pin anew and compare again. Never reaches a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a content was found: a root and key (or uploads and the caller's ref), and the walk that found it.
+
+    `settled` says that `stat` may be trusted to show a later change.
+    """
+
+    root_id: int
+    key: bytes
+    walk: int = 0
+    stat: FileStat | None = None
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One looked-at content to be recorded.
+
+    `fingerprint` is None where the content was known and not decoded again; `hits` is None where its matches on record
+    are known to be current, else what the pinned sets gave.
+    """
+
+    place: Place | None
+    digests: Digests
+    fingerprint: Fingerprint | None
+    hits: tuple[EntryHit, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Matches that a sweep added and withdrew, and the contents that gained one."""
+
+    added: int = 0
+    withdrawn: int = 0
+    contents: frozenset[int] = frozenset()
+
+    def __add__(self, other: Change) -> Change:
+        return Change(self.added + other.added, self.withdrawn + other.withdrawn, self.contents | other.contents)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording done: the outcome, the asset it is for, whether the content is new, and what its matches did."""
+
+    outcome: Outcome
+    asset_id: int | None
+    new: bool
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The sets a comparison used: all of them as they stood at one catalogue number."""
+
+    catalogue: int
+    sets: tuple[HashSet, ...]
+
+    def targets(self) -> dict[bytes, Met]:
+        """What a content has met once compared with all enabled sets."""
+        return {s.uid: Met(s.rule_revision, s.version) for s in self.sets if s.enabled}
+
+
+class Ledger:
+    """ledger.db, opened. Usable from several threads; several processes may hold it."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.places = Places(db)
+        self.sealing = Sealing(db)
+
+    @classmethod
+    def open(cls, home: Path) -> Ledger:
+        """Open or create the ledger of a home. Raises StoreError."""
+        return cls(Database.open(home / FILE_NAME, MIGRATIONS))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.db.close()
+
+    # -- contents ----------------------------------------------------------------------------------------------------
+
+    def known(self, sha256: bytes) -> Content | None:
+        """The content of that digest, if it is known."""
+        return contents.find(self.db, sha256)
+
+    def is_current(self, seq: int, pinned: Pinned) -> bool:
+        """Whether a content has met all enabled sets as pinned."""
+        with self.db.read():
+            return all(coverage.at(self.db, uid, seq) == met for uid, met in pinned.targets().items())
+
+    def signals(self, seq: int) -> tuple[Signal, ...]:
+        """The stored perceptual signals of a content."""
+        return contents.signals(self.db, seq)
+
+    def folded(self, seq: int, fingerprint: Fingerprint) -> Fingerprint:
+        """Another look at a known content with what is on record folded in (see contents.fold)."""
+        with self.db.read():
+            return contents.fold(self.db, seq, fingerprint)
+
+    def record(
+        self, items: Sequence[Recording], pinned: Pinned, occasion: Occasion, catalogue_now: Callable[[], int]
+    ) -> list[Recorded]:
+        """Commit signals, assets, matches, coverage and outbox of some contents together. Raises Stale."""
+        durable = any(item.hits for item in items) or occasion.trigger is Trigger.UPLOAD
+        with self.db.write(durable=durable):
+            if catalogue_now() != pinned.catalogue:
+                raise Stale("the sets have changed meanwhile")
+            self._meet(pinned)
+            return [self._record_one(item, pinned, occasion) for item in items]
+
+    def _meet(self, pinned: Pinned) -> None:
+        met = outbox.met_sets(self.db)
+        for hash_set in pinned.sets:
+            if hash_set.uid not in met:
+                outbox.meet_set(self.db, hash_set.uid, hash_set.name, hash_set.role, hash_set.mode)
+
+    def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
+        new = contents.find(self.db, item.digests.sha256) is None
+        seq, known, changed = self._store_content(item)
+        asset_id, before = self._store_asset(item.place, seq)
+        change = Change()
+        if changed or item.hits is not None:
+            change = self._store_matches(seq, item.hits, pinned, changed=changed, occasion=occasion)
+        if asset_id is not None and before != seq:
+            outbox.reconcile_content(self.db, seq, occasion)
+        content = contents.by_seq(self.db, seq)
+        outcome = Outcome(seq, content.media, content.looked, matches.verdict(self.db, seq), known)
+        return Recorded(outcome, asset_id, new, change)
+
+    def _store_content(self, item: Recording) -> tuple[int, bool, bool]:
+        """(seq, was it known and not looked at again, did its signals change)."""
+        old = contents.find(self.db, item.digests.sha256)
+        if old is None:
+            if item.fingerprint is None:
+                raise Stale("a known content is gone")
+            return contents.insert(self.db, item.digests, item.fingerprint), False, True
+        if item.fingerprint is None:
+            return old.seq, True, False
+        if contents.fold(self.db, old.seq, item.fingerprint) != item.fingerprint:
+            raise Stale("another look was recorded meanwhile")
+        return old.seq, False, contents.look_again(self.db, old.seq, item.fingerprint)
+
+    def _store_asset(self, place: Place | None, seq: int) -> tuple[int | None, int | None]:
+        if place is None:
+            return None, None
+        where = (place.root_id, place.key)
+        return assets.put(self.db, *where, walk=place.walk, content_seq=seq, stat=place.stat, settled=place.settled)
+
+    def _store_matches(
+        self, seq: int, hits: tuple[EntryHit, ...] | None, pinned: Pinned, *, changed: bool, occasion: Occasion
+    ) -> Change:
+        if hits is None:
+            raise Stale("signals changed without a comparison")
+        change = Change()
+        targets = pinned.targets()
+        for uid in sorted({*targets, *(coverage.sets(self.db) if changed else ())}):
+            target = targets.get(uid, NOTHING)
+            if uid in targets:
+                met = coverage.at(self.db, uid, seq)
+                same_rule = met.rule_revision == target.rule_revision and not changed
+                why = Occasion(occasion.trigger, occasion.day, Cause.ENTRY if same_rule else Cause.RULE)
+                own = [_owned(hit, seq) for hit in hits if hit.set_uid == uid]
+                change += self._replace_matches(uid, seq, seq, None, own, why)
+            coverage.assign(self.db, uid, seq, seq, target)
+        return change
+
+    def _replace_matches(
+        self,
+        uid: bytes,
+        lo: int,
+        hi: int,
+        keys: Collection[bytes] | None,
+        hits: Sequence[EntryHit],
+        occasion: Occasion,
+    ) -> Change:
+        """Make the matches of lo..hi with a set (its entries in `keys`) exactly `hits`, and settle what follows."""
+        fresh = matches.put(self.db, hits)
+        lost = matches.withdraw_unsupported(self.db, uid, lo, hi, keys, hits)
+        for seq in sorted({identity[0] for identity in (*fresh, *lost)}):
+            for moved in matches.settle(self.db, seq):
+                outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
+        for seq, set_uid, key in (*fresh, *lost):
+            match = matches.one(self.db, seq, set_uid, key)
+            if match is not None:
+                outbox.reconcile(self.db, match, occasion)
+        return Change(len(fresh), len(lost), frozenset(identity[0] for identity in fresh))
+
+    # -- sweeps ------------------------------------------------------------------------------------------------------
+
+    def first_behind(self, hash_set: HashSet) -> Interval | None:
+        """The first stretch of contents that has not met the set as it stands; None: all have."""
+        with self.db.read():
+            target = Met(hash_set.rule_revision, hash_set.version)
+            return coverage.first_behind(self.db, hash_set.uid, target, contents.top_seq(self.db))
+
+    def stored(self, seq_lo: int, seq_hi: int, max_bytes: int) -> list[StoredSignals]:
+        """Contents of a stretch in order, as many as pack into `max_bytes`, at least one where there is any."""
+        with self.db.read():
+            return list(contents.stored(self.db, seq_lo, seq_hi, max_bytes))
+
+    def sweep(
+        self,
+        hash_set: HashSet,
+        stretch: Interval,
+        keys: Collection[bytes] | None,
+        hits: Sequence[EntryHit],
+        occasion: Occasion,
+        catalogue_now: Callable[[], int],
+        catalogue: int,
+    ) -> Change:
+        """Commit a stretch of a re-scan: it stood at `stretch.met` and has now met the set. Raises Stale."""
+        with self.db.write():
+            if catalogue_now() != catalogue:
+                raise Stale("the sets have changed meanwhile")
+            if not coverage.all_at(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, stretch.met):
+                raise Stale("another process has moved these contents")
+            if hash_set.uid not in outbox.met_sets(self.db):
+                outbox.meet_set(self.db, hash_set.uid, hash_set.name, hash_set.role, hash_set.mode)
+            change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, keys, hits, occasion)
+            target = Met(hash_set.rule_revision, hash_set.version)
+            coverage.assign(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, target)
+            return change
+
+    def greet(self, hash_set: HashSet, occasion: Occasion) -> None:
+        """Take note of a set's name, role and mode; where they changed, bring what is said of its matches in line."""
+        standing = (hash_set.name, hash_set.role, hash_set.mode)
+        before = outbox.met_sets(self.db).get(hash_set.uid)
+        if before == standing:
+            return
+        with self.db.write():
+            outbox.meet_set(self.db, hash_set.uid, *standing)
+            if before is None or before[1:] == standing[1:]:
+                return
+            for seq, key in list(matches.of_set(self.db, hash_set.uid)):
+                for moved in matches.settle(self.db, seq):
+                    outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
+                match = matches.one(self.db, seq, hash_set.uid, key)
+                if match is not None:
+                    outbox.reconcile(self.db, match, Occasion(occasion.trigger, occasion.day, Cause.RULE))
+
+    def withdraw_set(self, set_uid: bytes, occasion: Occasion) -> Change:
+        """A set was removed: withdraw all its matches and forget its coverage."""
+        with self.db.write():
+            if set_uid not in coverage.sets(self.db):
+                return Change()
+            change = self._replace_matches(
+                set_uid, 1, contents.top_seq(self.db), None, (), Occasion(occasion.trigger, occasion.day, Cause.SET)
+            )
+            coverage.forget(self.db, set_uid)
+            return change
+
+    def passed_version(self, set_uid: bytes, purge: Callable[[int], None]) -> None:
+        """Call `purge` with the version every content has passed, while nobody can fall behind it."""
+        with self.db.write(durable=False):
+            if contents.top_seq(self.db) and set_uid in coverage.sets(self.db):
+                purge(coverage.least_version(self.db, set_uid))
+
+
+def _owned(hit: EntryHit, seq: int) -> EntryHit:
+    """The hit with the content's own number (a new content has none when it is compared)."""
+    return EntryHit(
+        seq,
+        hit.set_uid,
+        hit.entry_key,
+        hit.ref,
+        hit.classifications,
+        hit.first_version,
+        hit.hash_type,
+        hit.distance,
+        hit.exact_types,
+    )

@@ -1,0 +1,135 @@
+"""Schema steps of ledger.db, append-only: a released step is never edited.
+
+Every table says who writes it and when its rows die. Days are UTC dates (ISO 8601), times nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from hashsets.sqlite import Migration
+
+_FIRST = """
+-- One row a configured storage location; id 0 stands for uploads. Written by `root ...` and the end of a walk;
+-- dies with its last asset's row.
+CREATE TABLE root (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT UNIQUE,                    -- NULL: removed, kept for the assets' rows
+    path BLOB UNIQUE,
+    dev INTEGER,
+    ino INTEGER,
+    suspect TEXT,                        -- why nothing may be called missing here; NULL: not suspect
+    accept_loss INTEGER NOT NULL DEFAULT 0,
+    walks INTEGER NOT NULL DEFAULT 0,    -- walks begun
+    completed_walk INTEGER NOT NULL DEFAULT 0,
+    completed_at INTEGER                 -- end of the last completed walk
+);
+INSERT INTO root (id, name, path) VALUES (0, 'uploads', x'');
+
+-- One row a sequence of bytes. Written when a content is recorded; kept until retention erases it. seq is never reused.
+CREATE TABLE content (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 BLOB NOT NULL UNIQUE,
+    sha1 BLOB NOT NULL,
+    md5 BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    media TEXT NOT NULL,
+    extent TEXT NOT NULL,
+    reason TEXT,
+    attempts INTEGER NOT NULL,           -- looks taken so far
+    signals BLOB NOT NULL                -- see packing.py
+);
+CREATE INDEX content_reason ON content (reason) WHERE reason IS NOT NULL;
+
+-- One row a place where a content is held. Written by walks and uploads; a gone asset's row stays under retention.
+CREATE TABLE asset (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    root_id INTEGER NOT NULL REFERENCES root (id),
+    key BLOB NOT NULL,                   -- relative to the root, bytes; for uploads the caller's ref
+    content_seq INTEGER REFERENCES content (seq),
+    reason TEXT,                         -- why the place could not be read; NULL: it was
+    dev INTEGER, ino INTEGER, size_bytes INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
+    settled INTEGER NOT NULL DEFAULT 0,  -- the stat columns may be trusted to tell a change
+    born_walk INTEGER NOT NULL,          -- the walk of the root that first met it
+    missing_at INTEGER,                  -- end of the completed walk that first missed it; NULL: present
+    gone INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (root_id, key)
+);
+CREATE INDEX asset_content ON asset (content_seq);
+
+-- For every set the partition of 1..highest seq by what its contents have met: version 0 is "nothing yet". Written with
+-- every record and sweep; dies when the set is removed.
+CREATE TABLE coverage (
+    set_uid BLOB NOT NULL,
+    seq_lo INTEGER NOT NULL,
+    seq_hi INTEGER NOT NULL,
+    rule_revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (set_uid, seq_lo)
+) WITHOUT ROWID;
+
+-- What the ledger knows of each set it has met, so that a report can name it after the set is gone. Written by re-scan.
+CREATE TABLE met_set (
+    set_uid BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    mode TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- One row per (content, set, entry), with the best evidence. Written by record and sweep; stays when withdrawn.
+CREATE TABLE match (
+    content_seq INTEGER NOT NULL REFERENCES content (seq),
+    set_uid BLOB NOT NULL,
+    entry_key BLOB NOT NULL,
+    state TEXT NOT NULL,                 -- active, suppressed, held, withdrawn
+    ref TEXT NOT NULL,
+    classifications TEXT NOT NULL,       -- JSON [[scheme, code], ...]
+    first_version INTEGER NOT NULL,
+    hash_type TEXT NOT NULL,
+    distance INTEGER NOT NULL,
+    exact_types TEXT NOT NULL,           -- space-separated, sorted
+    PRIMARY KEY (content_seq, set_uid, entry_key)
+) WITHOUT ROWID;
+CREATE INDEX match_entry ON match (set_uid, entry_key);
+
+-- The outbox and what became of it: one row a thing said of (asset, set, entry). `body` is what a report may say; ids
+-- are drawn at sealing. Written with the match; erased when unsaid while pending; kept once sealed, under retention.
+CREATE TABLE report (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    asset_id INTEGER NOT NULL REFERENCES asset (id),
+    content_seq INTEGER NOT NULL,
+    set_uid BLOB NOT NULL,
+    entry_key BLOB NOT NULL,
+    kind TEXT NOT NULL,                  -- match, withdrawal
+    withdraws INTEGER REFERENCES report (id),
+    body BLOB NOT NULL,                  -- canonical JSON without the id
+    report_id TEXT UNIQUE,               -- NULL: pending
+    day TEXT NOT NULL
+);
+CREATE INDEX report_of ON report (asset_id, set_uid, entry_key, id);
+CREATE INDEX report_entry ON report (set_uid, entry_key, content_seq);
+CREATE INDEX report_pending ON report (id) WHERE report_id IS NULL;
+
+-- A sealed batch for one sink. Written by sealing, marked by delivery; `payload` (JSON Lines) never changes.
+CREATE TABLE batch (
+    batch_id TEXT NOT NULL,
+    sink TEXT NOT NULL,
+    source TEXT NOT NULL,
+    sealed_day TEXT NOT NULL,
+    reports INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    delivered_day TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_try_at INTEGER NOT NULL DEFAULT 0,
+    refused INTEGER NOT NULL DEFAULT 0,  -- the receiver will not take it as it is: an alarm, still owed
+    PRIMARY KEY (batch_id, sink)
+);
+CREATE INDEX batch_owed ON batch (next_try_at) WHERE delivered_day IS NULL;
+
+-- One row a sealing, so that it happens once a day. Written by sealing; kept.
+CREATE TABLE sealing (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    day TEXT NOT NULL,
+    reports INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS = (Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),)

@@ -1,0 +1,216 @@
+"""What is to be said of matches, and what was said. Runs inside the caller's transaction.
+
+For every (asset, set, entry) the rows of `report` form a chain; its last row tells what the world believes or is about
+to be told. A thing unsaid before it was sealed leaves no trace: its pending row goes. Ids are drawn at sealing only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hashsets.sqlite import Database
+from hashsets.types import EntryHit, Mode, Role
+from scanner.ledger import assets, matches
+from scanner.ledger.matches import Match, State
+from scanner.reports import (
+    Batch,
+    Cause,
+    Report,
+    ReportBody,
+    Sealed,
+    anonymise,
+    anonymise_withdrawal,
+    canonical_json,
+    encode_jsonl,
+    parse_body,
+    parse_event,
+)
+from scanner.types import MediaKind, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why and when something is said: the trigger, the UTC day, and the cause should it be a withdrawal."""
+
+    trigger: Trigger
+    day: str
+    cause: Cause = Cause.ENTRY
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """The last row of a chain."""
+
+    id: int
+    kind: str
+    content_seq: int
+    sealed: bool
+
+
+def _last(db: Database, asset_id: int, set_uid: bytes, entry_key: bytes) -> _Link | None:
+    row = db.execute(
+        "SELECT id, kind, content_seq, report_id IS NOT NULL FROM report"
+        " WHERE asset_id = ? AND set_uid = ? AND entry_key = ? ORDER BY id DESC LIMIT 1",
+        (asset_id, set_uid, entry_key),
+    ).fetchone()
+    return None if row is None else _Link(row[0], row[1], row[2], bool(row[3]))
+
+
+def met_sets(db: Database) -> dict[bytes, tuple[str, Role, Mode]]:
+    """Name, role and mode of every set the ledger has met."""
+    rows = db.execute("SELECT set_uid, name, role, mode FROM met_set")
+    return {uid: (name, Role(role), Mode(mode)) for uid, name, role, mode in rows}
+
+
+def meet_set(db: Database, set_uid: bytes, name: str, role: Role, mode: Mode) -> None:
+    """Remember how a set stands."""
+    db.execute(
+        "INSERT INTO met_set (set_uid, name, role, mode) VALUES (?, ?, ?, ?) ON CONFLICT (set_uid) DO UPDATE"
+        " SET name = excluded.name, role = excluded.role, mode = excluded.mode",
+        (set_uid, name, role.value, mode.value),
+    )
+
+
+def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
+    """Bring what is said of a match in line with its state, for every asset that holds or held its content."""
+    hit = match.hit
+    name, role, mode = met_sets(db)[hit.set_uid]
+    if match.state is State.ACTIVE and role is not Role.KNOWN_GOOD and mode is Mode.ACTIVE:
+        for asset_id in assets.of_content(db, hit.owner):
+            _say(db, asset_id, match, name, occasion)
+        return
+    rows = db.execute(
+        "SELECT DISTINCT asset_id FROM report WHERE set_uid = ? AND entry_key = ? AND content_seq = ?",
+        (hit.set_uid, hit.entry_key, hit.owner),
+    ).fetchall()
+    for (asset_id,) in rows:
+        last = _last(db, asset_id, hit.set_uid, hit.entry_key)
+        if last is None or last.kind != "match" or last.content_seq != hit.owner:
+            continue
+        if not last.sealed:
+            db.execute("DELETE FROM report WHERE id = ?", (last.id,))
+        elif match.state in (State.WITHDRAWN, State.SUPPRESSED) and not _still_true(db, last.id, asset_id, hit):
+            _withdraw(db, last.id, occasion)
+        # A sealed report of a held match, or of a set now in shadow, stands: its verdict has not changed.
+
+
+def _still_true(db: Database, link_id: int, asset_id: int, hit: EntryHit) -> bool:
+    """Whether the asset now holds another content that meets the same entry: then the report is about that one."""
+    row = db.execute(
+        "SELECT m.content_seq FROM asset a JOIN match m ON m.content_seq = a.content_seq WHERE a.id = ? AND NOT a.gone"
+        " AND m.content_seq != ? AND m.set_uid = ? AND m.entry_key = ? AND m.state = ?",
+        (asset_id, hit.owner, hit.set_uid, hit.entry_key, State.ACTIVE.value),
+    ).fetchone()
+    if row is None:
+        return False
+    db.execute("UPDATE report SET content_seq = ? WHERE id = ?", (row[0], link_id))
+    return True
+
+
+def _say(db: Database, asset_id: int, match: Match, set_name: str, occasion: Occasion) -> None:
+    hit = match.hit
+    last = _last(db, asset_id, hit.set_uid, hit.entry_key)
+    if last is not None and last.kind == "match":
+        return
+    if last is not None and not last.sealed:
+        db.execute("DELETE FROM report WHERE id = ?", (last.id,))  # the withdrawal had not left yet
+        return
+    (media,) = db.execute("SELECT media FROM content WHERE seq = ?", (hit.owner,)).fetchone()
+    body = anonymise(hit, hash_set=set_name, media=MediaKind(media), trigger=occasion.trigger, day=occasion.day)
+    _insert(db, asset_id, hit.owner, hit.set_uid, hit.entry_key, None, body)
+
+
+def _withdraw(db: Database, link_id: int, occasion: Occasion) -> None:
+    asset_id, seq, uid, key, report_id, body = db.execute(
+        "SELECT asset_id, content_seq, set_uid, entry_key, report_id, body FROM report WHERE id = ?", (link_id,)
+    ).fetchone()
+    said = Report(report_id, parse_body(body))
+    unsaid = anonymise_withdrawal(said, cause=occasion.cause, trigger=occasion.trigger, day=occasion.day)
+    _insert(db, asset_id, seq, uid, key, link_id, unsaid)
+
+
+def _insert(
+    db: Database, asset_id: int, seq: int, set_uid: bytes, entry_key: bytes, withdraws: int | None, body: ReportBody
+) -> None:
+    db.execute(
+        "INSERT INTO report (asset_id, content_seq, set_uid, entry_key, kind, withdraws, body, day)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (asset_id, seq, set_uid, entry_key, body.kind.value, withdraws, canonical_json(body), body.day),
+    )
+
+
+def reconcile_content(db: Database, seq: int, occasion: Occasion) -> None:
+    """Bring what is said in line for all matches of a content (a new asset holds it, say)."""
+    for match in matches.of_content(db, seq):
+        reconcile(db, match, occasion)
+
+
+def pending(db: Database) -> list[tuple[int, ReportBody]]:
+    """What the next sealing would seal: (local id, body)."""
+    rows = db.execute("SELECT id, body FROM report WHERE report_id IS NULL ORDER BY id")
+    return [(local_id, parse_body(body)) for local_id, body in rows]
+
+
+def store_sealed(db: Database, local_ids: Sequence[int], sealed: Sealed, day: str) -> None:
+    """Give sealed reports their ids. `local_ids` are aligned with the bodies that were sealed."""
+    db.connection.executemany(
+        "UPDATE report SET report_id = ? WHERE id = ?",
+        [(item.report.id, local_ids[item.input_index]) for item in sealed.reports],
+    )
+    db.execute("INSERT INTO sealing (day, reports) VALUES (?, ?)", (day, len(sealed.reports)))
+
+
+def add_batch(db: Database, sink: str, batch: Batch, day: str) -> None:
+    """Owe a batch to a sink."""
+    db.execute(
+        "INSERT INTO batch (batch_id, sink, source, sealed_day, reports, payload) VALUES (?, ?, ?, ?, ?, ?)",
+        (batch.batch_id, sink, batch.source, day, len(batch.reports), b"".join(encode_jsonl(batch))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A sealed batch a sink has not taken yet."""
+
+    sink: str
+    batch: Batch
+    attempts: int
+    next_try_ns: int
+    refused: bool
+
+
+def owed(db: Database) -> list[Owed]:
+    """Every batch still to be delivered, oldest first."""
+    rows = db.execute(
+        "SELECT sink, batch_id, source, payload, attempts, next_try_at, refused FROM batch WHERE delivered_day IS NULL"
+        " ORDER BY sealed_day, rowid"
+    ).fetchall()
+    return [
+        Owed(sink, _batch(batch_id, source, payload), attempts, next_try, bool(refused))
+        for sink, batch_id, source, payload, attempts, next_try, refused in rows
+    ]
+
+
+def _batch(batch_id: str, source: str, payload: bytes) -> Batch:
+    return Batch(batch_id, tuple(parse_event(line) for line in payload.splitlines()), source)
+
+
+def mark_delivered(db: Database, sink: str, batch_id: str, day: str) -> None:
+    """The sink has taken the batch."""
+    db.execute("UPDATE batch SET delivered_day = ? WHERE sink = ? AND batch_id = ?", (day, sink, batch_id))
+
+
+def mark_failed(db: Database, sink: str, batch_id: str, *, next_try_ns: int, refused: bool) -> None:
+    """The sink did not take the batch: it stays owed, not to be tried before `next_try_ns`."""
+    db.execute(
+        "UPDATE batch SET attempts = attempts + 1, next_try_at = ?, refused = ? WHERE sink = ? AND batch_id = ?",
+        (next_try_ns, int(refused), sink, batch_id),
+    )
+
+
+def sealed_reports(db: Database) -> Iterable[tuple[Report, str]]:
+    """Every sealed report and the UTC day of it, in no telling order (by random id)."""
+    rows = db.execute("SELECT report_id, body, day FROM report WHERE report_id IS NOT NULL ORDER BY report_id")
+    for report_id, body, day in rows:
+        yield Report(report_id, parse_body(body)), day

@@ -1,0 +1,200 @@
+"""The signals of a content as one packed blob, and back.
+
+Layout, little-endian: the four bytes `HSG1`, then groups until the end. A group holds all signals that share hash type,
+recipe, orientation and part:
+
+    u8 flags (1 quality, 2 frame, 4 frame_ms, 8 part)   u16 value bytes   u32 count
+    four texts, each u8 length + UTF-8: hash type, recipe, orientation, part
+    count x value, then where flagged: count x u8 quality, count x u32 frame, count x i64 frame_ms
+
+Digests are columns of the content and never in the blob. A row per signal would cost SQLite some 60 bytes of overhead
+for each frame of each video; arrays also load into the matching core without a Python object per frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashsets.types import Queries, Signal
+from scanner.errors import LedgerError
+
+MAGIC = b"HSG1"
+_GROUP = struct.Struct("<BHI")
+_QUALITY, _FRAME, _FRAME_MS, _PART = 1, 2, 4, 8
+NO_QUALITY = 100  # what `Queries.quality` holds for types that have none (documented there)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Signals of one content that share type, recipe, orientation and part, as arrays of one length."""
+
+    hash_type: str
+    recipe: str | None
+    orientation: str
+    part: str | None
+    values: NDArray[np.uint8]
+    quality: NDArray[np.uint8] | None
+    frame: NDArray[np.uint32] | None
+    frame_ms: NDArray[np.int64] | None
+
+
+def pack(signals: Iterable[Signal]) -> bytes:
+    """The blob of `signals`; groups and the signals in them keep the order they came in."""
+    groups: dict[tuple[object, ...], list[Signal]] = {}
+    for signal in signals:
+        groups.setdefault(_group_key(signal), []).append(signal)
+    return MAGIC + b"".join(_pack_group(group) for group in groups.values())
+
+
+def _group_key(signal: Signal) -> tuple[object, ...]:
+    return (
+        signal.hash_type,
+        signal.recipe,
+        signal.orientation,
+        signal.part,
+        signal.quality is None,
+        signal.frame is None,
+        signal.frame_ms is None,
+    )
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8")
+    if len(raw) > 255:
+        raise LedgerError("A signal's description is longer than 255 bytes.")
+    return bytes([len(raw)]) + raw
+
+
+def _pack_group(signals: list[Signal]) -> bytes:
+    first = signals[0]
+    flags = (
+        _QUALITY * (first.quality is not None)
+        | _FRAME * (first.frame is not None)
+        | _FRAME_MS * (first.frame_ms is not None)
+        | _PART * (first.part is not None)
+    )
+    parts = [
+        _GROUP.pack(flags, len(first.value), len(signals)),
+        _text(first.hash_type),
+        _text(first.recipe or ""),
+        _text(first.orientation),
+        _text(first.part or ""),
+        b"".join(signal.value for signal in signals),
+    ]
+    if first.quality is not None:
+        parts.append(bytes(signal.quality or 0 for signal in signals))
+    if first.frame is not None:
+        parts.append(np.array([signal.frame for signal in signals], dtype="<u4").tobytes())
+    if first.frame_ms is not None:
+        parts.append(np.array([signal.frame_ms for signal in signals], dtype="<i8").tobytes())
+    return b"".join(parts)
+
+
+def groups(blob: bytes) -> Iterator[Group]:
+    """The groups of a blob, as views into it. Raises LedgerError where it is not one of ours."""
+    try:
+        yield from _groups(blob)
+    except (struct.error, ValueError, IndexError, UnicodeDecodeError) as exc:
+        raise LedgerError("Stored signals of a content are damaged: run `hashward scan` on its root again.") from exc
+
+
+def _groups(blob: bytes) -> Iterator[Group]:
+    if blob[: len(MAGIC)] != MAGIC:
+        raise ValueError("magic")
+    at = len(MAGIC)
+    while at < len(blob):
+        flags, width, count = _GROUP.unpack_from(blob, at)
+        at += _GROUP.size
+        texts = []
+        for _ in range(4):
+            end = at + 1 + blob[at]
+            texts.append(blob[at + 1 : end].decode("utf-8"))
+            at = end
+        values = np.frombuffer(blob, np.uint8, count * width, at).reshape(count, width)
+        at += count * width
+        columns: list[NDArray[np.generic] | None] = []
+        for flag, dtype in ((_QUALITY, "u1"), (_FRAME, "<u4"), (_FRAME_MS, "<i8")):
+            if flags & flag:
+                column = np.frombuffer(blob, dtype, count, at)
+                at += column.nbytes
+                columns.append(column)
+            else:
+                columns.append(None)
+        yield Group(
+            texts[0],
+            texts[1] or None,
+            texts[2],
+            texts[3] if flags & _PART else None,
+            values,
+            *columns,  # type: ignore[arg-type]
+        )
+
+
+def unpack(blob: bytes) -> tuple[Signal, ...]:
+    """The signals of a blob, group by group."""
+    return tuple(signal for group in groups(blob) for signal in _signals(group))
+
+
+def _signals(group: Group) -> Iterator[Signal]:
+    for row in range(len(group.values)):
+        yield Signal(
+            group.hash_type,
+            group.values[row].tobytes(),
+            group.recipe,
+            None if group.quality is None else int(group.quality[row]),
+            group.orientation,
+            group.part,
+            None if group.frame is None else int(group.frame[row]),
+            None if group.frame_ms is None else int(group.frame_ms[row]),
+        )
+
+
+class QueryBuilder:
+    """Collects the signals of many contents into one `Queries` per hash type; owners are content sequence numbers."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[tuple[NDArray[np.uint8], int, NDArray[np.uint8] | None, bool]]] = {}
+        self._digests: dict[str, tuple[list[bytes], list[int]]] = {}
+        self.rows = 0
+
+    def add(self, owner: int, digests: Iterable[Signal], blob: bytes) -> None:
+        """Add a content's digests and its packed signals."""
+        for digest in digests:
+            values, owners = self._digests.setdefault(digest.hash_type, ([], []))
+            values.append(digest.value)
+            owners.append(owner)
+            self.rows += 1
+        for group in groups(blob):
+            column = (group.values, owner, group.quality, group.frame is not None)
+            self._columns.setdefault(group.hash_type, []).append(column)
+            self.rows += len(group.values)
+
+    def queries(self) -> list[Queries]:
+        """What was collected, sorted by hash type."""
+        built = [self._digest_queries(name) for name in self._digests]
+        built += [self._perceptual_queries(name) for name in self._columns]
+        return sorted(built, key=lambda queries: queries.hash_type)
+
+    def _digest_queries(self, name: str) -> Queries:
+        values, owners = self._digests[name]
+        rows = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
+        n = len(values)
+        quality = np.full(n, NO_QUALITY, np.uint8)
+        return Queries(name, rows, np.array(owners, np.int64), quality, np.zeros(n, np.bool_))
+
+    def _perceptual_queries(self, name: str) -> Queries:
+        columns = self._columns[name]
+        counts = np.array([len(values) for values, *_ in columns])
+        quality = [np.full(len(v), NO_QUALITY, np.uint8) if q is None else q for v, _, q, _ in columns]
+        return Queries(
+            name,
+            np.concatenate([values for values, *_ in columns]),
+            np.repeat(np.array([owner for _, owner, *_ in columns], np.int64), counts),
+            np.concatenate(quality),
+            np.repeat(np.array([is_frame for *_, is_frame in columns], np.bool_), counts),
+        )

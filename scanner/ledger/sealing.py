@@ -1,0 +1,69 @@
+"""From pending reports to delivered batches. One public method, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hashsets.sqlite import Database
+from scanner.ledger import outbox
+from scanner.ledger.outbox import Owed
+from scanner.reports import RandomSource, Report, ReportBody, seal
+
+# One POST of so many reports is some 2.5 MB: under every receiver's usual limit.
+MAX_REPORTS_PER_BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A sink as sealing sees it: its name, the names of the sets it may hear of, and the constant source it is told."""
+
+    name: str
+    hash_sets: frozenset[str]
+    source: str
+
+
+class Sealing:
+    """The outbox part of the ledger."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def pending(self) -> list[ReportBody]:
+        """What the next sealing would seal."""
+        return [body for _, body in outbox.pending(self._db)]
+
+    def sealed(self) -> list[tuple[Report, str]]:
+        """Every sealed report and its day, ordered by random id."""
+        return list(outbox.sealed_reports(self._db))
+
+    def last_sealed_day(self) -> str | None:
+        """The UTC day of the last sealing."""
+        row = self._db.execute("SELECT max(day) FROM sealing").fetchone()
+        return None if row[0] is None else str(row[0])
+
+    def seal(self, rng: RandomSource, listeners: Iterable[Listener], day: str) -> int:
+        """Give every pending report its id and owe each listener what it may hear. Returns how many were sealed."""
+        with self._db.write():
+            rows = outbox.pending(self._db)
+            sealed = seal([body for _, body in rows], rng)
+            outbox.store_sealed(self._db, [local_id for local_id, _ in rows], sealed, day)
+            for listener in listeners if rows else ():
+                heard = sealed.batch(listener.source).for_sets(listener.hash_sets)
+                for part in heard.parts(MAX_REPORTS_PER_BATCH) if heard is not None else ():
+                    outbox.add_batch(self._db, listener.name, part, day)
+            return len(rows)
+
+    def owed(self) -> Sequence[Owed]:
+        """Every batch still to be delivered, oldest first."""
+        return outbox.owed(self._db)
+
+    def delivered(self, owed: Owed, day: str) -> None:
+        """The sink has taken the batch."""
+        with self._db.write():
+            outbox.mark_delivered(self._db, owed.sink, owed.batch.batch_id, day)
+
+    def failed(self, owed: Owed, *, next_try_ns: int, refused: bool) -> None:
+        """The sink did not take the batch: it stays owed."""
+        with self._db.write():
+            outbox.mark_failed(self._db, owed.sink, owed.batch.batch_id, next_try_ns=next_try_ns, refused=refused)

@@ -1,0 +1,93 @@
+"""Counts for `status` and the closing object of a scan. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hashsets.sqlite import Database
+from scanner.types import Extent, MediaKind
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How assets stand, each counted under one of `matched`, `clear`, `not_media`, `partial`, `unscannable`.
+
+    A matched asset that was looked at only in part counts under `matched`, and once more in `matched_partial`.
+    """
+
+    assets: int = 0
+    matched: int = 0
+    matched_partial: int = 0
+    clear: int = 0
+    not_media: int = 0
+    owed: int = 0
+    partial: Counter[str] = field(default_factory=Counter)
+    unscannable: Counter[str] = field(default_factory=Counter)
+
+
+# Matched first: what a part of a file shows stays shown. Then what stands in the way of the place, then of the content.
+_ROWS = """
+SELECT a.id, a.key, a.reason, c.media, c.extent, c.reason, EXISTS (
+    SELECT 1 FROM match m JOIN met_set s USING (set_uid)
+    WHERE m.content_seq = a.content_seq AND m.state IN ('active', 'held') AND s.role != 'known_good')
+FROM asset a LEFT JOIN content c ON c.seq = a.content_seq
+WHERE NOT a.gone AND a.missing_at IS NULL
+"""
+
+
+def outcomes(
+    db: Database, root_id: int | None = None, counts: Callable[[int, bytes], bool] = lambda asset_id, key: True
+) -> Outcomes:
+    """Tally the present assets of a root (of all, uploads too, without one), those that `counts` (by id and key)."""
+    tally = Outcomes()
+    where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
+    for asset_id, key, place_reason, media, extent, reason, matched in db.execute(_ROWS + where, parameters):
+        if counts(asset_id, key):
+            _count(tally, place_reason, media, extent, reason, bool(matched))
+    return tally
+
+
+def _count(
+    tally: Outcomes, place_reason: str | None, media: str | None, extent: str | None, reason: str | None, matched: bool
+) -> None:
+    tally.assets += 1
+    if matched:
+        tally.matched += 1
+        tally.matched_partial += extent != Extent.WHOLE
+    elif place_reason is not None:
+        tally.unscannable[place_reason] += 1
+    elif extent == Extent.DIGESTS_ONLY:
+        tally.unscannable[str(reason)] += 1
+    elif extent == Extent.PARTIAL:
+        tally.partial[str(reason)] += 1
+    elif media == MediaKind.OTHER:
+        tally.not_media += 1
+    else:
+        tally.clear += 1
+
+
+def matched_assets(db: Database, root_id: int | None = None) -> list[int]:
+    """The ids of present assets with a match that counts."""
+    where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
+    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[6]]
+
+
+def contents(db: Database) -> int:
+    """How many distinct contents are on record."""
+    return int(db.execute("SELECT count(*) FROM content").fetchone()[0])
+
+
+def match_states(db: Database) -> dict[str, int]:
+    """Match rows by state."""
+    return dict(db.execute("SELECT state, count(*) FROM match GROUP BY state ORDER BY state").fetchall())
+
+
+def said(db: Database) -> dict[str, int]:
+    """Reports pending and sealed, and batches still owed to a sink."""
+    pending, sealed = db.execute(
+        "SELECT count(*) FILTER (WHERE report_id IS NULL), count(report_id) FROM report"
+    ).fetchone()
+    (owed,) = db.execute("SELECT count(*) FROM batch WHERE delivered_day IS NULL").fetchone()
+    return {"pending": pending, "sealed": sealed, "batches_owed": owed}

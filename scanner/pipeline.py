@@ -1,0 +1,124 @@
+"""The one sequence from bytes to outcome: identify -> fingerprint -> match -> record. Every door calls it.
+
+Rules
+- Takes its fingerprinter, sets and ledger as arguments; opens no file and walks no tree.
+- A content is compared with the sets as pinned and recorded only while they still stand so; else it is compared again.
+- Known content is not decoded again unless it is owed a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hashsets.snapshots import Snapshot, current
+
+from hashsets.store import Store
+from hashsets.types import EntryHit
+from scanner.clock import Clock, utc_day
+from scanner.hashing.digests import digest_fd
+from scanner.ledger.contents import MAX_LOOKS
+from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
+from scanner.ledger.outbox import Occasion
+from scanner.ledger.packing import QueryBuilder, pack
+from scanner.types import Digests, Fingerprint, Fingerprinter, Trigger
+
+# Each retry follows a change of the sets; a catalogue that moves this often within one comparison is a fault.
+_MAX_PINS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A content that was read: its digests, and its fingerprint unless it was known and not decoded again."""
+
+    digests: Digests
+    fingerprint: Fingerprint | None
+
+
+class SetsInForce:
+    """The hash sets as they stand, with the snapshot over them, rebuilt when the catalogue moves."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pinned: tuple[Pinned, Snapshot] | None = None
+
+    def pin(self) -> tuple[Pinned, Snapshot]:
+        """The sets and their snapshot at the present catalogue number."""
+        while self._pinned is None or self._pinned[0].catalogue != self._store.catalogue():
+            before = self._store.catalogue()
+            sets = tuple(self._store.hash_sets())
+            snapshot = current(self._store)
+            if snapshot.catalogue == before == self._store.catalogue():
+                self._pinned = Pinned(before, sets), snapshot
+        return self._pinned
+
+    def catalogue(self) -> int:
+        """The catalogue number just now."""
+        return self._store.catalogue()
+
+
+class Pipeline:
+    """scan_one and its two halves: `look` may run in several threads, `settle` in one at a time."""
+
+    def __init__(self, sets: SetsInForce, ledger: Ledger, fingerprinter: Fingerprinter, clock: Clock) -> None:
+        self._sets = sets
+        self._ledger = ledger
+        self._fingerprinter = fingerprinter
+        self._clock = clock
+
+    def scan_one(self, fd: int, place: Place | None, trigger: Trigger, size_bytes: int | None = None) -> Recorded:
+        """Scan the file open on `fd` and record it at `place`. Raises OSError where it cannot be read."""
+        return self.settle([(place, self.look(fd, size_bytes))], trigger)[0]
+
+    def look(self, fd: int, size_bytes: int | None = None, *, again: bool = False) -> Look:
+        """Identify and fingerprint; `again` looks at owed content however often that was tried.
+
+        Raises OSError (ShortRead among them) where the bytes cannot be read.
+        """
+        digests = digest_fd(fd, size_bytes)
+        known = self._ledger.known(digests.sha256)
+        if known is not None and not (known.owed and (again or known.attempts < MAX_LOOKS)):
+            return Look(digests, None)
+        return Look(digests, self._fingerprinter.fingerprint(fd))
+
+    def settle(self, looks: Sequence[tuple[Place | None, Look]], trigger: Trigger) -> list[Recorded]:
+        """Match and record some looked-at contents in one transaction."""
+        for _ in range(_MAX_PINS):
+            pinned, snapshot = self._sets.pin()
+            recordings = self._compare(looks, pinned, snapshot)
+            occasion = Occasion(trigger, utc_day(self._clock))
+            try:
+                return self._ledger.record(recordings, pinned, occasion, self._sets.catalogue)
+            except Stale:
+                continue
+        raise Stale("the sets keep changing")
+
+    def _compare(
+        self, looks: Sequence[tuple[Place | None, Look]], pinned: Pinned, snapshot: Snapshot
+    ) -> list[Recording]:
+        builder = QueryBuilder()
+        prepared: list[tuple[Place | None, Look, bool]] = []
+        for index, (place, look) in enumerate(looks):
+            fingerprint, compare = self._basis(look, pinned)
+            prepared.append((place, Look(look.digests, None if look.fingerprint is None else fingerprint), compare))
+            if compare:
+                blob = pack(() if fingerprint is None else fingerprint.signals)
+                builder.add(index, look.digests.signals(), blob)
+        found: dict[int, list[EntryHit]] = {}
+        for hit in snapshot.match(builder.queries()):
+            found.setdefault(hit.owner, []).append(hit)
+        return [
+            Recording(place, look.digests, look.fingerprint, tuple(found.get(index, ())) if compare else None)
+            for index, (place, look, compare) in enumerate(prepared)
+        ]
+
+    def _basis(self, look: Look, pinned: Pinned) -> tuple[Fingerprint | None, bool]:
+        """The fingerprint to compare (what is on record folded in), and whether a comparison is needed at all."""
+        known = self._ledger.known(look.digests.sha256)
+        if known is None:
+            return look.fingerprint, True
+        if look.fingerprint is not None:
+            return self._ledger.folded(known.seq, look.fingerprint), True
+        if self._ledger.is_current(known.seq, pinned):
+            return None, False
+        return Fingerprint(known.media, known.looked, self._ledger.signals(known.seq)), True

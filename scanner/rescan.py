@@ -1,0 +1,122 @@
+"""Re-scan: bring every content up to every set's version and rule, from stored signals. Opens no file.
+
+Where only entries changed, the delta is joined: contents x changed entries. Where the set is new to some contents, or
+its rule changed, those contents meet all its entries. Either way a stretch of contents is compared, then committed with
+its coverage in one transaction; a kill loses at most the stretch in hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hashsets.snapshots import Snapshot, changes_since, current
+
+from hashsets.store import Store
+from hashsets.types import EntryHit, HashSet
+from scanner.clock import Clock, utc_day
+from scanner.ledger.coverage import Interval, Met
+from scanner.ledger.ledger import Change, Ledger, Stale
+from scanner.ledger.outbox import Occasion
+from scanner.ledger.packing import QueryBuilder
+from scanner.reports import Cause
+from scanner.types import Trigger
+
+# Signals read and compared per transaction: some 25,000 images. Large enough for the matchers, small enough for memory.
+STRETCH_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RescanSummary:
+    """What a re-scan did: contents compared (once per set counted once), and how matches changed."""
+
+    contents: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What contents that stand at one `Met` are to be compared with; `keys` None: all entries of the set."""
+
+    keys: frozenset[bytes] | None
+    snapshot: Snapshot
+    cause: Cause
+
+
+class Rescan:
+    """One re-scan over all enabled sets."""
+
+    def __init__(
+        self, store: Store, ledger: Ledger, clock: Clock, progress: Callable[[int], None] = lambda contents: None
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+        self._progress = progress
+        self._bases: dict[tuple[bytes, Met, int], _Basis] = {}
+        self._touched = 0
+
+    def run(self) -> RescanSummary:
+        """Sweep until nothing is behind. Safe beside scans, uploads and other re-scans."""
+        change = Change()
+        for set_uid in self._store.removed():
+            change += self._ledger.withdraw_set(set_uid, self._occasion(Cause.SET))
+        while behind := self._next():
+            try:
+                change += self._sweep(*behind)
+            except Stale:
+                continue
+        self._purge()
+        return RescanSummary(self._touched, change)
+
+    def _occasion(self, cause: Cause) -> Occasion:
+        return Occasion(Trigger.RESCAN, utc_day(self._clock), cause)
+
+    def _next(self) -> tuple[HashSet, Interval, int] | None:
+        catalogue = self._store.catalogue()
+        for hash_set in self._store.hash_sets():
+            self._ledger.greet(hash_set, self._occasion(Cause.RULE))
+            if hash_set.enabled:
+                interval = self._ledger.first_behind(hash_set)
+                if interval is not None:
+                    return hash_set, interval, catalogue
+        return None
+
+    def _sweep(self, hash_set: HashSet, interval: Interval, catalogue: int) -> Change:
+        basis = self._basis(hash_set, interval.met)
+        batch = self._ledger.stored(interval.seq_lo, interval.seq_hi, STRETCH_BYTES)
+        # A stretch that ended early stops at its last content; one that did not reaches over numbers no longer held.
+        full = sum(len(content.blob) + 100 for content in batch) > STRETCH_BYTES
+        stretch = Interval(interval.seq_lo, batch[-1].seq if full else interval.seq_hi, interval.met)
+        builder = QueryBuilder()
+        for content in batch:
+            builder.add(content.seq, content.digests, content.blob)
+        hits: list[EntryHit] = basis.snapshot.match(builder.queries()) if batch else []
+        change = self._ledger.sweep(
+            hash_set, stretch, basis.keys, hits, self._occasion(basis.cause), self._store.catalogue, catalogue
+        )
+        self._touched += len(batch)
+        self._progress(len(batch))
+        return change
+
+    def _basis(self, hash_set: HashSet, met: Met) -> _Basis:
+        key = (hash_set.uid, met, hash_set.version)
+        if key not in self._bases:
+            self._bases.clear()  # one at a time: a snapshot of a large set is not small
+            self._bases[key] = self._build(hash_set, met)
+        return self._bases[key]
+
+    def _build(self, hash_set: HashSet, met: Met) -> _Basis:
+        if met.version and met.rule_revision == hash_set.rule_revision:
+            changes = changes_since(self._store, hash_set.uid, met.version, hash_set.version)
+            return _Basis(changes.keys, changes.snapshot, Cause.ENTRY)
+        snapshot = current(self._store, uids=[hash_set.uid])
+        if snapshot.versions.get(hash_set.uid) != hash_set.version:
+            raise Stale("the set has changed meanwhile")
+        return _Basis(None, snapshot, Cause.RULE if met.version else Cause.ENTRY)
+
+    def _purge(self) -> None:
+        """Let go of withdrawn rows that every content has passed."""
+        for hash_set in self._store.hash_sets():
+            uid = hash_set.uid
+            self._ledger.passed_version(uid, lambda version, uid=uid: self._store.purge_withdrawn(uid, version))  # type: ignore[misc]
