@@ -1,7 +1,7 @@
 """What a content is, by its first bytes, never by its name.
 
 Rules
-- NOT_MEDIA is claimed only for bytes that are plainly something else: empty, text, archives, documents, programs, fonts.
+- NOT_MEDIA is claimed only for what is plainly something else: empty, text, archives, documents, programs, fonts.
 - UNKNOWN means that no signature is known: every decoder is asked, and only if all refuse is it "not media".
 - A known media signature that decodes nowhere is undecodable, never clear.
 """
@@ -133,7 +133,9 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
 
 # Brands of ISO base media files that hold stills (ISO 23008-12, AVIF specification).
 _AVIF_BRANDS = (b"avif", b"avis")
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2", b"miaf", b"jpeg", b"j2ki")
+_HEIF_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2", b"miaf", b"jpeg", b"j2ki")
+)
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
 _PNM = re.compile(rb"P[1-7fF]\s|PyRGBA|PyP|PyCMYK|P0CMYK")
 _XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
@@ -62,23 +63,19 @@ def _tolerating(truncation: bool) -> Iterator[None]:
 
 
 class PillowPass:
-    """One way through a content with Pillow. `done` counts the pictures handed on, also when it ends in an exception."""
+    """One way through a content with Pillow. `short` says that fewer frames came than the header promised."""
 
-    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None]) -> None:
+    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None], *, loose: bool) -> None:
         self._budget = budget
         self._kind = kind
-        self.done = 0
+        self._formats = FORMATS + (LOOSE_FORMATS if loose else ())
         self.short = False
-        self.opened = False
         self.moving = False
 
-    def run(
-        self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int = 0, loose: bool = False
-    ) -> None:
+    def run(self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int) -> None:
         """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
         file.seek(0)
-        with _tolerating(tolerant), Image.open(file, formats=FORMATS + (LOOSE_FORMATS if loose else ())) as image:
-            self.opened = True
+        with _tolerating(tolerant), Image.open(cast(IO[bytes], file), formats=self._formats) as image:
             exif = _orientation(image)
             self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             self._kind(MediaKind.ANIMATION if self.moving else MediaKind.IMAGE, None)
@@ -88,7 +85,6 @@ class PillowPass:
                 scale = self._load(image)
                 if index >= skip:
                     show(self._picture(image, exif if index == 0 else 1, original, scale, index, place))
-                    self.done += 1
 
     def _places(self, image: Image.Image, many: bool) -> Iterator[int]:
         """Seek to each frame or page; yields the milliseconds at which it starts."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class _Track:
     frames: int = 0
     bad_in_row: int = 0
     start_pts: int = 0
-    held: list[Packet] = field(default_factory=list)
+    held: list[Packet[VideoStream]] = field(default_factory=list)
     held_bytes: int = 0
     group_pts: int | None = None
     running: bool = False
@@ -119,17 +120,17 @@ class VideoPass:
     def _tracks(self, container: InputContainer) -> dict[int, _Track]:
         tracks: dict[int, _Track] = {}
         for stream in container.streams.video:
-            if stream.codec_context is None:
+            context = cast("VideoCodecContext | None", stream.codec_context)  # the stubs forget unknown codecs
+            if context is None:
                 self.result.damaged = True
                 continue
-            context = stream.codec_context
             self._budget.charge(context.width * context.height * _BYTES_PER_PIXEL)
             context.thread_count = 1
             part = None if not tracks else str(len(tracks))
             tracks[stream.index] = _Track(stream, part, start_pts=stream.start_time or 0)
         return tracks
 
-    def _packets(self, container: InputContainer, streams: list[VideoStream]) -> Iterator[Packet]:
+    def _packets(self, container: InputContainer, streams: list[VideoStream]) -> Iterator[Packet[VideoStream]]:
         """The packets of `streams`; a damaged container ends early and says so."""
         demuxed = container.demux(streams)
         while True:
@@ -141,9 +142,9 @@ class VideoPass:
                 self.result.damaged = True
                 return
             if packet.size:
-                yield packet
+                yield cast("Packet[VideoStream]", packet)
 
-    def _take(self, track: _Track, packet: Packet) -> None:
+    def _take(self, track: _Track, packet: Packet[VideoStream]) -> None:
         """Decode the packet, hold it until its group is known to be long enough, or pass over it."""
         track.packets += 1
         if packet.is_corrupt:
@@ -162,7 +163,7 @@ class VideoPass:
         else:
             self._hold(track, packet)
 
-    def _hold(self, track: _Track, packet: Packet) -> None:
+    def _hold(self, track: _Track, packet: Packet[VideoStream]) -> None:
         """Keep a packet between keyframes; once the group outlasts the gap, decode it all."""
         track.held.append(packet)
         track.held_bytes += packet.size
@@ -172,7 +173,7 @@ class VideoPass:
             for each in held:
                 self._decode(track, each)
 
-    def _is_long(self, track: _Track, packet: Packet) -> bool:
+    def _is_long(self, track: _Track, packet: Packet[VideoStream]) -> bool:
         """Whether the group that began at the last keyframe lasts longer than the gap."""
         if packet.pts is None or track.group_pts is None or packet.time_base is None:
             return len(track.held) > self._gap_ms * float(track.stream.average_rate or 25) / 1000
@@ -196,7 +197,7 @@ class VideoPass:
         if expected and track.packets < expected:
             self.result.damaged = True
 
-    def _decode(self, track: _Track, packet: Packet | None) -> None:
+    def _decode(self, track: _Track, packet: Packet[VideoStream] | None) -> None:
         try:
             frames = track.stream.codec_context.decode(packet)
         except av.error.MemoryError as error:
@@ -257,8 +258,8 @@ def luma(frame: VideoFrame) -> tuple[NDArray[np.uint8], bool]:
 def _plane(frame: VideoFrame, sample: type[np.uint8] | type[np.uint16]) -> NDArray[Any]:
     """Plane 0 without its padding."""
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, dtype=sample).reshape(-1, plane.line_size // np.dtype(sample).itemsize)
-    return rows[: frame.height, : frame.width]
+    samples: NDArray[Any] = np.frombuffer(memoryview(plane), dtype=sample)
+    return samples.reshape(-1, plane.line_size // np.dtype(sample).itemsize)[: frame.height, : frame.width]
 
 
 def _duration_ms(container: InputContainer) -> int | None:

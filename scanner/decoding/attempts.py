@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.encryption import is_encrypted
@@ -113,11 +114,9 @@ class _Look:
     def _still(self) -> Looked | None:
         """Pillow strictly, Pillow tolerantly, OpenCV; None where all refuse."""
         for tolerant in (False, True):
-            one = PillowPass(self._budget, self._say)
-            loose = self._sniffed.form is Form.UNKNOWN
-            if self._attempt(lambda one=one, tolerant=tolerant: one.run(  # type: ignore[misc]
-                self._file, self._show, tolerant=tolerant, skip=self._shown, loose=loose
-            )) and self._shown:  # fmt: skip
+            one = PillowPass(self._budget, self._say, loose=self._sniffed.form is Form.UNKNOWN)
+            run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=self._shown)
+            if self._attempt(run) and self._shown:
                 return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
         if self._shown:
             return partial(Reason.TRUNCATED)
