@@ -1,0 +1,171 @@
+"""The packed form of staged pages: operations on entries, split by the hash of their key.
+
+Owns the byte layout; knows no SQL. A page lives from `stage` to the merge of the same refresh and is never read by
+another release, so its layout has no version.
+
+Layout, little-endian: one record per operation:
+    key_hash i64 | flags u8 | [key u16 + bytes] | then for additions: [ref u16 + UTF-8] | labels u32 | signals u32 times
+    (type u8 | quality i16 | frame i64 | frame_ms i64 | value u8 + bytes)
+with -1 for an absent number. A bare record (flag BARE) is key_hash | flags | labels u32 | type u8 | value u8 + bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hashsets.errors import ListError
+from hashsets.limits import MAX_CLASSIFICATIONS, MAX_REF_LETTERS, is_classification, is_ref
+from hashsets.types import Classification, Entry, Shape, Signal, entry_key
+
+PARTS = 256  # 10 million entries make 40,000 a part, 100 million 400,000: what one merge step holds in memory
+
+_ADD, _FRAGMENT, _KEYED, _FRAMES, _REF, _BARE = 1, 2, 4, 8, 16, 32
+_HEAD = struct.Struct("<qB")
+_BARE_BODY = struct.Struct("<IBB")
+_SIGNAL = struct.Struct("<BhqqB")
+_U16 = struct.Struct("<H")
+_COUNTS = struct.Struct("<II")
+MAX_KEY_BYTES = 0xFFFF
+
+#: (type id, value, quality, frame, frame_ms)
+PackedSignal = tuple[int, bytes, int | None, int | None, int | None]
+
+
+class TypeId(NamedTuple):
+    """The store's number of a hash type, and the bytes of its values."""
+
+    number: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Operation:
+    """What a page does to one key: list it (`signals` not empty), add to it (`fragment`) or withdraw it.
+
+    `key` is None where it is the type and value of the one signal.
+    """
+
+    key_hash: int
+    key: bytes | None
+    signals: tuple[PackedSignal, ...] = ()
+    frames: bool = False
+    ref: str | None = None
+    labels: int = 0
+    fragment: bool = False
+
+
+def key_hash(key: bytes) -> int:
+    """64 bits of BLAKE2b as a signed integer: the order in which entries are merged."""
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), signed=True)
+
+
+def part_of(hash_: int) -> int:
+    """The part (0..255) a key hash falls in; parts are consecutive ranges of hashes."""
+    return (hash_ >> 56) + 128
+
+
+def part_range(first: int, last: int) -> tuple[int, int]:
+    """The least and greatest key hash of the parts `first` to `last`."""
+    return (first - 128) << 56, ((last - 127) << 56) - 1
+
+
+def pack_removal(key: bytes) -> tuple[int, bytes]:
+    """A withdrawal of `key`: its key hash and its record."""
+    hashed = key_hash(key)
+    return hashed, _HEAD.pack(hashed, _KEYED) + _U16.pack(len(_checked(key))) + key
+
+
+def pack_entry(entry: Entry, labels: int, types: Mapping[str, TypeId], *, fragment: bool) -> tuple[int, bytes]:
+    """An addition of `entry`: its key hash and its record. Raises ListError for an entry that cannot be compared."""
+    if not entry.signals:
+        raise ListError("an entry of the list has no value")
+    if entry.ref is not None and not is_ref(entry.ref):
+        raise ListError(f"a ref of the list is not 1 to {MAX_REF_LETTERS} printable characters")
+    if entry.classifications:
+        _check_classifications(entry.classifications)
+    hashed = key_hash(entry.key)
+    first = entry.signals[0]
+    derived = len(entry.signals) == 1 and entry.key == entry_key(first)
+    flags = _ADD | (_FRAGMENT if fragment else 0) | (_FRAMES if entry.shape is Shape.FRAMES else 0)
+    plain = first.quality is None and first.frame is None and entry.ref is None and entry.shape is Shape.ITEM
+    if derived and plain:
+        body = _BARE_BODY.pack(labels, _checked_type(first, types), len(first.value)) + first.value
+        return hashed, _HEAD.pack(hashed, flags | _BARE) + body
+    parts = [b""]
+    if not derived:
+        flags |= _KEYED
+        parts.append(_U16.pack(len(_checked(entry.key))) + entry.key)
+    if entry.ref is not None:
+        flags |= _REF
+        ref = entry.ref.encode("utf-8")
+        parts.append(_U16.pack(len(_checked(ref))) + ref)
+    parts[0] = _HEAD.pack(hashed, flags)
+    parts.append(_COUNTS.pack(labels, len(entry.signals)))
+    parts.extend(_pack_signal(signal, _checked_type(signal, types)) for signal in entry.signals)
+    return hashed, b"".join(parts)
+
+
+def _pack_signal(signal: Signal, type_id: int) -> bytes:
+    quality, frame, frame_ms = (-1 if n is None else n for n in (signal.quality, signal.frame, signal.frame_ms))
+    return _SIGNAL.pack(type_id, quality, frame, frame_ms, len(signal.value)) + signal.value
+
+
+def _checked_type(signal: Signal, types: Mapping[str, TypeId]) -> int:
+    known = types.get(signal.hash_type)
+    if known is None or len(signal.value) != known.size_bytes:
+        raise ListError("a signal of the list has a type that cannot be compared, or a value of the wrong length")
+    return known.number
+
+
+def _check_classifications(marks: Collection[Classification]) -> None:
+    if len(marks) > MAX_CLASSIFICATIONS or not all(map(is_classification, marks)):
+        raise ListError("an entry of the list has too many, too long or unprintable classifications")
+
+
+def _checked(name: bytes) -> bytes:
+    if len(name) > MAX_KEY_BYTES:
+        raise ListError("a key or ref of the list is longer than 65,535 bytes")
+    return name
+
+
+def unpack(body: bytes) -> Iterator[Operation]:
+    """The operations of one packed page, in the order in which they were staged."""
+    at = 0
+    while at < len(body):
+        hashed, flags = _HEAD.unpack_from(body, at)
+        at += _HEAD.size
+        if flags & _BARE:
+            labels, type_id, size = _BARE_BODY.unpack_from(body, at)
+            at += _BARE_BODY.size + size
+            signal = (type_id, body[at - size : at], None, None, None)
+            yield Operation(hashed, None, (signal,), labels=labels, fragment=bool(flags & _FRAGMENT))
+            continue
+        key, at = _unpack_name(body, at) if flags & _KEYED else (None, at)
+        if not flags & _ADD:
+            yield Operation(hashed, key)
+            continue
+        ref, at = _unpack_name(body, at) if flags & _REF else (None, at)
+        labels, count = _COUNTS.unpack_from(body, at)
+        signals, at = _unpack_signals(body, at + _COUNTS.size, count)
+        text = None if ref is None else ref.decode("utf-8")
+        yield Operation(hashed, key, signals, bool(flags & _FRAMES), text, labels, bool(flags & _FRAGMENT))
+
+
+def _unpack_name(body: bytes, at: int) -> tuple[bytes, int]:
+    (size,) = _U16.unpack_from(body, at)
+    end = at + _U16.size + size
+    return body[end - size : end], end
+
+
+def _unpack_signals(body: bytes, at: int, count: int) -> tuple[tuple[PackedSignal, ...], int]:
+    signals: list[PackedSignal] = []
+    for _ in range(count):
+        type_id, quality, frame, frame_ms, size = _SIGNAL.unpack_from(body, at)
+        at += _SIGNAL.size + size
+        numbers = (None if number < 0 else number for number in (quality, frame, frame_ms))
+        signals.append((type_id, body[at - size : at], *numbers))
+    return tuple(signals), at

@@ -1,0 +1,165 @@
+"""The rows of hash_set, version and catalogue: what a set is, apart from what it lists.
+
+Functions over an open transaction; every change of force bumps the catalogue in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from hashsets import hashtypes
+from hashsets.errors import NoSuchSet, SetExists, UsageError
+from hashsets.limits import MAX_SET_NAME_LETTERS, is_set_name
+from hashsets.sqlite import Connection
+from hashsets.types import FrameShares, HashSet, Mode, Role, Rule, Version
+
+_COLUMNS = "uid, name, source, role, mode, enabled, rule, rule_revision, version, entries"
+
+
+@dataclass(frozen=True, slots=True)
+class SetRow:
+    """A set and what only the store needs of it."""
+
+    id: int
+    hash_set: HashSet
+    checkpoint: bytes | None
+    refreshed_day: str | None
+    purged_version: int
+    staging_token: bytes | None
+    staging_first_id: int | None
+
+
+def bump_catalogue(connection: Connection) -> None:
+    """Say that something is in force that was not."""
+    connection.execute("UPDATE catalogue SET number = number + 1")
+
+
+def catalogue(connection: Connection) -> int:
+    """The number of the latest change of force."""
+    return int(connection.execute("SELECT number FROM catalogue").fetchone()[0])
+
+
+def create(connection: Connection, name: str, source: str, role: Role, mode: Mode, rule: Rule) -> None:
+    """Insert a set with a fresh uid. Raises SetExists, UsageError."""
+    check_name(name)
+    if connection.execute("SELECT 1 FROM hash_set WHERE name = ?", (name,)).fetchone():
+        raise SetExists("a hash set of that name exists already: choose another name, or remove it first")
+    values = (os.urandom(16), name, source, role.value, mode.value, 1, rule_json(rule), 1, 0, 0)
+    connection.execute(f"INSERT INTO hash_set ({_COLUMNS}) VALUES ({','.join('?' * len(values))})", values)
+    bump_catalogue(connection)
+
+
+def check_name(name: str) -> None:
+    """Refuse names that could not be typed, printed on one line or told apart."""
+    if not is_set_name(name):
+        raise UsageError(
+            f"a hash set's name is 1 to {MAX_SET_NAME_LETTERS} printable characters, with no blank at its ends"
+        )
+
+
+def read(connection: Connection, name: str) -> SetRow:
+    """The set of that name. Raises NoSuchSet."""
+    return _one(connection, "name = ?", name)
+
+
+def read_by_uid(connection: Connection, uid: bytes) -> SetRow:
+    """The set of that uid. Raises NoSuchSet."""
+    return _one(connection, "uid = ?", uid)
+
+
+def read_all(connection: Connection) -> list[SetRow]:
+    """Every set, by name."""
+    return [_row(row) for row in connection.execute(f"{_SELECT} ORDER BY name")]
+
+
+_SELECT = f"""SELECT id, checkpoint, refreshed, purged_version, staging_token, staging_first_id, {_COLUMNS}
+              FROM hash_set"""
+
+
+def _one(connection: Connection, where: str, value: str | bytes) -> SetRow:
+    row = connection.execute(f"{_SELECT} WHERE {where}", (value,)).fetchone()
+    if row is None:
+        raise NoSuchSet("no hash set of that name: `hashward hashset list` shows them")
+    return _row(row)
+
+
+def _row(row: tuple[Any, ...]) -> SetRow:
+    uid, name, source, role, mode, enabled, rule, rule_revision, version, entries = row[6:]
+    hash_set = HashSet(
+        uid, name, source, Role(role), Mode(mode), bool(enabled), rule_of_json(rule), rule_revision, version, entries
+    )
+    return SetRow(row[0], hash_set, *row[1:6])
+
+
+def update(connection: Connection, name: str, column: str, value: object, *, revises_rule: bool) -> None:
+    """Change one column of a set; a value that is there already changes nothing and bumps nothing."""
+    assert column in ("rule", "role", "mode", "enabled")
+    read(connection, name)
+    changed = connection.execute(
+        f"""UPDATE hash_set SET {column} = :value, rule_revision = rule_revision + :revises
+            WHERE name = :name AND {column} IS NOT :value""",
+        {"value": value, "revises": int(revises_rule), "name": name},
+    )
+    if changed.rowcount:
+        bump_catalogue(connection)
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Delete a set and leave its uid among the removed; its entries are swept later."""
+    row = read(connection, name)
+    connection.execute("INSERT INTO removed_set VALUES (?)", (row.hash_set.uid,))
+    connection.execute("DELETE FROM version WHERE set_id = ?", (row.id,))
+    connection.execute("DELETE FROM hash_set WHERE id = ?", (row.id,))
+    bump_catalogue(connection)
+
+
+def history(connection: Connection, set_id: int) -> list[Version]:
+    """The committed deltas of a set, oldest first."""
+    rows = connection.execute(
+        """SELECT version, day, added, changed, withdrawn, complete, checkpoint
+           FROM version WHERE set_id = ? ORDER BY version""",
+        (set_id,),
+    )
+    return [
+        Version(version, day, added, changed, withdrawn, bool(complete), checkpoint)
+        for version, day, added, changed, withdrawn, complete, checkpoint in rows
+    ]
+
+
+def check_rule(rule: Rule) -> None:
+    """Refuse a rule no matcher could follow. Raises UsageError."""
+    for name, radius_bits in rule.radius_bits.items():
+        hash_type = hashtypes.get(name)
+        if hash_type.comparison != "hamming" or hash_type.name != name:
+            raise UsageError("a radius can be set for " + ", ".join(_hamming_names()))
+        if not 0 <= radius_bits < hash_type.bits // 2:  # at half the bits any two values are as good as near
+            raise UsageError(f"a radius for {name} is 0 to {hash_type.bits // 2 - 1} bits")
+    for name, floor in rule.quality_floor.items():
+        if not hashtypes.get(name).has_quality or hashtypes.get(name).name != name:
+            raise UsageError("a quality floor can be set only for types that have a quality: pdq")
+        if not 0 <= floor <= 100:
+            raise UsageError("a quality floor is 0 to 100")
+    shares = rule.frame_shares
+    if not (0 <= shares.query <= 1 and 0 <= shares.listed <= 1):
+        raise UsageError("a share of frames is 0 to 1")
+
+
+def _hamming_names() -> list[str]:
+    return [name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming"]
+
+
+def rule_json(rule: Rule) -> str:
+    """The stored form of a rule: equal rules have equal text."""
+    check_rule(rule)
+    shares = {"query": float(rule.frame_shares.query), "listed": float(rule.frame_shares.listed)}
+    form = {"radius_bits": rule.radius_bits, "quality_floor": rule.quality_floor, "frame_shares": shares}
+    return json.dumps(form, sort_keys=True)
+
+
+def rule_of_json(text: str) -> Rule:
+    """The rule a stored form says."""
+    form = json.loads(text)
+    return Rule(form["radius_bits"], form["quality_floor"], FrameShares(**form["frame_shares"]))
