@@ -50,15 +50,17 @@ $(VENV)/bin/python:
 		echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 install = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# The build tools are in the lock, so nothing is downloaded for it. setuptools warns of every editable install.
+itself = PYTHONWARNINGS=ignore $(install) --no-deps --no-build-isolation --editable .
 
 $(VENV)/.installed-run: .locks/run.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what hashward needs into $(VENV) (once, a minute or so) ..." >&2
 	@$(install) --require-hashes -r .locks/run.txt
-	@$(install) --no-deps --no-build-isolation --editable .
+	@$(itself)
 	@touch $@
 
 $(VENV)/.installed-dev: .locks/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what hashward and its tests need into $(VENV) (once, a minute or so) ..." >&2
 	@$(install) --require-hashes -r .locks/dev.txt
-	@$(install) --no-deps --no-build-isolation --editable .
+	@$(itself)
 	@touch $(VENV)/.installed-run $@

@@ -5,7 +5,7 @@
 
 Rules
 - The command reference comes from the click tree of `scanner.cli.main`, the table from `scanner.config.SETTINGS`
-  (each with `name`, `default` and `meaning`). Neither is ever written by hand.
+  (each with `name`, `kind.text`, `default` and `meaning`). Neither is ever written by hand.
 - Everything outside the markers is left as it is.
 """
 
@@ -81,8 +81,11 @@ def settings_table() -> str:
     """Every setting of the configuration file with its default and meaning."""
     from scanner import config
 
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{one.name}` | `{_cell(str(one.default))}` | {_cell(one.meaning)} |" for one in config.SETTINGS]
+    lines = ["| setting | what it may be | default | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| `{one.name}` | {_cell(one.kind.text)} | {_cell(one.default)} | {_cell(one.meaning)} |"
+        for one in config.SETTINGS
+    ]
     return "\n".join(lines)
 
 
