@@ -20,9 +20,19 @@ from numpy.typing import NDArray
 from hashsets.types import Signal
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
 from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, pdq, perceptual
-from scanner.types import Fingerprint, Looked, MediaKind
+from scanner.types import Looked, MediaKind
 
-__all__ = ["Emit", "Fingerprint", "Limits", "MediaFile", "Options", "Orientations", "fingerprint_file", "recipe", "with_recipes"]
+__all__ = [
+    "Emit",
+    "Limits",
+    "MediaFile",
+    "Options",
+    "Orientations",
+    "fingerprint_file",
+    "recipe",
+    "turned",
+    "with_recipes",
+]
 
 
 class Orientations(StrEnum):
@@ -38,7 +48,7 @@ class Options:
     """What is computed.
 
     `exact` forbids every short cut that could move a bit from the full-resolution reference. `dense` takes every frame
-    of a video, repeats included. `hash_types` names the perceptual types wanted beside pdq (phash, dhash, ahash, whash).
+    of a video, repeats included. `hash_types` names the perceptual types wanted beside pdq: phash, dhash, ahash, whash.
     `gap_ms` is the longest stretch of video left without a frame when not dense; `repeat_bits` drops a frame that close
     to the last one kept when not dense (0: exact repeats, which cannot change what matches).
     """
@@ -144,9 +154,7 @@ class _Hasher:
             for hash_type, value in perceptual(turned(pixels, turn), self._options.hash_types):
                 self._signal(picture, hash_type, value, orientation, None)
 
-    def _signal(
-        self, picture: Picture, hash_type: str, value: bytes, orientation: str, quality: int | None
-    ) -> None:
+    def _signal(self, picture: Picture, hash_type: str, value: bytes, orientation: str, quality: int | None) -> None:
         self._emit.signal(
             Signal(
                 hash_type,
@@ -162,7 +170,8 @@ class _Hasher:
 
 def _stretched(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Limited-range luma as full-range, rounded."""
-    return np.clip(np.rint((pixels.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+    stretched: NDArray[np.float32] = np.rint((pixels.astype(np.float32) - 16) * np.float32(255 / 219))
+    return np.clip(stretched, 0, 255).astype(np.uint8)
 
 
 def turned(pixels: NDArray[np.uint8], exif: int) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.picture import Picture, Sink
 from scanner.decoding.reading import MediaFile
-from scanner.decoding.second_opinions import opencv_pixels
+from scanner.decoding.second_opinions import Opinion, codec_pixels, opencv_pixels
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 from scanner.decoding.stills import PillowPass, register_codecs
 from scanner.decoding.video import VideoPass
@@ -53,15 +53,14 @@ def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink) 
 class _Look:
     """The attempts on one content, and what they add up to."""
 
-    def __init__(
-        self, file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink
-    ) -> None:
+    def __init__(self, file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink) -> None:
         self._file = file
         self._sniffed = sniffed
         self._options = options
         self._budget = budget
         self._sink = sink
         self._shown = 0
+        self._exif = 1
         self._kind: MediaKind | None = None
 
     def run(self) -> Looked:
@@ -116,16 +115,25 @@ class _Look:
         for tolerant in (False, True):
             one = PillowPass(self._budget, self._say, loose=self._sniffed.form is Form.UNKNOWN)
             run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=self._shown)
-            if self._attempt(run) and self._shown:
+            went_through = self._attempt(run)
+            self._exif = one.exif
+            if went_through and self._shown:
                 return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
         if self._shown:
             return partial(Reason.TRUNCATED)
-        pixels = None if self._sniffed.form is Form.VIDEO else opencv_pixels(self._file, self._budget)
-        if pixels is None:
-            return None
-        self._say(MediaKind.IMAGE)
-        self._show(Picture(pixels))
-        return WHOLE if self._sniffed.name in _NOT_PILLOWS else partial(Reason.TRUNCATED)
+        return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
+
+    def _second_opinion(self) -> Looked | None:
+        """OpenCV, then the bare codec, on the bytes of one still."""
+        for opinion in (opencv_pixels, codec_pixels):
+            if self._attempt(partial_call(self._ask, opinion)) and self._shown:
+                return WHOLE if self._sniffed.name in _NOT_PILLOWS else partial(Reason.TRUNCATED)
+        return None
+
+    def _ask(self, opinion: Opinion) -> None:
+        for pixels in opinion(self._file, self._sniffed.name, self._budget):
+            self._say(MediaKind.IMAGE)
+            self._show(Picture(pixels, exif=self._exif))
 
     def _video(self) -> Looked | None:
         """FFmpeg; None where it refuses or finds no frame."""
@@ -138,7 +146,7 @@ class _Look:
         if result.frames:
             whole = not result.damaged and (self._sniffed.form is not Form.STILL or self._sniffed.name in _NOT_PILLOWS)
             return WHOLE if whole else partial(Reason.TRUNCATED)
-        if not result.streams and result.other_streams and not result.damaged:
+        if result.only_sound and not result.damaged:
             self._say(MediaKind.OTHER)
             return WHOLE
         return None

@@ -57,5 +57,3 @@ class MediaFile(io.RawIOBase):
             raise
         except OverflowError:  # a decoder followed an absurd offset
             return 0
-
-

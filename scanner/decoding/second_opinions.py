@@ -1,4 +1,7 @@
-"""OpenCV's reading of a still that Pillow refuses. Bytes in memory only: its file functions take paths."""
+"""Readings of a still that Pillow refuses: OpenCV, and FFmpeg's bare codec without a demuxer to probe the bytes first.
+
+Bytes in memory only: OpenCV's file functions take paths. Both give (height, width, 3) RGB, or nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ import os
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 
+from collections.abc import Callable
+from typing import cast
+
+import av
 import cv2
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from scanner.decoding.budget import Budget
@@ -17,18 +25,59 @@ from scanner.decoding.reading import MediaFile
 
 cv2.setNumThreads(1)  # workers are forked and counted; a thread pool would be neither
 
-_BYTES_PER_PIXEL = 12  # the decoder's rows, the BGR copy and the RGB view made from it
+Opinion = Callable[[MediaFile, str, Budget], list[NDArray[np.uint8]]]
+
+MOST_ENCODED_BYTES = 64 * 1024 * 1024  # of a damaged still that is read into memory
+_BYTES_PER_PIXEL = 12  # the decoder's rows, its picture and the RGB made from it
+
+# Formats by sniffed name whose FFmpeg decoder takes the whole file as one packet.
+_CODECS = {
+    "jpeg": "mjpeg",
+    "png": "png",
+    "gif": "gif",
+    "bmp": "bmp",
+    "tiff": "tiff",
+    "webp": "webp",
+    "tga": "targa",
+    "jpeg2000": "jpeg2000",
+    "psd": "psd",
+    "pcx": "pcx",
+    "sgi": "sgi",
+    "sunrast": "sunrast",
+    "qoi": "qoi",
+    "dds": "dds",
+    "exr": "exr",
+    "dpx": "dpx",
+    "hdr": "hdr",
+    "xbm": "xbm",
+    "xpm": "xpm",
+    "jxl": "libjxl",
+}
 
 
-def opencv_pixels(file: MediaFile, budget: Budget) -> NDArray[np.uint8] | None:
-    """(height, width, 3) RGB of the first picture, in stored orientation; None where OpenCV refuses it too."""
-    budget.charge(file.size_bytes * 2)
-    encoded = np.frombuffer(file.at(0, file.size_bytes), dtype=np.uint8)
-    try:
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None
+def opencv_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.uint8]]:
+    """What OpenCV reads, in stored orientation. Raises whatever it raises."""
+    encoded = np.frombuffer(_bytes_of(file, budget), dtype=np.uint8)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.dtype != np.uint8 or decoded.ndim != 3:
-        return None
-    budget.charge(decoded.shape[0] * decoded.shape[1] * _BYTES_PER_PIXEL)
-    return np.ascontiguousarray(decoded[:, :, ::-1])
+        return []
+    return [np.ascontiguousarray(decoded[:, :, ::-1]).astype(np.uint8, copy=False)]
+
+
+def codec_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.uint8]]:
+    """What FFmpeg's decoder of the sniffed format makes of the bytes. Raises whatever it raises."""
+    if name not in _CODECS:
+        return []
+    context = cast(VideoCodecContext, av.CodecContext.create(_CODECS[name], "r"))
+    context.thread_count = 1
+    packet = av.Packet(_bytes_of(file, budget))
+    for frame in (*context.decode(packet), *context.decode(None)):
+        budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
+        return [frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)]
+    return []
+
+
+def _bytes_of(file: MediaFile, budget: Budget) -> bytes:
+    """The encoded bytes: all of them, or the first `MOST_ENCODED_BYTES`."""
+    budget.check()
+    return file.at(0, min(file.size_bytes, MOST_ENCODED_BYTES))

@@ -3,7 +3,8 @@
 Rules
 - NOT_MEDIA is claimed only for what is plainly something else: empty, text, archives, documents, programs, fonts.
 - UNKNOWN means that no signature is known: every decoder is asked, and only if all refuse is it "not media".
-- A known media signature that decodes nowhere is undecodable, never clear.
+- A known media signature that decodes nowhere is undecodable, never clear. So are EPS and SVG, which are pictures that
+  only programs render; PostScript and PDF are documents.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Sniffed(NamedTuple):
 
 # (offset, signature, form, name), from each format's specification; the first that fits wins.
 _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
-    (0, b"\xff\xd8\xff", Form.STILL, "jpeg"),
+    (0, b"\xff\xd8", Form.STILL, "jpeg"),
+    (1, b"PNG\r\n", Form.STILL, "png"),
     (0, b"\x89PNG", Form.STILL, "png"),
     (0, b"\x8aMNG", Form.STILL, "mng"),
     (0, b"\x8bJNG", Form.STILL, "jng"),
@@ -113,7 +115,7 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"PK\x05\x06", Form.NOT_MEDIA, "zip"),
     (0, b"%PDF-", Form.NOT_MEDIA, "pdf"),
     (0, b"%!PS", Form.NOT_MEDIA, "postscript"),
-    (0, b"\xc5\xd0\xd3\xc6", Form.NOT_MEDIA, "postscript"),
+    (0, b"\xc5\xd0\xd3\xc6", Form.STILL, "eps"),
     (0, b"Rar!\x1a\x07", Form.NOT_MEDIA, "rar"),
     (0, b"7z\xbc\xaf\x27\x1c", Form.NOT_MEDIA, "7z"),
     (0, b"\x1f\x8b\x08", Form.NOT_MEDIA, "gzip"),
@@ -134,18 +136,35 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
 # Brands of ISO base media files that hold stills (ISO 23008-12, AVIF specification).
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = frozenset(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2", b"miaf", b"jpeg", b"j2ki")
+    (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+        b"mif2",
+        b"mif3",
+        b"miaf",
+        b"jpeg",
+        b"j2ki",
+    )
 )
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
-_PNM = re.compile(rb"P[1-7fF]\s|PyRGBA|PyP|PyCMYK|P0CMYK")
+_PNM = re.compile(rb"P[1-7fF]\s+[#\d-]|P7\s|PyRGBA|PyP|PyCMYK|P0CMYK")
 _XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")
-_SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
+_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>:]", re.DOTALL)
+_EPS = re.compile(rb"%!PS-Adobe-[\d.]+ EPSF")
 
 
 def sniff(head: bytes) -> Sniffed:
     """The form and format of a content by its first `HEAD_BYTES` bytes (fewer only when the content is shorter)."""
     if not head:
         return Sniffed(Form.NOT_MEDIA, "empty")
+    if _EPS.match(head):
+        return Sniffed(Form.STILL, "eps")
     for offset, signature, form, name in _SIGNATURES:
         if head.startswith(signature, offset) and _confirmed(head, name):
             return _refined(head, Sniffed(form, name))
@@ -183,7 +202,7 @@ def _without_signature(head: bytes) -> Sniffed:
     """Formats known by a pattern rather than a fixed signature, then text, then UNKNOWN."""
     if _PNM.match(head):
         return Sniffed(Form.STILL, "pnm")
-    if head[:2] == b"BM" and len(head) >= 18 and head[14:18] in _BMP_HEADERS:
+    if head[:2] == b"BM" and (head[14:18] in _BMP_HEADERS or not _is_text(head)):
         return Sniffed(Form.STILL, "bmp")
     if len(head) > 4 and head[0] == 0x0A and head[1] in (0, 2, 3, 4, 5) and head[2] == 1:
         return Sniffed(Form.STILL, "pcx")
@@ -198,7 +217,11 @@ def _without_signature(head: bytes) -> Sniffed:
     if head[:2] == b"MZ":
         return Sniffed(Form.NOT_MEDIA, "program")
     if _is_text(head):
-        return Sniffed(Form.NOT_MEDIA, "svg" if _SVG.search(head) else "text")
+        return Sniffed(Form.STILL, "svg") if _SVG.match(head) else Sniffed(Form.NOT_MEDIA, "text")
+    if head[:1] == b"P" and head[1:2] in b"1234567":
+        return Sniffed(Form.STILL, "pnm")
+    if _is_targa(head):
+        return Sniffed(Form.STILL, "tga")
     return Sniffed(Form.UNKNOWN, "unknown")
 
 
@@ -206,10 +229,22 @@ def _without_signature(head: bytes) -> Sniffed:
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
 
 
+def _is_targa(head: bytes) -> bool:
+    """TGA has no signature: the fields of its header that can take few values, about one in a million by chance."""
+    return (
+        len(head) >= 18
+        and head[1] in (0, 1)
+        and head[2] in (1, 2, 3, 9, 10, 11)
+        and head[16] in (8, 15, 16, 24, 32)
+        and head[17] & 0xC0 == 0
+        and (head[1] == 0 or head[7] in (8, 15, 16, 24, 32))
+    )
+
+
 def _is_transport_stream(head: bytes) -> bool:
     """Sync bytes 188 (or 192, with time stamps, or 204) apart."""
     for start, step in ((0, 188), (4, 192), (0, 204)):
-        syncs = head[start :: step][:4]
+        syncs = head[start::step][:4]
         if len(syncs) >= 2 and set(syncs) == {0x47}:
             return True
     return False

@@ -31,8 +31,20 @@ FORMATS = (
 LOOSE_FORMATS = ("TGA", "DIB", "SPIDER", "PCD", "IMT")
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "FLI"})
 _PAGED = frozenset({"TIFF", "MPO", "DCX", "HEIF"})
-# Bytes held per pixel while decoding, Pillow's own picture (4) and the library's buffers, measured as peak RSS.
-_DECODE_BYTES_PER_PIXEL = {"WEBP": 13, "AVIF": 12, "HEIF": 12, "JPEG2000": 16, "GIF": 9, "PNG": 5, "TIFF": 6}
+# Bytes held per pixel while decoding, by format and whether it moves: Pillow's own picture (up to 4), the library's
+# buffers, and for animations the canvas they are drawn on; measured as peak RSS.
+_DECODE_BYTES_PER_PIXEL = {
+    ("WEBP", False): 13,
+    ("WEBP", True): 13,
+    ("AVIF", False): 12,
+    ("AVIF", True): 12,
+    ("HEIF", False): 12,
+    ("JPEG2000", False): 16,
+    ("GIF", False): 2,
+    ("GIF", True): 13,
+    ("PNG", True): 13,
+    ("TIFF", False): 6,
+}
 _USUAL_BYTES_PER_PIXEL = 5
 _PROGRESSIVE_BYTES_PER_PIXEL = 10  # full-size coefficients of every component, whatever the scale of the decode
 
@@ -70,13 +82,14 @@ class PillowPass:
         self._kind = kind
         self._formats = FORMATS + (LOOSE_FORMATS if loose else ())
         self.short = False
+        self.exif = 1
         self.moving = False
 
     def run(self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int) -> None:
         """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
         file.seek(0)
         with _tolerating(tolerant), Image.open(cast(IO[bytes], file), formats=self._formats) as image:
-            exif = _orientation(image)
+            self.exif = _orientation(image)
             self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             self._kind(MediaKind.ANIMATION if self.moving else MediaKind.IMAGE, None)
             many = self.moving or image.format in _PAGED
@@ -84,7 +97,7 @@ class PillowPass:
                 original = (image.height, image.width)
                 scale = self._load(image)
                 if index >= skip:
-                    show(self._picture(image, exif if index == 0 else 1, original, scale, index, place))
+                    show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
 
     def _places(self, image: Image.Image, many: bool) -> Iterator[int]:
         """Seek to each frame or page; yields the milliseconds at which it starts."""
@@ -105,7 +118,7 @@ class PillowPass:
     def _load(self, image: Image.Image) -> int:
         """Decode the current picture within budget; the scale it was decoded at."""
         pixels = image.width * image.height
-        cost = pixels * _DECODE_BYTES_PER_PIXEL.get(image.format or "", _USUAL_BYTES_PER_PIXEL)
+        cost = pixels * _DECODE_BYTES_PER_PIXEL.get((image.format or "", self.moving), _USUAL_BYTES_PER_PIXEL)
         scale = 1
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             scale = self._scale_jpeg(image, pixels)

@@ -6,8 +6,8 @@ from __future__ import annotations
 class FrameFilter:
     """Keeps a frame only when its value is more than `within_bits` from the last kept value of the same track.
 
-    `within_bits` None keeps every frame (dense lists: frame numbers must be complete). 0 drops exact repeats only, so it
-    never changes what can match. 20 to 28 keeps 67 to 58 % of hand-held footage with every pair still found.
+    `within_bits` None keeps every frame (dense lists: frame numbers must be complete). 0 drops exact repeats only, so
+    it never changes what can match. 20 to 28 keeps 67 to 58 % of hand-held footage with every pair still found.
     """
 
     def __init__(self, within_bits: int | None) -> None:

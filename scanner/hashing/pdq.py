@@ -170,7 +170,8 @@ def _rows_pass(pixels: Rows, axis: Bands) -> Grid:
             np.dot(axis.weights[k, : stop - start], strip[start - low : stop - low], out=out[k])
     if channels == 1:
         return out
-    return out.reshape(SIDE, width, channels) @ LUMA
+    greyed: Grid = out.reshape(SIDE, width, channels) @ LUMA
+    return greyed
 
 
 def _strips(axis: Bands, row_samples: int) -> list[tuple[int, int]]:
@@ -196,7 +197,8 @@ def _columns_pass(rows: Grid, axis: Bands) -> Grid:
 
 def full_range(limited: Grid) -> Grid:
     """A grid of limited-range luma (16..235) stretched to 0..255 and clipped, as the colour conversion would."""
-    return np.clip((limited - np.float32(16)) * np.float32(255 / 219), 0, 255)
+    stretched: Grid = (limited - np.float32(16)) * np.float32(255 / 219)
+    return np.clip(stretched, 0, 255)
 
 
 def hash_of_grid(one: Grid) -> PdqHash:
@@ -220,7 +222,8 @@ def _dct() -> Grid:
     """The 16x64 DCT-II rows 1..16 (no constant row)."""
     rows = np.arange(1, FREQUENCIES + 1)[:, None]
     columns = 2 * np.arange(SIDE)[None, :] + 1
-    return (math.sqrt(2 / SIDE) * np.cos(math.pi / (2 * SIDE) * rows * columns)).astype(np.float32)
+    waves: Grid = (math.sqrt(2 / SIDE) * np.cos(math.pi / (2 * SIDE) * rows * columns)).astype(np.float32)
+    return waves
 
 
 _DCT = _dct()

@@ -133,7 +133,7 @@ def _signal(a: int, b: int, c: int, d: int, value: bytes, frame: int, part: int,
     hash_type = _pick(_TYPES, a)
     if d != _VALUE_BYTES[hash_type] or value[d:].strip(b"\0"):
         raise BadRecord("value length")
-    if c > 100 and c != _NONE_8 or (c == _NONE_8) == (hash_type == "pdq"):
+    if (c > 100 and c != _NONE_8) or (c == _NONE_8) == (hash_type == "pdq"):
         raise BadRecord("quality")
     return Signal(
         hash_type,

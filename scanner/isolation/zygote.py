@@ -1,6 +1,6 @@
 """The process workers are forked from: single-threaded, codecs warm, and never touching a stranger's file itself.
 
-Run as `python -m scanner.isolation.zygote FD SETTINGS`: FD is its end of a SOCK_SEQPACKET pair, SETTINGS its options as
+Started by `handle.Zygote` with two arguments: the descriptor of its end of a SOCK_SEQPACKET pair, and its settings as
 JSON. It ends when that socket closes, and its workers die with it. Commands, one datagram each:
 - `fork`: answers the worker's process id, with the worker's socket by SCM_RIGHTS
 - `kill PID`: ends a worker forked here and answers its wait status, once it is gone and reaped
@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from dataclasses import asdict
 
 from scanner.fingerprint import Limits, Options, Orientations
@@ -100,7 +99,3 @@ def main(arguments: list[str]) -> int:
     assert len(os.listdir("/proc/self/task")) == 1, "a warmed-up codec started a thread: forking would not be safe"
     _Zygote(socket.socket(fileno=int(arguments[0])), options, limits).run()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
