@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
@@ -240,7 +241,7 @@ class FileOpener:
             return self._root_fd
         if folder_key != self._folder_key:
             self.close()
-            self._folder_fd = _open_below(self._root_fd, folder_key)
+            self._folder_fd = open_below(self._root_fd, folder_key.split(b"/"))
             self._folder_key = folder_key
         return self._folder_fd
 
@@ -248,6 +249,18 @@ class FileOpener:
 def open_folder(folder_fd: int, name: bytes) -> int:
     """Open the folder `name` (or b"." for itself) relative to an open one, following no link. Raises OSError."""
     return os.open(name, _FOLDER_FLAGS, dir_fd=folder_fd)
+
+
+def open_below(root_fd: int, components: Sequence[bytes]) -> int:
+    """Open a folder below the root, one component after the other; with none, the root itself anew. Raises OSError."""
+    fd = open_folder(root_fd, b".")
+    for name in components:
+        try:
+            below = open_folder(fd, name)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
 
 
 def is_key(key: bytes) -> bool:
@@ -284,16 +297,3 @@ def _root_trouble(exc: OSError | ValueError) -> RootTrouble:
     if exc.errno == errno.ENOTDIR:
         return RootTrouble.NOT_A_FOLDER
     return RootTrouble.PERMISSION if exc.errno in (errno.EACCES, errno.EPERM) else RootTrouble.IO
-
-
-def _open_below(root_fd: int, folder_key: bytes) -> int:
-    """Open a folder below the root, one component after the other. Raises OSError."""
-    fd = root_fd
-    for name in folder_key.split(b"/"):
-        try:
-            below = open_folder(fd, name)
-        finally:
-            if fd != root_fd:
-                os.close(fd)
-        fd = below
-    return fd

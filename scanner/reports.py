@@ -13,19 +13,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
-from enum import StrEnum
 from importlib import resources
 from typing import Any, Final, Protocol
 
 from hashsets import hashtypes
 from hashsets.types import Classification, EntryHit
 from scanner.errors import ReportError
+from scanner.report_fields import (
+    HASH_TYPE,
+    MAX_CHARS,
+    MAX_VERSION,
+    UUID4,
+    Cause,
+    Kind,
+    Proximity,
+    ReportedMedia,
+    check_classifications,
+    has_form,
+    is_day,
+    is_exact,
+    is_text,
+    require,
+)
 from scanner.types import MediaKind, Trigger
 
 __all__ = [
@@ -46,6 +59,7 @@ __all__ = [
     "encode_cloudevents_batch",
     "encode_event",
     "encode_jsonl",
+    "is_source",
     "parse_body",
     "parse_event",
     "report_schema",
@@ -55,49 +69,6 @@ __all__ = [
 
 DEFAULT_SOURCE: Final = "urn:hashward"
 DATA_SCHEMA: Final = "urn:hashward:report:1#body"
-
-# Longest text each field may hold, in characters. Refs of the known sources are UUIDs, numbers and short URNs.
-MAX_CHARS: Final[Mapping[str, int]] = {"hash_set": 64, "ref": 256, "scheme": 64, "code": 128, "source": 256}
-MAX_CLASSIFICATIONS: Final = 64
-# JSON numbers are exact only to 2^53 - 1 in most readers (RFC 8259, section 6).
-MAX_VERSION: Final = 2**53 - 1
-
-_HASH_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-class Kind(StrEnum):
-    """What a report says happened."""
-
-    MATCH = "match"
-    WITHDRAWAL = "withdrawal"
-
-
-class Cause(StrEnum):
-    """Why an earlier match report is withdrawn."""
-
-    ENTRY = "entry"
-    SET = "set"
-    RULE = "rule"
-    KNOWN_GOOD = "known_good"
-    APPEAL = "appeal"
-
-
-class Proximity(StrEnum):
-    """Equal bytes (`exact`, cryptographic types only) or a likeness (`near`). The distance itself is never said."""
-
-    EXACT = "exact"
-    NEAR = "near"
-
-
-class ReportedMedia(StrEnum):
-    """The media kinds the world is told of; an animation is reported as an image."""
-
-    IMAGE = "image"
-    VIDEO = "video"
-    OTHER = "other"
-
 
 _MEDIA: Final[Mapping[MediaKind, ReportedMedia]] = {
     MediaKind.IMAGE: ReportedMedia.IMAGE,
@@ -153,7 +124,7 @@ class Report:
     body: ReportBody
 
     def __post_init__(self) -> None:
-        _require(_has_form(_UUID4, self.id), "id")
+        require(has_form(UUID4, self.id), "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +159,8 @@ class Batch:
     source: str = DEFAULT_SOURCE
 
     def __post_init__(self) -> None:
-        _require(_has_form(_UUID4, self.batch_id), "batch id")
-        _require(_is_text(self.source, MAX_CHARS["source"]) and " " not in self.source, "source")
+        require(has_form(UUID4, self.batch_id), "batch id")
+        require(is_source(self.source), "source")
 
     def for_sets(self, hash_sets: frozenset[str]) -> Batch | None:
         """The part of the batch about `hash_sets`, or None where nothing of it is.
@@ -226,9 +197,9 @@ def anonymise(hit: EntryHit, *, hash_set: str, media: MediaKind, trigger: Trigge
     closed type; the message names the field, never its value.
     """
     known = hashtypes.find(hit.hash_type)
-    _require(known is not None and known.name == hit.hash_type, "hash_type")
-    exact = _is_exact(hit.hash_type)
-    _require(not exact or hit.distance == 0, "distance")
+    require(known is not None and known.name == hit.hash_type, "hash_type")
+    exact = is_exact(hit.hash_type)
+    require(not exact or hit.distance == 0, "distance")
     return ReportBody(
         kind=Kind.MATCH,
         withdraws=None,
@@ -247,7 +218,7 @@ def anonymise(hit: EntryHit, *, hash_set: str, media: MediaKind, trigger: Trigge
 
 def anonymise_withdrawal(report: Report, *, cause: Cause, trigger: Trigger, day: str) -> ReportBody:
     """The body of the report that withdraws `report`, a match report that has been sealed."""
-    _require(report.body.kind is Kind.MATCH, "withdraws")
+    require(report.body.kind is Kind.MATCH, "withdraws")
     return replace(report.body, kind=Kind.WITHDRAWAL, withdraws=report.id, cause=cause, trigger=trigger, day=day)
 
 
@@ -265,6 +236,11 @@ def seal(bodies: Sequence[ReportBody], rng: RandomSource) -> Sealed:
         other = int.from_bytes(rng.randbytes(8), "big") % (last + 1)
         reports[last], reports[other] = reports[other], reports[last]
     return Sealed(batch_id, tuple(reports))
+
+
+def is_source(text: object) -> bool:
+    """Whether `text` may be the constant source of events: printable, without spaces, 1 to 256 characters."""
+    return is_text(text, MAX_CHARS["source"]) and " " not in str(text)
 
 
 def canonical_json(body: ReportBody) -> bytes:
@@ -306,7 +282,7 @@ def parse_body(canonical: bytes) -> ReportBody:
 def parse_event(line: bytes) -> Report:
     """Read back what `encode_event` wrote. Raises ReportError for anything else."""
     event = _loads(line)
-    _require(event.keys() == _EVENT_KEYS, "event")
+    require(event.keys() == _EVENT_KEYS, "event")
     body = _body_from(event["data"])
     expected = {
         "specversion": "1.0",
@@ -314,7 +290,7 @@ def parse_event(line: bytes) -> Report:
         "datacontenttype": "application/json",
         "dataschema": DATA_SCHEMA,
     }
-    _require(all(event[name] == value for name, value in expected.items()), "event")
+    require(all(event[name] == value for name, value in expected.items()) and is_source(event["source"]), "event")
     return Report(event["id"], body)
 
 
@@ -331,58 +307,20 @@ _BODY_KEYS: Final = frozenset(field.name for field in fields(ReportBody))
 
 def _check_body(body: ReportBody) -> None:
     withdrawal = body.kind is Kind.WITHDRAWAL
-    _require(isinstance(body.kind, Kind), "kind")
-    _require((body.cause is not None) == withdrawal and (not withdrawal or isinstance(body.cause, Cause)), "cause")
-    _require((body.withdraws is not None) == withdrawal, "withdraws")
-    _require(not withdrawal or _has_form(_UUID4, body.withdraws), "withdraws")
-    _require(_is_text(body.hash_set, MAX_CHARS["hash_set"]), "hash_set")
-    _require(type(body.listed_version) is int and 1 <= body.listed_version <= MAX_VERSION, "listed_version")
-    _require(_is_text(body.ref, MAX_CHARS["ref"]), "ref")
-    _check_classifications(body.classifications)
-    _require(_has_form(_HASH_TYPE, body.hash_type), "hash_type")
-    _require(isinstance(body.proximity, Proximity), "proximity")
-    _require((body.proximity is Proximity.EXACT) == _is_exact(body.hash_type), "proximity")
-    _require(isinstance(body.media, ReportedMedia), "media")
-    _require(isinstance(body.trigger, Trigger), "trigger")
-    _require(_is_day(body.day), "day")
-
-
-def _check_classifications(classifications: tuple[Classification, ...]) -> None:
-    _require(len(classifications) <= MAX_CLASSIFICATIONS, "classifications")
-    for item in classifications:
-        _require(isinstance(item, Classification), "classifications")
-        _require(_is_text(item.scheme, MAX_CHARS["scheme"]), "classifications")
-        _require(_is_text(item.code, MAX_CHARS["code"]), "classifications")
-    _require(list(classifications) == sorted(set(classifications)), "classifications")
-
-
-def _is_exact(hash_type: str) -> bool:
-    """Whether agreement in this type proves equal bytes. Any other type is `near`, even at distance 0."""
-    known = hashtypes.find(hash_type)
-    return known is not None and known.comparison == "exact"
-
-
-def _has_form(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _is_text(value: object, max_chars: int) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= max_chars and value.isprintable()
-
-
-def _is_day(value: str) -> bool:
-    if not _has_form(_DAY, value):
-        return False
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _require(holds: bool, field_name: str) -> None:
-    if not holds:
-        raise ReportError(f"a report's {field_name} is not of the form a report may hold; check the hash set's entries")
+    require(isinstance(body.kind, Kind), "kind")
+    require((body.cause is not None) == withdrawal and (not withdrawal or isinstance(body.cause, Cause)), "cause")
+    require((body.withdraws is not None) == withdrawal, "withdraws")
+    require(not withdrawal or has_form(UUID4, body.withdraws), "withdraws")
+    require(is_text(body.hash_set, MAX_CHARS["hash_set"]), "hash_set")
+    require(type(body.listed_version) is int and 1 <= body.listed_version <= MAX_VERSION, "listed_version")
+    require(is_text(body.ref, MAX_CHARS["ref"]), "ref")
+    check_classifications(body.classifications)
+    require(has_form(HASH_TYPE, body.hash_type), "hash_type")
+    require(isinstance(body.proximity, Proximity), "proximity")
+    require((body.proximity is Proximity.EXACT) == is_exact(body.hash_type), "proximity")
+    require(isinstance(body.media, ReportedMedia), "media")
+    require(isinstance(body.trigger, Trigger), "trigger")
+    require(is_day(body.day), "day")
 
 
 def _uuid4_form(random_bytes: bytes) -> str:
@@ -398,7 +336,7 @@ def _loads(text: bytes) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise ReportError("a stored report is not JSON; run `hashward status`") from exc
-    _require(isinstance(value, dict), "JSON")
+    require(isinstance(value, dict), "JSON")
     return dict(value)
 
 
@@ -421,7 +359,7 @@ def _body_object(body: ReportBody) -> dict[str, object]:
 
 
 def _body_from(value: object) -> ReportBody:
-    _require(isinstance(value, dict) and value.keys() == _BODY_KEYS, "fields")
+    require(isinstance(value, dict) and value.keys() == _BODY_KEYS, "fields")
     assert isinstance(value, dict)
     try:
         return ReportBody(

@@ -35,7 +35,9 @@ from scanner.opening import (
     Unopenable,
     check_unchanged,
     file_stat,
+    is_key,
     is_settled,
+    open_below,
     open_file,
     open_folder,
     open_root,
@@ -183,13 +185,14 @@ class UnlistedFolders:
         return False
 
 
-def walk(root_fd: int, rules: WalkRules = WalkRules()) -> Iterator[Found]:
+def walk(root_fd: int, rules: WalkRules = WalkRules(), *, below: bytes = b"") -> Iterator[Found]:
     """Yield everything below the open root, the root's own folder (key b"") included.
 
-    `root_fd` stays the caller's and may be closed once the walk has ended. Raises nothing for anything in the tree;
-    ValueError at once for a pattern that cannot be read.
+    `below` is the key of one folder to walk instead, or of one name to look at, whatever the rules say of it; what is
+    yielded keeps its key from the root. `root_fd` stays the caller's and may be closed once the walk has ended. Raises
+    nothing for anything in the tree; ValueError at once for a pattern that cannot be read.
     """
-    return _Walk(rules).run(root_fd)
+    return _Walk(rules).run(root_fd, below)
 
 
 @dataclass(slots=True)
@@ -199,7 +202,6 @@ class _Folder:
     key: bytes
     fd: int
     identity: tuple[int, int]
-    depth: int
     components: tuple[bytes, ...]
     included: bool
     names: Iterator[os.DirEntry[str]] | None = None
@@ -227,20 +229,46 @@ class _Walk:
         self._exclude = compile_patterns(rules.exclude)
         self._stack: list[_Folder] = []
 
-    def run(self, root_fd: int) -> Iterator[Found]:
+    def run(self, root_fd: int, below: bytes) -> Iterator[Found]:
         try:
-            yield from self._enter(root_fd, None, b".")
+            yield from self._start_below(root_fd, below) if below else self._enter(root_fd, b".", (), not self._include)
             while self._stack:
                 folder = self._stack[-1]
                 if folder.names is not None and len(folder.pending) < PENDING_FOLDERS:
                     yield from self._list(folder)
                 elif folder.pending:
-                    yield from self._enter(folder.fd, folder, folder.pending.pop())
+                    yield from self._enter_from(folder, folder.pending.pop())
                 else:
                     self._stack.pop().close()
         finally:
             while self._stack:
                 self._stack.pop().close()
+
+    def _start_below(self, root_fd: int, key: bytes) -> Iterator[Found]:
+        if not is_key(key):
+            yield Unreadable(key, Trouble.NAME)
+            return
+        *above, name = components = tuple(key.split(b"/"))
+        try:
+            parent_fd = open_below(root_fd, above)
+        except OSError as exc:
+            yield Unreadable(key, trouble_of(exc))
+            return
+        try:
+            found = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                included = not self._include or any(
+                    _any(self._include, components[:length], is_folder=True) for length in range(1, len(components) + 1)
+                )
+                yield from self._enter(parent_fd, name, components, included)
+            elif stat.S_ISREG(found.st_mode):
+                yield FoundFile(key, file_stat(found))
+            else:
+                yield Ignored(key, _not_looked(found.st_mode))
+        except OSError as exc:
+            yield Unreadable(key, trouble_of(exc))
+        finally:
+            os.close(parent_fd)
 
     def _list(self, folder: _Folder) -> Iterator[Found]:
         """Yield names until the folder ends or enough folders wait in it."""
@@ -282,14 +310,19 @@ class _Walk:
             return None
         return Ignored(folder.key_of(name), _not_looked(found.st_mode))
 
-    def _enter(self, parent_fd: int, parent: _Folder | None, name: bytes) -> Iterator[Found]:
+    def _enter_from(self, parent: _Folder, name: bytes) -> Iterator[Found]:
+        """Enter a folder met in another one, if the rules allow."""
+        components = (*parent.components, name)
+        if _any(self._exclude, components, is_folder=True):
+            yield FolderUnlisted(parent.key_of(name), FolderTrouble.EXCLUDED)
+        elif len(components) > self._rules.max_depth:
+            yield FolderUnlisted(parent.key_of(name), FolderTrouble.TOO_DEEP)
+        else:
+            included = parent.included or _any(self._include, components, is_folder=True)
+            yield from self._enter(parent.fd, name, components, included)
+
+    def _enter(self, parent_fd: int, name: bytes, components: tuple[bytes, ...], included: bool) -> Iterator[Found]:
         """Open a folder and start listing it, or yield why not."""
-        key = b"" if parent is None else parent.key_of(name)
-        components = () if parent is None else (*parent.components, name)
-        refused = self._refuses_unopened(components)
-        if refused is not None:
-            yield FolderUnlisted(key, refused)
-            return
         fd = -1
         try:
             fd = open_folder(parent_fd, name)
@@ -303,17 +336,9 @@ class _Walk:
             if fd >= 0:
                 os.close(fd)
             assert refused is not None
-            yield FolderUnlisted(key, refused)
+            yield FolderUnlisted(b"/".join(components), refused)
             return
-        included = parent is None and not self._include
-        if parent is not None:
-            included = parent.included or _any(self._include, components, is_folder=True)
-        self._stack.append(_Folder(key, fd, identity, len(components), components, included, names))
-
-    def _refuses_unopened(self, components: tuple[bytes, ...]) -> FolderTrouble | None:
-        if components and _any(self._exclude, components, is_folder=True):
-            return FolderTrouble.EXCLUDED
-        return FolderTrouble.TOO_DEEP if len(components) > self._rules.max_depth else None
+        self._stack.append(_Folder(b"/".join(components), fd, identity, components, included, names))
 
     def _refuses(self, identity: tuple[int, int]) -> FolderTrouble | None:
         if any(above.identity == identity for above in self._stack):
