@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev ## run the tests (PYTEST_ARGS="-k name" for some of
 check: $(VENV)/.installed-dev ## lint, formatting, types, import rules, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy $(patsubst %/__init__.py,%,$(wildcard hashsets/__init__.py scanner/__init__.py samples/__init__.py bench/__init__.py))
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
 prove: $(VENV)/.installed-dev ## run the long proofs at full counts; figures go to bench/runs/
@@ -40,8 +40,9 @@ lock: ## pin every dependency, with hashes, for every platform (needs the networ
 clean: ## remove everything make and the tests have made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
 	find hashsets scanner bench tests samples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find hashsets -name '*.so' -delete
 
-# The environment. A stamp is older than a changed lock, so a change of either lock or of pyproject.toml installs again.
+# The environment. A stamp older than a lock, pyproject.toml or the C sources of the matching kernels installs again.
 # The development lock holds all of the other one, so installing it settles both.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -53,13 +54,15 @@ install = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # The build tools are in the lock, so nothing is downloaded for it. setuptools warns of every editable install.
 itself = PYTHONWARNINGS=ignore $(install) --no-deps --no-build-isolation --editable .
 
-$(VENV)/.installed-run: .locks/run.txt pyproject.toml | $(VENV)/bin/python
+kernels := $(wildcard hashsets/matching/native/*)
+
+$(VENV)/.installed-run: .locks/run.txt pyproject.toml $(kernels) | $(VENV)/bin/python
 	@echo "Installing what hashward needs into $(VENV) (once, a minute or so) ..." >&2
 	@$(install) --require-hashes -r .locks/run.txt
 	@$(itself)
 	@touch $@
 
-$(VENV)/.installed-dev: .locks/dev.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed-dev: .locks/dev.txt pyproject.toml $(kernels) | $(VENV)/bin/python
 	@echo "Installing what hashward and its tests need into $(VENV) (once, a minute or so) ..." >&2
 	@$(install) --require-hashes -r .locks/dev.txt
 	@$(itself)
