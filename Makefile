@@ -39,7 +39,7 @@ lock: ## pin every dependency, with hashes, for every platform (needs the networ
 
 clean: ## remove everything make and the tests have made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
-	find hashsets scanner bench tests samples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard hashsets scanner bench tests samples) -name __pycache__ -type d -prune -exec rm -rf {} +
 	find hashsets -name '*.so' -delete
 
 # The environment. A stamp older than a lock, pyproject.toml or the C sources of the matching kernels installs again.
