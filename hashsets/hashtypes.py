@@ -160,6 +160,25 @@ def names(*, matchable: bool = True) -> tuple[str, ...]:
     return tuple(name for name, known in _TYPES.items() if known.matchable or not matchable)
 
 
+def _exact_bits(hash_type: HashType) -> int:
+    return hash_type.bits if hash_type.comparison == "exact" else 0
+
+
+# Exact types by length, so that equal evidence is told by the strongest digest; then Hamming types in registry order.
+_RANKED = tuple(sorted(names(), key=lambda name: (_TYPES[name].comparison != "exact", -_exact_bits(_TYPES[name]))))
+_RANKS = {name: rank for rank, name in enumerate(_RANKED)}
+
+
+def rank(name: str) -> int:
+    """The place of a matchable type among all: the smaller, the stronger evidence at equal distance."""
+    return _RANKS[name]
+
+
+def by_rank(place: int) -> HashType:
+    """The matchable type at that place."""
+    return _TYPES[_RANKED[place]]
+
+
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _BASE64 = re.compile(r"[0-9A-Za-z+/]+={0,2}")
 

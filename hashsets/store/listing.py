@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,24 +117,22 @@ class _Gathered:
 
 
 def details(
-    connection: Connection, ids: Collection[int], versions: Mapping[int, int], types: Mapping[int, str]
+    connection: Connection, set_id: int, version: int, types: Mapping[int, str], ids: Collection[int]
 ) -> dict[int, EntryDetails]:
-    """Details by entry id as of the set's version in `versions` (by set id); ids whose rows are gone are absent."""
+    """Details of a set's entries by id, as of `version`; ids whose rows are gone are absent."""
     found: dict[int, EntryDetails] = {}
-    wanted = sorted(ids)
-    for set_id, version in versions.items():
-        for group in _groups(wanted):
-            rows = connection.execute(
-                f"""SELECT e.id, e.key, e.ref, e.first_version, l.json,
-                           CASE WHEN e.key IS NULL THEN (SELECT s.type {_ANY_SIGNAL}) END,
-                           CASE WHEN e.key IS NULL THEN (SELECT s.value {_ANY_SIGNAL}) END
-                    FROM entry e JOIN labels l ON l.id = {_LABELS}
-                    WHERE e.set_id = :set_id AND e.id IN ({_numbers(group)})""",
-                {"set_id": set_id, "version": version},
-            )
-            for id_, key, ref, first_version, labels, type_number, value in rows:
-                whole_key = key if key is not None else types[type_number].encode("ascii") + b"\x00" + value
-                found[id_] = EntryDetails(whole_key, ref_text(ref), classifications(labels), first_version)
+    for group in _groups(sorted(ids)):
+        rows = connection.execute(
+            f"""SELECT e.id, e.key, e.ref, e.first_version, l.json,
+                       CASE WHEN e.key IS NULL THEN (SELECT s.type {_ANY_SIGNAL}) END,
+                       CASE WHEN e.key IS NULL THEN (SELECT s.value {_ANY_SIGNAL}) END
+                FROM entry e JOIN labels l ON l.id = {_LABELS}
+                WHERE e.set_id = :set_id AND e.id IN ({_numbers(group)})""",
+            {"set_id": set_id, "version": version},
+        )
+        for id_, key, ref, first_version, labels, type_number, value in rows:
+            whole_key = key if key is not None else types[type_number].encode("ascii") + b"\x00" + value
+            found[id_] = EntryDetails(whole_key, ref_text(ref), classifications(labels), first_version)
     return found
 
 
@@ -192,6 +191,7 @@ def ref_text(ref: bytes | str | object) -> str:
     return ref.hex() if isinstance(ref, bytes) else str(ref)
 
 
+@lru_cache(maxsize=4096)  # a list has few distinct combinations, and many entries
 def classifications(labels: str) -> tuple[Classification, ...]:
     """The classifications a labels row holds."""
     return tuple(Classification(scheme, code) for scheme, code in json.loads(labels))

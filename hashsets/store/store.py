@@ -376,12 +376,14 @@ class Store:
             at = row.hash_set.version if version is None else version
             return listing.columns(connection, row.id, at, self._interned.type_names, ids)
 
-    def details(self, ids: Collection[int], versions: dict[bytes, int]) -> dict[int, EntryDetails]:
-        """Details of entries by id, as of the versions (by set uid). Entries purged or removed since are absent."""
+    def details(self, uid: bytes, version: int, ids: Collection[int]) -> dict[int, EntryDetails]:
+        """Details of a set's entries by id, as of a version. Entries purged, or removed with their set, are absent."""
         with self._database.read() as connection:
-            known = {row.hash_set.uid: row.id for row in sets.read_all(connection)}
-            by_id = {known[uid]: version for uid, version in versions.items() if uid in known}
-            return listing.details(connection, ids, by_id, self._interned.type_names)
+            try:
+                row = sets.read_by_uid(connection, uid)
+            except NoSuchSet:
+                return {}
+            return listing.details(connection, row.id, version, self._interned.type_names, ids)
 
     def changed_ids(self, uid: bytes, from_version: int, to_version: int) -> set[int]:
         """Entries whose signals changed over (from, to], the wholly withdrawn and re-listed included.
@@ -397,7 +399,7 @@ class Store:
     def changed_keys(self, uid: bytes, from_version: int, to_version: int) -> Iterator[bytes]:
         """The entry keys of `changed_ids`."""
         ids = self.changed_ids(uid, from_version, to_version)
-        return (found.key for found in self.details(ids, {uid: to_version}).values())
+        return (found.key for found in self.details(uid, to_version, ids).values())
 
     def _row(self, uid: bytes) -> sets.SetRow:
         with self._database.read() as connection:

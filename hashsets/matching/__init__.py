@@ -1,0 +1,27 @@
+"""The matching core: arrays in, hits out. `build` is the single door to it.
+
+Imports types, hashtypes, errors and numpy; nothing else of ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashsets.hashtypes import HashType
+from hashsets.matching.interface import Matcher
+from hashsets.matching.reference import BruteForce, SortedDigests
+
+__all__ = ["Matcher", "build", "kernel_name"]
+
+
+def build(hash_type: HashType, values: NDArray[np.uint8]) -> Matcher:
+    """A matcher over `values`, shape (n, bits // 8), n from 0. Raises MatchingError for any other."""
+    if hash_type.comparison == "exact":
+        return SortedDigests(hash_type, values)
+    return BruteForce(hash_type, values)
+
+
+def kernel_name() -> str:
+    """Which code compares values, for `status`."""
+    return "numpy reference (C kernel not built)"

@@ -1,0 +1,200 @@
+"""Snapshots: the sets at their versions, with matchers over them, and the join of DESIGN.md applied to what they find.
+
+Owns the rule of a match: radius, quality floor, degenerate values, shares of frames, best evidence. Knows no content.
+
+Rules
+- Immutable. Listed values are arrays; nothing per entry is a Python object until an entry is hit.
+- Degenerate values match on neither side. Neither do values whose own quality is under the set's floor.
+- The shape `frames` governs Hamming types. A digest of the whole file counts as an item whatever the entry's shape.
+- Details of hits are read from the store when needed, as of the snapshot's version; an entry whose rows are gone
+  (purged, or its set removed) is no hit any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashsets import hashtypes
+from hashsets.errors import MatchingError, NoSuchSet
+from hashsets.evidence import Evidence, TypeIndex, merge_evidence
+from hashsets.hashtypes import HashType
+from hashsets.store import EntryDetails, SignalColumns, Store
+from hashsets.types import EntryHit, HashSet, Queries
+
+
+@dataclass(frozen=True, slots=True)
+class NearHit:
+    """One listed value near one asked for, whatever the set's rule says: what `lookup` prints."""
+
+    row: int
+    set_uid: bytes
+    entry_key: bytes
+    ref: str
+    distance: int
+
+
+class Snapshot:
+    """An immutable view of sets at their versions. Build it with `current` or `changes_since`."""
+
+    def __init__(
+        self, store: Store, hash_sets: Sequence[HashSet], listed: Sequence[Mapping[str, SignalColumns]], catalogue: int
+    ) -> None:
+        self._store = store
+        self._sets = tuple(hash_sets)
+        self.catalogue = catalogue
+        self.hash_sets: Mapping[bytes, HashSet] = MappingProxyType({known.uid: known for known in hash_sets})
+        self.versions: Mapping[bytes, int] = MappingProxyType({known.uid: known.version for known in hash_sets})
+        self.rule_revisions: Mapping[bytes, int] = MappingProxyType(
+            {known.uid: known.rule_revision for known in hash_sets}
+        )
+        names = [name for name in hashtypes.names() if any(name in columns for columns in listed)]
+        rules = [known.rule for known in hash_sets]
+        self._indexes = {
+            name: TypeIndex(hashtypes.get(name), rules, [columns.get(name) for columns in listed]) for name in names
+        }
+
+    def __len__(self) -> int:
+        """How many values can be matched."""
+        return sum(len(index) for index in self._indexes.values())
+
+    def match(self, queries: Sequence[Queries]) -> list[EntryHit]:
+        """Every (owner, set, entry) that meets the set's rule, once, with the best evidence.
+
+        Sorted by owner, set uid, entry key. Raises MatchingError for arrays of the wrong shape, type or length.
+        """
+        found: list[Evidence] = []
+        for name, asked in _by_type(queries).items():
+            index = self._indexes.get(name)
+            if index is not None:
+                found.append(index.match(asked))
+        return sorted(self._hits(merge_evidence(found)), key=lambda hit: (hit.owner, hit.set_uid, hit.entry_key))
+
+    def _hits(self, evidence: Evidence) -> Iterator[EntryHit]:
+        details = self._details(evidence)
+        sets = [known.uid for known in self._sets]
+        for owner, entry, set_number, rank, distance, mask in evidence.rows():
+            known = details.get(entry)
+            if known is not None:
+                yield EntryHit(
+                    owner, sets[set_number], known.key, known.ref, known.classifications, known.first_version,
+                    hashtypes.by_rank(rank).name, distance, _exact_types(mask),
+                )  # fmt: skip
+
+    def _details(self, evidence: Evidence) -> dict[int, EntryDetails]:
+        details: dict[int, EntryDetails] = {}
+        for number in np.unique(evidence.sets).tolist():
+            known = self._sets[number]
+            ids = np.unique(evidence.entries[evidence.sets == number]).tolist()
+            details |= self._store.details(known.uid, known.version, ids)
+        return details
+
+    def near(self, hash_type: str, values: NDArray[np.uint8], radius_bits: int) -> list[NearHit]:
+        """Every listed value within a radius of each asked for, by row, set and entry; sets' own rules do not apply.
+
+        The smallest distance where an entry lists several. Raises MatchingError.
+        """
+        index = self._indexes.get(hashtypes.get(hash_type).name)
+        if index is None:
+            return []
+        evidence = index.near(values, radius_bits)
+        details = self._details(evidence)
+        sets = [known.uid for known in self._sets]
+        hits = [
+            NearHit(row, sets[set_number], known.key, known.ref, distance)
+            for row, entry, set_number, _, distance, _ in evidence.rows()
+            if (known := details.get(entry)) is not None
+        ]
+        return sorted(hits, key=lambda hit: (hit.row, hit.distance, hit.set_uid, hit.entry_key))
+
+
+def _exact_types(mask: int) -> frozenset[str]:
+    return frozenset(
+        name for name in hashtypes.names() if mask >> hashtypes.rank(name) & 1 and _is_exact(hashtypes.get(name))
+    )
+
+
+def _is_exact(hash_type: HashType) -> bool:
+    return hash_type.comparison == "exact"
+
+
+def _by_type(queries: Sequence[Queries]) -> dict[str, Queries]:
+    """One checked Queries a hash type, so that the frames of one owner are counted together."""
+    grouped: dict[str, list[Queries]] = {}
+    for asked in queries:
+        hash_type = hashtypes.find(asked.hash_type)
+        if hash_type is None or not hash_type.matchable or hash_type.name != asked.hash_type:
+            raise MatchingError("queries name a hash type that cannot be compared")
+        _check(asked, hash_type)
+        if len(asked):
+            grouped.setdefault(asked.hash_type, []).append(asked)
+    return {name: group[0] if len(group) == 1 else _joined(name, group) for name, group in grouped.items()}
+
+
+def _check(asked: Queries, hash_type: HashType) -> None:
+    count = len(asked.owners)
+    for array, dtype, shape in (
+        (asked.values, np.uint8, (count, hash_type.size_bytes)),
+        (asked.owners, np.int64, (count,)),
+        (asked.quality, np.uint8, (count,)),
+        (asked.is_frame, np.bool_, (count,)),
+    ):
+        if array.dtype != dtype or array.shape != shape:
+            raise MatchingError(f"queries of {hash_type.name} must be aligned arrays of the types `Queries` names")
+
+
+def _joined(name: str, group: Sequence[Queries]) -> Queries:
+    return Queries(
+        name,
+        np.concatenate([asked.values for asked in group]),
+        np.concatenate([asked.owners for asked in group]),
+        np.concatenate([asked.quality for asked in group]),
+        np.concatenate([asked.is_frame for asked in group]),
+    )
+
+
+def current(store: Store, *, uids: Collection[bytes] | None = None) -> Snapshot:
+    """Every enabled set as it stands, or the named ones, enabled or not; a uid that names no set is left out."""
+    with store.read():
+        wanted = [known for known in store.hash_sets() if (known.enabled if uids is None else known.uid in uids)]
+        listed = [store.columns(known.uid) for known in wanted]
+        catalogue = store.catalogue()
+    return Snapshot(store, wanted, listed, catalogue)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a set's delta touched: the keys of changed entries, and a snapshot of just those that are still listed."""
+
+    keys: frozenset[bytes]
+    snapshot: Snapshot
+
+
+def changes_since(store: Store, uid: bytes, from_version: int, to_version: int) -> Changes:
+    """The entries whose signals changed over (from, to], with their signals in force at `to_version`.
+
+    Keys include the wholly withdrawn and the re-listed; from version 0 that is every entry. Raises NoSuchSet, and
+    UsageError where changes so far back were purged.
+    """
+    with store.read():
+        hash_set = store.hash_set_by_uid(uid)
+        if not 0 <= from_version <= to_version <= hash_set.version:
+            raise NoSuchSet("the hash set has no such version")
+        at_version = hash_set_at(hash_set, to_version)
+        ids = store.changed_ids(uid, from_version, to_version)
+        listed = store.columns(uid, to_version, ids)
+        keys = frozenset(found.key for found in store.details(uid, to_version, ids).values())
+        catalogue = store.catalogue()
+    return Changes(keys, Snapshot(store, [at_version], [listed], catalogue))
+
+
+def hash_set_at(hash_set: HashSet, version: int) -> HashSet:
+    """The set as a snapshot at an earlier version names it; its rule is today's."""
+    return HashSet(
+        hash_set.uid, hash_set.name, hash_set.source, hash_set.role, hash_set.mode, hash_set.enabled,
+        hash_set.rule, hash_set.rule_revision, version, hash_set.entries,
+    )  # fmt: skip
