@@ -1,0 +1,373 @@
+"""Configuration: one list of settings, read strictly, with errors that repeat nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashsets import hashtypes
+from scanner.config import SETTINGS, Config, Home, Seal, SinkConfig, SinkKind, load, parse
+from scanner.errors import ConfigError
+
+HOME = Home(Path("/srv/hashward"))
+FOLDER = Path("/etc/hashward")
+
+
+def read(text: str) -> Config:
+    return parse(text.encode(), FOLDER, HOME)
+
+
+def refusal(text: str | bytes) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text if isinstance(text, bytes) else text.encode(), FOLDER, HOME)
+    return str(caught.value)
+
+
+SINK = '[[sink]]\nname = "out"\nkind = "http"\nurl = "https://reports.example/in"\n'
+
+FULL = """
+[scan]
+workers = 3
+include = ["*.jpg", "caf\\u00e9/"]
+exclude = ["cache/**"]
+one_file_system = true
+[limits]
+image_seconds = 2.5
+video_seconds = 120
+memory_mb = 512
+[fingerprint]
+orientations = "all8"
+hash_types = ["phash"]
+[report]
+source = "urn:example:trust"
+seal = "manual"
+[[sink]]
+name = "local"
+kind = "jsonl"
+path = "out"
+hash_sets = ["ncmec", "Partner List"]
+[[sink]]
+name = "remote"
+kind = "http"
+url = "https://reports.example:8443/in"
+token_file = "/run/credentials/token"
+ca_file = "ca.pem"
+hash_sets = ["ncmec"]
+timeout_seconds = 10
+use_environment_proxies = true
+"""
+
+
+def test_nothing_configured_means_the_defaults_and_no_sink() -> None:
+    """An empty file is the defaults, and by default nothing leaves."""
+    assert Config.defaults() == read("")
+    assert () == Config.defaults().sinks
+
+
+def test_every_setting_can_be_set() -> None:
+    """A file with everything in it reads into checked values; relative paths start at the file's folder."""
+    config = read(FULL)
+
+    assert 3 == config.scan.worker_count()
+    assert (b"*.jpg", b"caf\xc3\xa9/") == config.scan.include
+    assert (b"cache/**",) == config.scan.exclude
+    assert config.scan.one_file_system
+    assert (2.5, 120.0, 512) == dataclasses.astuple(config.limits)
+    assert ("all8", ("phash",)) == dataclasses.astuple(config.fingerprint)
+    assert ("urn:example:trust", Seal.MANUAL) == dataclasses.astuple(config.report)
+    assert (
+        SinkConfig("local", SinkKind.JSONL, path=FOLDER / "out", hash_sets=frozenset({"ncmec", "Partner List"})),
+        SinkConfig(
+            "remote",
+            SinkKind.HTTP,
+            url="https://reports.example:8443/in",
+            token_file=Path("/run/credentials/token"),
+            ca_file=FOLDER / "ca.pem",
+            hash_sets=frozenset({"ncmec"}),
+            timeout_seconds=10.0,
+            use_environment_proxies=True,
+        ),
+    ) == config.sinks
+
+
+def test_a_sink_hears_of_nothing_unless_sets_are_named() -> None:
+    """No hash set is implied."""
+    assert frozenset() == read(SINK).sinks[0].hash_sets
+
+
+def test_a_jsonl_sink_without_a_path_writes_into_the_home() -> None:
+    """The folder `reports` of the home is the default."""
+    assert HOME.reports == read('[[sink]]\nname = "a"\nkind = "jsonl"\n').sinks[0].path
+
+
+def test_no_workers_configured_means_one_for_each_processor() -> None:
+    """Zero asks the system."""
+    assert len(os.sched_getaffinity(0)) == Config.defaults().scan.worker_count()
+
+
+# -- the table of settings --------------------------------------------------------------------------------------------
+
+
+def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
+    """What README documents is what can be set."""
+    config = Config(sinks=(SinkConfig("n", SinkKind.JSONL),))
+    fields = {
+        f"{table.name}.{field.name}"
+        for table in dataclasses.fields(config)
+        if table.name != "sinks"
+        for field in dataclasses.fields(getattr(config, table.name))
+    }
+    fields |= {f"sink.{field.name}" for field in dataclasses.fields(SinkConfig)}
+
+    assert fields == {setting.name for setting in SETTINGS}
+    assert len(fields) == len(SETTINGS)
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.table != "sink"], ids=lambda s: s.name)
+def test_each_documented_default_is_the_default(setting: Any) -> None:
+    """Writing the default changes nothing."""
+    written = read(f"[{setting.table}]\n{setting.key} = {setting.default}\n")
+
+    assert Config.defaults() == written
+    assert setting.meaning.endswith(".")
+    assert setting.kind.text
+
+
+@pytest.mark.parametrize("key", ["hash_sets", "timeout_seconds", "use_environment_proxies", "allow_plain_http"])
+def test_each_documented_default_of_a_sink_is_the_default(key: str) -> None:
+    """The same for sinks."""
+    [setting] = [s for s in SETTINGS if s.name == f"sink.{key}"]
+
+    assert read(SINK) == read(f"{SINK}{key} = {setting.default}\n")
+
+
+def test_the_choices_are_those_of_the_rooms_they_configure() -> None:
+    """Orientations, hash types and limits mean what fingerprinting makes of them."""
+    fingerprint = pytest.importorskip("scanner.fingerprint")
+    by_name = {setting.name: setting for setting in SETTINGS}
+    defaults = Config.defaults()
+
+    for orientation in fingerprint.Orientations:
+        assert f'"{orientation.value}"' in by_name["fingerprint.orientations"].kind.text
+    assert fingerprint.Options().orientations == defaults.fingerprint.orientations
+    assert fingerprint.Options(hash_types=("phash", "dhash", "ahash", "whash"))
+    assert fingerprint.Limits().image_s == defaults.limits.image_seconds
+    assert fingerprint.Limits().video_s == defaults.limits.video_seconds
+    assert fingerprint.Limits().memory_bytes == defaults.limits.memory_mb * 2**20
+    extra = [name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming" and name != "pdq"]
+    assert tuple(extra) == read(f"[fingerprint]\nhash_types = {extra}\n".replace("'", '"')).fingerprint.hash_types
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "nearest"),
+    [
+        ("[scan]\nworker = 3\n", "scan.worker ", "scan.workers"),
+        ("[scan]\nonefilesystem = true\n", "scan.onefilesystem", "scan.one_file_system"),
+        ("[limit]\n", "limit ", "limits"),
+        ("[sinks]\n", "sinks ", "sink"),
+        (SINK + 'token = "canary"\n', "sink.token ", "sink.token_file"),
+        (SINK + "timeout = 3\n", "sink.timeout ", "sink.timeout_seconds"),
+        ("[report]\n[report.seal]\n", "report.seal", "daily"),
+        ("workers = 3\n", "workers ", ""),
+        ('[scan]\n"canary canary" = 1\n', "a key", "scan."),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_that_exists(text: str, named: str, nearest: str) -> None:
+    """A typing mistake is never ignored, and its value never repeated."""
+    message = refusal(text)
+
+    assert named in message
+    assert nearest in message
+    assert "canary" not in message
+
+
+WRONG = [
+    ("scan.workers", ["-1", "1.5", '"canary"', "true", "100000", "[1]"]),
+    ("scan.include", ['"*.jpg"', "[1]", '[""]', '["/"]', '["../canary"]', '["a\\u0000b"]']),
+    ("scan.one_file_system", ["1", '"canary"']),
+    ("limits.image_seconds", ["0", "-1", "nan", "inf", '"canary"', "true"]),
+    ("limits.memory_mb", ["1", "512.0"]),
+    ("fingerprint.orientations", ['"canary"', "1", '["exif"]']),
+    ("fingerprint.hash_types", ['["canary"]', '["sha256"]', '["pdq"]', '"phash"']),
+    ("report.source", ['""', '"two words"', '"can\\nary"', "1"]),
+    ("report.seal", ['"hourly"', "1"]),
+    ("sink.name", ['""', '"Canary"', '"a/b"', '"-x"', "1"]),
+    ("sink.kind", ['"canary"', "1"]),
+    ("sink.hash_sets", ['"canary"', "[1]", '[""]', '["can\\nary"]']),
+    ("sink.timeout_seconds", ["0", '"canary"']),
+    ("sink.token_file", ['""', '"can\\u0000ary"', "1"]),
+    (
+        "sink.url",
+        [
+            '"ftp://canary/"',
+            '"canary"',
+            '"https://"',
+            '"https://user:canary@host/"',
+            '"https://user@host/"',
+            '"https://host/?token=canary"',
+            '"https://host/#canary"',
+            '"https://host:99999/"',
+            '"https://host:canary/"',
+            '"https://host/can ary"',
+            '"https://h\\u00f6st/"',
+            '"https://[canary/"',
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG for value in values])
+def test_a_wrong_value_is_refused_by_the_settings_name_only(name: str, value: str) -> None:
+    """The message says which setting and what it may be, and never what was written."""
+    table, key = name.split(".")
+    if table == "sink":
+        lines = [line for line in SINK.splitlines() if not line.startswith(key + " ")]
+        text = "\n".join([*lines, f"{key} = {value}"]) + "\n"
+    else:
+        text = f"[{table}]\n{key} = {value}\n"
+    tomllib.loads(text)
+
+    message = refusal(text)
+
+    assert f"{name} must be: " in message
+    assert "anary" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[sink]]\nkind = "http"\n', "sink.name is missing"),
+        ('[[sink]]\nname = "a"\n', "sink.kind is missing"),
+        ('[[sink]]\nname = "a"\nkind = "http"\n', "sink.url is missing"),
+        (SINK + 'path = "x"\n', "sink.path means nothing"),
+        ('[[sink]]\nname = "a"\nkind = "jsonl"\nurl = "https://x/"\n', "sink.url means nothing"),
+        (SINK + SINK, "two sinks have one name"),
+        ('[sink]\nname = "a"\n', "[[sink]]"),
+        ("sink = 3\n", "[[sink]]"),
+        ("sink = [3]\n", "sink must be a table"),
+        ("scan = 3\n", "scan must be a table"),
+        (SINK.replace("https", "http"), "neither https nor on this host"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(text: str, says: str) -> None:
+    """Missing, foreign and doubled settings are named."""
+    assert says in refusal(text)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://localhost/", "http://[::1]:80/", "https://host/"])
+def test_plain_http_is_for_this_host(url: str) -> None:
+    """Reports and tokens travel unencrypted only where nobody can read along, or where someone took it on himself."""
+    assert url == read(SINK.replace("https://reports.example/in", url)).sinks[0].url
+    assert read(SINK.replace("https", "http") + "allow_plain_http = true\n").sinks[0].allow_plain_http
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b"[scan]\nworkers = canary\n", "line 2, column 11"),
+        (b"[scan", "end of document"),
+        (b'canary = "secret\n', "line 1"),
+        (b"a = 1\na = 2\n", "line 2"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"x = " + b"[" * 50_000, ""),
+        (b"#" * (2**20 + 1), "over 1 MiB"),
+    ],
+)
+def test_what_is_no_toml_is_refused_by_its_place(text: bytes, place: str) -> None:
+    """The place is told, the text is not."""
+    message = refusal(text)
+
+    assert place in message
+    assert "canary" not in message
+    assert "secret" not in message
+
+
+@given(
+    st.text(max_size=60) | st.from_regex(r"(\[(scan|sink|x)\]\n)?[a-z_]{1,9} = (\d|\"x\"|\[\]|true)", fullmatch=True)
+)
+def test_any_text_is_a_configuration_or_a_clear_refusal(text: str) -> None:
+    """No input ends in another error than ours."""
+    try:
+        config = parse(text.encode("utf-8", "surrogatepass"), FOLDER, HOME)
+    except ConfigError:
+        return
+    assert isinstance(config, Config)
+
+
+# -- files and the environment ----------------------------------------------------------------------------------------
+
+
+def test_the_home_is_the_named_one_then_the_environments_then_the_platforms(tmp_path: Path) -> None:
+    """The order in which a home is chosen."""
+    environ = {"HASHWARD_HOME": str(tmp_path / "env")}
+
+    assert tmp_path / "said" == Home.locate(tmp_path / "said", environ).folder
+    assert tmp_path / "env" == Home.locate(None, environ).folder
+    assert "hashward" == Home.locate(None, {}).folder.name
+    assert Home.locate("relative", {}).folder.is_absolute()
+
+
+def test_an_impossible_home_is_a_configuration_error(tmp_path: Path) -> None:
+    """No traceback for an empty path, a NUL, or a file in the way; and no path in the message."""
+    (tmp_path / "canary").touch()
+
+    for named in ("", "nul\x00"):
+        with pytest.raises(ConfigError):
+            Home.locate(named, {})
+    with pytest.raises(ConfigError) as caught:
+        Home.locate(tmp_path / "canary", {}).create()
+    assert "canary" not in str(caught.value)
+
+
+def test_a_home_is_made_for_its_owner_only(tmp_path: Path) -> None:
+    """Every folder is 0700, also one that was there with wider permissions; making it twice is harmless."""
+    home = Home(tmp_path / "deep" / "home")
+    home.folder.mkdir(parents=True)
+    home.folder.chmod(0o755)
+
+    home.create()
+    home.create()
+
+    assert {0o700} == {stat.S_IMODE(path.stat().st_mode) for path in (home.folder, home.segments, home.spool)}
+    assert home.folder == home.hashsets_db.parent == home.ledger_db.parent == home.config_file.parent
+
+
+def test_the_file_is_the_named_one_then_the_environments_then_the_homes(tmp_path: Path) -> None:
+    """The order in which a configuration is chosen; without any, the defaults."""
+    home = Home(tmp_path)
+    assert Config.defaults() == load(home, environ={})
+    for workers, name in enumerate(("config.toml", "env.toml", "said.toml"), start=1):
+        (tmp_path / name).write_text(f"[scan]\nworkers = {workers}\n")
+    environ = {"HASHWARD_CONFIG": str(tmp_path / "env.toml")}
+
+    assert 1 == load(home, environ={}).scan.workers
+    assert 2 == load(home, environ=environ).scan.workers
+    assert 3 == load(home, tmp_path / "said.toml", environ).scan.workers
+
+
+def test_a_named_file_must_be_there_and_be_a_file(tmp_path: Path) -> None:
+    """A file that was asked for and is absent, a folder or impossible is an error that names no path."""
+    for named in (tmp_path / "canary.toml", tmp_path, "nul\x00canary"):
+        with pytest.raises(ConfigError) as caught:
+            load(Home(tmp_path), named, {})
+        assert "canary" not in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_relative_paths_start_at_the_files_folder(tmp_path: Path) -> None:
+    """Not at the working directory of whoever runs the command."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "c.toml").write_text('[[sink]]\nname = "a"\nkind = "jsonl"\npath = "out"\n')
+
+    assert tmp_path / "conf" / "out" == load(Home(tmp_path), tmp_path / "conf" / "c.toml", {}).sinks[0].path
