@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hashsets.sqlite import Database
-from scanner.types import Extent, MediaKind
+from scanner.types import Extent, MediaKind, Reason
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class Outcomes:
     """
 
     assets: int = 0
+    contents: int = 0
     matched: int = 0
     matched_partial: int = 0
     clear: int = 0
@@ -26,15 +27,25 @@ class Outcomes:
     partial: Counter[str] = field(default_factory=Counter)
     unscannable: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: Outcomes) -> None:
+        """Fold another tally in; contents that stand in both count twice."""
+        for name in ("assets", "contents", "matched", "matched_partial", "clear", "not_media", "owed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.partial += other.partial
+        self.unscannable += other.unscannable
+
 
 # Matched first: what a part of a file shows stays shown. Then what stands in the way of the place, then of the content.
 _ROWS = """
-SELECT a.id, a.key, a.reason, c.media, c.extent, c.reason, EXISTS (
+SELECT a.id, a.key, a.content_seq, a.reason, c.media, c.extent, c.reason, EXISTS (
     SELECT 1 FROM match m JOIN met_set s USING (set_uid)
     WHERE m.content_seq = a.content_seq AND m.state IN ('active', 'held') AND s.role != 'known_good')
 FROM asset a LEFT JOIN content c ON c.seq = a.content_seq
 WHERE NOT a.gone AND a.missing_at IS NULL
 """
+
+
+_RETRYABLE = {reason.value for reason in Reason if reason.retryable}
 
 
 def outcomes(
@@ -43,9 +54,13 @@ def outcomes(
     """Tally the present assets of a root (of all, uploads too, without one), those that `counts` (by id and key)."""
     tally = Outcomes()
     where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
-    for asset_id, key, place_reason, media, extent, reason, matched in db.execute(_ROWS + where, parameters):
+    seqs = set()
+    for asset_id, key, seq, place_reason, media, extent, reason, matched in db.execute(_ROWS + where, parameters):
         if counts(asset_id, key):
+            seqs.add(seq)
+            tally.owed += any(why in _RETRYABLE for why in (place_reason, reason))
             _count(tally, place_reason, media, extent, reason, bool(matched))
+    tally.contents = len(seqs - {None})
     return tally
 
 
@@ -71,7 +86,7 @@ def _count(
 def matched_assets(db: Database, root_id: int | None = None) -> list[int]:
     """The ids of present assets with a match that counts."""
     where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
-    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[6]]
+    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[7]]
 
 
 def contents(db: Database) -> int:

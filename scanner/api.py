@@ -1,0 +1,266 @@
+"""`from scanner import Scanner`: one home, opened, with everything that is done in it.
+
+The composition root: opens the databases, starts the worker processes when the first file needs them, and hands both to
+the pipeline and the batch door. The command line is a thin layer over this.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+
+from hashsets.store import Store
+from scanner import delivery
+from scanner.clock import Clock, SystemClock
+from scanner.config import Config, FingerprintConfig, Home, LimitsConfig, load
+from scanner.delivery import Delivered
+from scanner.errors import UsageError
+from scanner.fingerprint import Limits, Options, Orientations
+from scanner.isolation import WorkerPool
+from scanner.ledger import Ledger, Place, tallies
+from scanner.ledger.assets import UPLOADS, Root
+from scanner.ledger.tallies import Outcomes
+from scanner.pipeline import Pipeline, SetsInForce
+from scanner.reports import RandomSource, system_random
+from scanner.rescan import Rescan, RescanSummary
+from scanner.types import Outcome, Trigger
+from scanner.walking import FolderTrouble, WalkRules
+from scanner.worker import RootWalk, Walked
+
+__all__ = ["ScanSummary", "Scanner"]
+
+MAX_REF_BYTES = 512
+Progress = Callable[[int], None]
+
+# Folders that were meant not to be entered; any other trouble leaves something unlooked at.
+_MEANT = {FolderTrouble.EXCLUDED.value, FolderTrouble.OTHER_DEVICE.value, FolderTrouble.LOOP.value}
+
+
+def _nothing(_done: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(slots=True)
+class ScanSummary:
+    """What a scan did and how what it walked now stands.
+
+    `outcomes` counts every file met once; `suspect` names the roots held as suspect, with the reason.
+    """
+
+    walked: Walked = field(default_factory=Walked)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    contents: int = 0
+    matches_added: int = 0
+    matches_withdrawn: int = 0
+    suspect: dict[str, str] = field(default_factory=dict)
+    matched_assets: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, root: Root, walked: Walked) -> None:
+        """Fold one root's walk in."""
+        total = self.walked
+        total.scanned += walked.scanned
+        total.skipped += walked.skipped
+        total.opened_files += walked.opened_files
+        total.missing += walked.missing
+        total.moved += walked.moved
+        total.ignored += walked.ignored
+        total.unlisted += walked.unlisted
+        self.matches_added += walked.matches_added
+        self.matches_withdrawn += walked.matches_withdrawn
+        if walked.suspect is not None:
+            self.suspect[root.name] = walked.suspect
+
+    @property
+    def could_not_look(self) -> bool:
+        """Whether anything was left that could not be looked at whole."""
+        folders = sum(count for reason, count in self.walked.unlisted.items() if reason not in _MEANT)
+        outcomes = self.outcomes
+        return bool(outcomes.partial or outcomes.unscannable or outcomes.matched_partial or folders or self.suspect)
+
+
+class Scanner:
+    """One home. A context manager; safe to use from one thread (uploads: from several, see `scan_upload`)."""
+
+    def __init__(
+        self,
+        home: Home | str | os.PathLike[str] | None = None,
+        config: Config | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.home = home if isinstance(home, Home) else Home.locate(None if home is None else os.fspath(home))
+        self.config = load(self.home) if config is None else config
+        self.clock = clock or SystemClock()
+        self.opened_files = 0
+
+    def __enter__(self) -> Scanner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes and close the databases."""
+        for name in ("pool", "ledger", "store"):
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
+
+    # -- parts, opened when first needed -----------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> Store:
+        """hashsets.db."""
+        self.home.create()
+        return Store.open(self.home.folder)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """ledger.db."""
+        self.home.create()
+        return Ledger.open(self.home.folder)
+
+    @cached_property
+    def pool(self) -> WorkerPool:
+        """The worker processes."""
+        return WorkerPool(
+            self.config.scan.worker_count(), limits_of(self.config.limits), options_of(self.config.fingerprint)
+        )
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The one sequence every door calls."""
+        # The pool first: its processes are exec'd before this one starts a thread.
+        return Pipeline(SetsInForce(self.store), self.ledger, self.pool, self.clock)
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    def scan(
+        self,
+        paths: Sequence[str | bytes | os.PathLike[str]] = (),
+        *,
+        owed: bool = False,
+        progress: Progress = _nothing,
+        rescanned: Progress = _nothing,
+    ) -> ScanSummary:
+        """Walk files, folders or roots (all roots without any), bring matches up to date, and say how they stand.
+
+        Raises UsageError for a path that is not there. `owed` looks again at whatever is owed a look.
+        """
+        started = time.monotonic()
+        places = self._places(paths)
+        summary = ScanSummary()
+        self._catch_up(summary, rescanned)
+        for root, key in places:
+            walker = RootWalk(
+                self.ledger,
+                self.pipeline,
+                self.clock,
+                lanes=self.config.scan.worker_count(),
+                rules=self._rules(),
+                look_at_owed=owed,
+                progress=progress,
+            )
+            walked = walker.run(root) if key is None else walker.run_below(root, key)
+            summary.add(root, walked)
+            self.opened_files += walked.opened_files
+            self._catch_up(summary, rescanned)
+            self._tally(summary, root, walked)
+        summary.seconds = time.monotonic() - started
+        return summary
+
+    def rescan(self, progress: Progress = _nothing) -> RescanSummary:
+        """Bring every content up to every set's version and rule. Opens no file."""
+        return Rescan(self.store, self.ledger, self.clock, progress).run()
+
+    def scan_upload(self, fd: int, ref: bytes | None = None) -> Outcome:
+        """Scan an upload open on `fd`; with the platform's own `ref` (<= 512 bytes) it can be found again."""
+        if ref is not None and not 0 < len(ref) <= MAX_REF_BYTES:
+            raise UsageError(f"A ref has 1 to {MAX_REF_BYTES} bytes.")
+        place = None if ref is None else Place(UPLOADS, ref)
+        return self.pipeline.scan_one(fd, place, Trigger.UPLOAD).outcome
+
+    def forget_upload(self, ref: bytes) -> bool:
+        """The platform no longer holds an upload: its matches close, nothing is sent. False when it was not known."""
+        return self.ledger.places.forget_upload(ref)
+
+    def seal(self, rng: RandomSource | None = None) -> int:
+        """Give every pending report its random id and owe it to the sinks that may hear it; how many."""
+        return delivery.seal(self.ledger, self.config, self.clock, rng or system_random())
+
+    def deliver(self, *, even_if_waiting: bool = False) -> Delivered:
+        """Hand owed batches to their sinks."""
+        return delivery.deliver(self.ledger, self.config, self.clock, even_if_waiting=even_if_waiting)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _rules(self) -> WalkRules:
+        scan = self.config.scan
+        return WalkRules(scan.include, scan.exclude, scan.one_file_system)
+
+    def _catch_up(self, summary: ScanSummary, progress: Progress) -> None:
+        change = self.rescan(progress).change
+        summary.matches_added += change.added
+        summary.matches_withdrawn += change.withdrawn
+
+    def _tally(self, summary: ScanSummary, root: Root, walked: Walked) -> None:
+        seen = walked.seen
+        outcomes = tallies.outcomes(self.ledger.db, root.id, lambda asset_id, _key: asset_id in seen)
+        summary.contents += outcomes.contents
+        summary.outcomes.add(outcomes)
+        summary.matched_assets += [i for i in tallies.matched_assets(self.ledger.db, root.id) if i in seen]
+
+    def _places(self, paths: Sequence[str | bytes | os.PathLike[str]]) -> list[tuple[Root, bytes | None]]:
+        roots = self.ledger.places.roots()
+        if not paths:
+            if not roots:
+                raise UsageError("Nothing to scan: name a folder or file, or add a root (`hashward root add`).")
+            return [(root, None) for root in roots]
+        return [self._place(os.fsencode(path), {root.name: root for root in roots}) for path in paths]
+
+    def _place(self, path: bytes, roots: dict[str, Root]) -> tuple[Root, bytes | None]:
+        """The root and key of a path; a folder or file outside every root makes a root (of its folder)."""
+        named = roots.get(os.fsdecode(path))
+        if named is not None:
+            return named, None
+        real = os.path.realpath(path)
+        places = self.ledger.places
+        holding = places.root_holding(real)
+        if holding is not None and holding.path == real:
+            return holding, None
+        mode = _mode(real)
+        if stat.S_ISREG(mode):
+            holding = holding or places.add_root(os.path.dirname(real), may_adopt=True)
+        elif not stat.S_ISDIR(mode):
+            raise UsageError("One of the paths is neither a regular file nor a folder.")
+        elif holding is None:
+            return places.add_root(real, may_adopt=True), None
+        return holding, real[len(holding.path.rstrip(b"/")) + 1 :]
+
+
+def _mode(path: bytes) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_mode
+    except OSError as exc:
+        raise UsageError(f"One of the paths cannot be looked at ({os.strerror(exc.errno or 0)}).") from None
+    except ValueError:
+        raise UsageError("One of the paths holds a NUL byte.") from None
+
+
+def limits_of(config: LimitsConfig) -> Limits:
+    """What one content may cost, as configured."""
+    return Limits(image_s=config.image_seconds, video_s=config.video_seconds, memory_bytes=config.memory_mb * 2**20)
+
+
+def options_of(config: FingerprintConfig, *, exact: bool = False, dense: bool = False) -> Options:
+    """What is computed of a content, as configured."""
+    return Options(
+        exact=exact, dense=dense, hash_types=config.hash_types, orientations=Orientations(config.orientations)
+    )

@@ -1,0 +1,41 @@
+"""The command itself: its common options, its groups, its error border."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from scanner.api import Scanner
+from scanner.cli import hash_sets, hashing, looking_up, reporting, roots, scanning, status
+from scanner.cli.output import error_border
+from scanner.config import Home, load
+
+
+class _Command(click.Group):
+    """The group, inside the error border: also what click itself refuses becomes one sentence."""
+
+    def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
+        """Run the command and exit."""
+        extra["standalone_mode"] = False
+        with error_border():
+            sys.exit(super().main(args, *positional, **extra))
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", metavar="DIR", help="Where the databases are; else HASHWARD_HOME, else the state folder.")
+@click.option("--config", metavar="FILE", help="The configuration; else HASHWARD_CONFIG, else config.toml in the home.")
+@click.version_option(importlib.metadata.version("hashward"), prog_name="hashward")
+@click.pass_context
+def main(context: click.Context, home: str | None, config: str | None) -> None:
+    """Find known abuse material by comparing hashes, on your own machines; tell nothing but anonymous matches."""
+    place = Home.locate(home)
+    context.obj = context.with_resource(Scanner(place, load(place, config)))
+
+
+for module in (scanning, hashing, looking_up, hash_sets, roots, reporting, status):
+    for command in module.COMMANDS:
+        main.add_command(command)

@@ -1,0 +1,79 @@
+"""The `reports` group: what may leave, what left, and what is owed."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from scanner.api import Scanner
+from scanner.cli.output import emit_json, json_option, show, table
+from scanner.errors import DeliveryError
+from scanner.reports import ReportBody, canonical_json, report_schema
+
+
+@click.group()
+def reports() -> None:
+    """Anonymous match reports: pending, sealed, delivered."""
+
+
+def _object(body: ReportBody, report_id: str | None) -> dict[str, object]:
+    return {"id": report_id, "state": "pending" if report_id is None else "sealed", **json.loads(canonical_json(body))}
+
+
+@reports.command(name="list")
+@json_option
+@click.pass_obj
+def list_(scanner: Scanner, as_json: bool) -> None:
+    """List every report: all it says, nothing else. With --json one object a line."""
+    listed = [_object(body, None) for body in scanner.ledger.sealing.pending()]
+    listed += [_object(report.body, report.id) for report, _ in scanner.ledger.sealing.sealed()]
+    if as_json:
+        for item in listed:
+            emit_json(item)
+        return
+    rows = table("state", "kind", "hash set", "version", "ref", "type", "proximity", "media", "trigger", "day")
+    for item in listed:
+        kind = f"{item['kind']} ({item['cause']})" if item["cause"] else item["kind"]
+        said = ("hash_set", "listed_version", "ref", "hash_type", "proximity", "media", "trigger", "day")
+        rows.add_row(str(item["state"]), str(kind), *(str(item[name]) for name in said))
+    show(rows) if listed else click.echo("No reports.")
+
+
+@reports.command(name="seal")
+@json_option
+@click.pass_obj
+def seal(scanner: Scanner, as_json: bool) -> None:
+    """Seal what is pending now: draw random ids, shuffle, and owe each sink what it may hear."""
+    sealed = scanner.seal()
+    owed = len(scanner.ledger.sealing.owed())
+    if as_json:
+        emit_json({"sealed": sealed, "batches_owed": owed})
+    else:
+        click.echo(f"{sealed:,} reports sealed; {owed:,} batches to deliver.")
+        if sealed and not scanner.config.sinks:
+            click.echo("No sink is configured, so nothing leaves this machine.")
+
+
+@reports.command(name="deliver")
+@click.option("--now", is_flag=True, help="Try every owed batch, also those waiting after a failure.")
+@json_option
+@click.pass_obj
+def deliver(scanner: Scanner, now: bool, as_json: bool) -> None:
+    """Hand sealed batches to their sinks. Exit 9 while one did not take its batch; it stays owed."""
+    done = scanner.deliver(even_if_waiting=now)
+    if as_json:
+        emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})
+    else:
+        click.echo(f"{done.delivered:,} batches delivered, {done.failed:,} not taken, {done.waiting:,} waiting.")
+    if done.failed:
+        raise SystemExit(DeliveryError.exit_code)
+
+
+@reports.command(name="schema")
+def schema() -> None:
+    """Print the JSON Schema of a report."""
+    click.echo(json.dumps(report_schema(), indent=2))
+
+
+COMMANDS = (reports,)

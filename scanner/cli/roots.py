@@ -1,0 +1,96 @@
+"""The `root` group: where storage lies."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from scanner.api import Scanner
+from scanner.cli.output import emit_json, json_option, show, table
+from scanner.errors import UsageError
+from scanner.ledger.assets import Root
+
+
+@click.group()
+def root() -> None:
+    """Configured storage locations."""
+
+
+def _folder(path: str) -> bytes:
+    real = os.path.realpath(os.fsencode(path)) if "\x00" not in path else b""
+    if not os.path.isdir(real):
+        raise UsageError("There is no folder at that path.")
+    return real
+
+
+def _object(each: Root) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "path": os.fsdecode(each.path),
+        "suspect": each.suspect,
+        "walks": each.walks,
+        "completed": each.completed_walk > 0,
+    }
+
+
+@root.command(name="add")
+@click.argument("name")
+@click.argument("path")
+@json_option
+@click.pass_obj
+def add(scanner: Scanner, name: str, path: str, as_json: bool) -> None:
+    """Add a folder as a root under a name."""
+    if not name or len(name) > 64 or not name.isprintable() or "/" in name:
+        raise UsageError("A root's name is 1 to 64 printable characters without '/'.")
+    if name in {each.name for each in scanner.ledger.places.roots()}:
+        raise UsageError("There is a root of that name already.")
+    added = scanner.ledger.places.add_root(_folder(path), name)
+    emit_json(_object(added)) if as_json else click.echo(f"Root {added.name} added: `hashward scan {added.name}`.")
+
+
+@root.command(name="list")
+@json_option
+@click.pass_obj
+def list_(scanner: Scanner, as_json: bool) -> None:
+    """List the roots and how they stand."""
+    roots = scanner.ledger.places.roots()
+    if as_json:
+        emit_json([_object(each) for each in roots])
+        return
+    rows = table("name", "standing", "walks", "path")
+    for each in roots:
+        standing = f"suspect ({each.suspect})" if each.suspect else "trusted" if each.completed_walk else "not walked"
+        rows.add_row(each.name, standing, str(each.walks), os.fsdecode(each.path).encode("utf-8", "replace").decode())
+    show(rows) if roots else click.echo("No roots yet: `hashward root add NAME PATH`.")
+
+
+@root.command(name="accept")
+@click.argument("name")
+@click.pass_obj
+def accept(scanner: Scanner, name: str) -> None:
+    """Take a suspect root as it now is: from the next walk on its losses count."""
+    scanner.ledger.places.accept_root(name)
+    click.echo(f"Root {name} is accepted as it is; the next walk learns it anew.")
+
+
+@root.command(name="move")
+@click.argument("name")
+@click.argument("path")
+@click.pass_obj
+def move(scanner: Scanner, name: str, path: str) -> None:
+    """Say that a root lies elsewhere now; nothing is read again."""
+    scanner.ledger.places.move_root(name, _folder(path))
+    click.echo(f"Root {name} moved.")
+
+
+@root.command(name="remove")
+@click.argument("name")
+@click.pass_obj
+def remove(scanner: Scanner, name: str) -> None:
+    """Forget a root: its files are gone for us, nothing is sent."""
+    scanner.ledger.places.remove_root(name)
+    click.echo(f"Root {name} removed.")
+
+
+COMMANDS = (root,)

@@ -1,0 +1,29 @@
+"""`selftest`."""
+
+from __future__ import annotations
+
+import click
+
+from scanner.api import Scanner
+from scanner.cli.output import emit_json, json_option
+from scanner.selftest import run
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def selftest(scanner: Scanner, as_json: bool) -> None:
+    """Prove with the canary set that a planted file is found, end to end. Exit 1 when it is not."""
+    steps = []
+    for step in run(scanner):
+        steps.append(step)
+        if not as_json:
+            click.echo(f"{'ok  ' if step.passed else 'FAIL'}  {step.story}")
+    passed = all(step.passed for step in steps)
+    if as_json:
+        emit_json({"passed": passed, "steps": [{"story": s.story, "passed": s.passed} for s in steps]})
+    if not passed:
+        raise SystemExit(1)
+
+
+COMMANDS = (selftest,)

@@ -1,0 +1,93 @@
+"""Sealing on its schedule and handing sealed batches to sinks: at least once on the wire, once by id.
+
+A batch that was not taken stays owed and is tried again after a growing pause; a receiver that is down loses nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from scanner.clock import Clock, utc_day
+from scanner.config import Config, Seal, SinkConfig, SinkKind
+from scanner.errors import DeliveryError
+from scanner.ledger import Ledger
+from scanner.ledger.outbox import Owed
+from scanner.ledger.sealing import Listener
+from scanner.reports import RandomSource
+from scanner.sinks import HttpSink, JsonLinesSink, Sink, backoff_seconds
+from scanner.sinks.http import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one round of deliveries did. `waiting` batches are owed to a sink not due yet, or no longer configured."""
+
+    delivered: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+def listeners(config: Config) -> list[Listener]:
+    """The sinks as sealing sees them."""
+    return [Listener(sink.name, sink.hash_sets, config.report.source) for sink in config.sinks]
+
+
+def make_sink(config: SinkConfig) -> Sink:
+    """The sink a configuration names."""
+    if config.kind is SinkKind.JSONL:
+        assert config.path is not None
+        return JsonLinesSink(config.name, config.hash_sets, config.path)
+    assert config.url is not None
+    endpoint = Endpoint(
+        config.url,
+        token_file=config.token_file,
+        ca_file=config.ca_file,
+        timeout_seconds=config.timeout_seconds,
+        use_environment=config.use_environment_proxies,
+    )
+    return HttpSink(config.name, config.hash_sets, endpoint)
+
+
+def is_seal_due(schedule: Seal, last_day: str | None, today: str) -> bool:
+    """Whether reports are to be sealed by themselves now: at most once a UTC day, or an ISO week."""
+    if schedule is Seal.MANUAL:
+        return False
+    if last_day is None:
+        return True
+    if schedule is Seal.WEEKLY:
+        return date.fromisoformat(last_day).isocalendar()[:2] != date.fromisoformat(today).isocalendar()[:2]
+    return last_day != today
+
+
+def seal(ledger: Ledger, config: Config, clock: Clock, rng: RandomSource) -> int:
+    """Seal what is pending now; how many reports that were."""
+    return ledger.sealing.seal(rng, listeners(config), utc_day(clock))
+
+
+def deliver(ledger: Ledger, config: Config, clock: Clock, *, even_if_waiting: bool = False) -> Delivered:
+    """Hand every batch that is due to its sink. Never raises for a sink: what is not taken stays owed."""
+    sinks: Mapping[str, Sink] = {sink.name: make_sink(sink) for sink in config.sinks}
+    delivered = failed = waiting = 0
+    for owed in ledger.sealing.owed():
+        sink = sinks.get(owed.sink)
+        if sink is None or (owed.next_try_ns > clock.now_ns() and not even_if_waiting):
+            waiting += 1
+        elif _hand_over(ledger, sink, owed, clock):
+            delivered += 1
+        else:
+            failed += 1
+    return Delivered(delivered, failed, waiting)
+
+
+def _hand_over(ledger: Ledger, sink: Sink, owed: Owed, clock: Clock) -> bool:
+    try:
+        sink.deliver(owed.batch)
+    except DeliveryError as error:
+        pause = backoff_seconds(owed.attempts + 1, random.SystemRandom(), retry_after_seconds=error.retry_after_seconds)
+        ledger.sealing.failed(owed, next_try_ns=clock.now_ns() + int(pause * 10**9), refused=not error.retryable)
+        return False
+    ledger.sealing.delivered(owed, utc_day(clock))
+    return True
