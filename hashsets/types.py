@@ -69,8 +69,8 @@ class Classification:
 class Entry:
     """One listed thing: 1..n signals under one key.
 
-    `key` is the source's own identity, or type + value where it has none (see `entry_key`). `ref` is the source's public
-    id; None lets the store draw 16 random bytes (32 hex digits) at first listing.
+    `key` is the source's own identity, or type + value where it has none (see `entry_key`). `ref` is the source's
+    public id; None lets the store draw 16 random bytes (32 hex digits) at first listing.
     """
 
     key: bytes
@@ -112,7 +112,8 @@ class HashSet:
     """A named list as it stands: identity, role, rule and the version in force.
 
     `uid` is 16 random bytes minted at creation or rebuild, never reused. `rule_revision` rises with every change of
-    `rule` or `role` (coverage remembers which revision it met). `version` rises by one per committed delta; 0 is "created, nothing listed".
+    `rule` or `role` (coverage remembers which revision it met). `version` rises by one per committed
+    delta; 0 is "created, nothing listed".
     """
 
     uid: bytes
@@ -142,7 +143,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A page of a change to a set. `complete` says the pages together are the full list: what they lack is withdrawn."""
+    """A page of a change to a set. `complete` says the pages together are the full list: what they lack goes."""
 
     added: tuple[Entry, ...] = ()
     removed: tuple[bytes, ...] = ()
@@ -188,8 +189,8 @@ class EntryHit:
     """One owner met one entry under the set's rule: the best evidence of it.
 
     `first_version` is the set's version that first listed the entry. Exact types rank before Hamming types, then the
-    smaller distance. `distance` is 0 for exact types. `exact_types` names every exact type of the entry that agreed, so that known-good can demand md5 and
-    sha1 together.
+    smaller distance. `distance` is 0 for exact types. `exact_types` names every exact type of the entry that
+    agreed, so that known-good can demand md5 and sha1 together.
     """
 
     owner: int
