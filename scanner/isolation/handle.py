@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import IsolationError
-from scanner.fingerprint import Limits, Options
-from scanner.isolation.worker import TASK
-from scanner.isolation.zygote import READY, encode_settings
+from scanner.isolation.confinement import Sandbox
+from scanner.isolation.worker import CONFINED, TASK
+from scanner.isolation.zygote import READY, Settings
 
 # Imports the zygote without the package's front door, which brings the ledger and the network clients with it: what is
 # not loaded cannot be turned against us, and starts are four times faster.
@@ -51,7 +51,7 @@ class Worker:
 
     def give(self, fd: int) -> None:
         """Hand over the descriptor of a content. Raises OSError when the worker is gone."""
-        socket.send_fds(self.channel, [TASK], [fd])
+        socket.send_fds(self.channel, [TASK.pack(os.fstat(fd).st_size)], [fd])
 
     def cpu_s(self) -> float:
         """CPU time the process has used. Raises OSError when it is gone."""
@@ -61,14 +61,16 @@ class Worker:
 class Zygote:
     """A running zygote. Commands are serialised; safe to call from several threads."""
 
-    def __init__(self, options: Options, limits: Limits) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = _start(theirs.fileno(), encode_settings(options, limits))
-        if not self._readable(START_S) or self._control.recv(64) != READY:
+            self._process = _start(theirs.fileno(), settings.encode())
+        ready = self._control.recv(64) if self._readable(START_S) else b""
+        if len(ready) != READY.size:
             self.close()
             raise IsolationError("worker processes cannot be started; run `hashward selftest` for the cause")
+        self.sandbox = Sandbox(*READY.unpack(ready))
 
     def fork(self) -> Worker:
         """A fresh worker. Raises ZygoteLost."""
@@ -81,7 +83,11 @@ class Zygote:
                 raise ZygoteLost from error
         if not fds or not message.isdigit():
             raise ZygoteLost
-        return Worker(int(message), socket.socket(fileno=fds[0]))
+        worker = Worker(int(message), socket.socket(fileno=fds[0]))
+        if not _readable(worker.channel, REPLY_S) or worker.channel.recv(64) != CONFINED:
+            self.end(worker)
+            raise ZygoteLost  # a worker that is not confined is never given a file
+        return worker
 
     def end(self, worker: Worker) -> int:
         """Kill and reap `worker`; its wait status. Raises ZygoteLost, and then the worker is dead too."""
@@ -110,9 +116,13 @@ class Zygote:
             raise ZygoteLost
 
     def _readable(self, timeout_s: float) -> bool:
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
+        return _readable(self._control, timeout_s)
+
+
+def _readable(channel: socket.socket, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def _start(fd: int, settings: str) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import select
 import threading
@@ -19,8 +20,11 @@ from types import TracebackType
 from hashsets.types import Signal
 from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options, with_recipes
+from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
 from scanner.isolation.records import RECORD_BYTES, BadRecord, EndRecord, MediaRecord, parse
+from scanner.isolation.worker import ANSWER
+from scanner.isolation.zygote import Settings
 from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, digests_only, partial
 
 FILES_PER_WORKER = 100
@@ -31,14 +35,28 @@ LOOK_S = 0.25  # how often the CPU time of a silent worker is read
 class WorkerPool:
     """Decodes in `workers` processes. Safe to call from several threads; a context manager."""
 
-    def __init__(self, workers: int, limits: Limits | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        limits: Limits | None = None,
+        options: Options | None = None,
+        *,
+        files_per_worker: int = FILES_PER_WORKER,
+        allow_unsandboxed: bool = False,
+        answer: str = ANSWER,
+    ) -> None:
         if workers < 1:
             raise IsolationError("at least one worker is needed")
         self._limits = limits or Limits()
         self._options = options or Options()
+        self._settings = Settings(self._options, self._limits, answer)
+        self._files_per_worker = files_per_worker
         self._heal = threading.Lock()
         self._closed = False
-        self._zygote = Zygote(self._options, self._limits)
+        self._zygote = Zygote(self._settings)
+        if not (self.sandbox.complete or allow_unsandboxed):
+            self._zygote.close()
+            raise IsolationError("this kernel lacks Landlock or seccomp; --allow-unsandboxed decodes without them")
         # LIFO: the worker used last has its memory in the caches. None is a place whose worker is yet to be forked.
         self._places: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(workers):
@@ -52,10 +70,24 @@ class WorkerPool:
     ) -> None:
         self.close()
 
+    @property
+    def sandbox(self) -> Sandbox:
+        """What confines the workers."""
+        return self._zygote.sandbox
+
     def close(self) -> None:
         """End every process of the pool. Calls under way end as crashes."""
-        self._closed = True
-        self._zygote.close()
+        with self._heal:
+            self._closed = True
+            self._zygote.close()
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._places.get_nowait())
+        for worker in idle:
+            if worker is not None:
+                worker.channel.close()
+            self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
     def fingerprint(self, fd: int) -> Fingerprint:
         """Decode the regular file open on `fd`, waiting for a free worker. Raises IsolationError once closed."""
@@ -78,7 +110,7 @@ class WorkerPool:
             worker = place or self._fork()
             task = _Task(worker, fd, self._limits)
             looked = task.run()
-            if task.sound and not fresh and worker.files < FILES_PER_WORKER:
+            if task.sound and not fresh and worker.files < self._files_per_worker:
                 kept = worker
             else:
                 self._end(worker)
@@ -102,7 +134,7 @@ class WorkerPool:
                 raise IsolationError("the worker pool is closed")
             if self._zygote is lost:
                 lost.close()
-                self._zygote = Zygote(self._options, self._limits)
+                self._zygote = Zygote(self._settings)
 
     def _end(self, worker: Worker) -> None:
         """Kill a worker. One of a lost zygote died with it."""

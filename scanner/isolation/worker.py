@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
+from collections.abc import Callable
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
 from scanner.isolation import records
-from scanner.isolation.limits import confine, die_with_parent
+from scanner.isolation.confinement import confine, die_with_parent
 from scanner.types import MediaKind, Reason, digests_only
 
-TASK = b"task"
+# A task is the content's size, its descriptor riding along: a confined worker can ask nothing about a file.
+TASK = struct.Struct("=Q")
+CONFINED = b"confined"
 
 
 class _Teller:
@@ -32,25 +36,31 @@ class _Teller:
         self._channel.send(records.pack_signal(one))
 
 
-def serve(channel: socket.socket, options: Options, limits: Limits) -> None:
-    """Answer tasks on `channel` until it closes. Called in a fresh fork; never returns to the zygote's loop."""
+Answer = Callable[[socket.socket, MediaFile, Options, Limits], None]
+ANSWER = "scanner.isolation.worker:answer"
+
+
+def serve(channel: socket.socket, options: Options, limits: Limits, answer: Answer) -> None:
+    """Let `answer` deal with each task on `channel` until it closes. Called once, in a fresh fork."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when work ends
-    confine(limits)
+    confine(limits.memory_bytes, channel.fileno())
+    channel.send(CONFINED)
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, 16, 1)
-        if message != TASK or len(fds) != 1:
+        message, fds, _, _ = socket.recv_fds(channel, TASK.size + 1, 1)
+        if len(message) != TASK.size or len(fds) != 1:
             return
         try:
-            _answer(channel, fds[0], options, limits)
+            answer(channel, MediaFile(fds[0], *TASK.unpack(message)), options, limits)
         finally:
             os.close(fds[0])
 
 
-def _answer(channel: socket.socket, fd: int, options: Options, limits: Limits) -> None:
+def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits) -> None:
+    """Fingerprint the content, telling each piece as it is made."""
     teller = _Teller(channel)
     try:
-        looked = fingerprint_file(MediaFile(fd), options, limits, teller)
+        looked = fingerprint_file(file, options, limits, teller)
     except MemoryError:
         looked = digests_only(Reason.OVER_BUDGET)
     channel.send(records.pack_end(teller.kind, looked))

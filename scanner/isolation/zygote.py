@@ -9,46 +9,63 @@ JSON. It ends when that socket closes, and its workers die with it. Commands, on
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import signal
 import socket
-from dataclasses import asdict
+import struct
+from dataclasses import asdict, astuple, dataclass
+from typing import cast
 
 from scanner.fingerprint import Limits, Options, Orientations
-from scanner.isolation.limits import no_core_dumps
+from scanner.isolation.confinement import available, no_core_dumps
 from scanner.isolation.warming import warm
-from scanner.isolation.worker import serve
+from scanner.isolation.worker import ANSWER, Answer, serve
 
-READY = b"ready"
-
-
-def encode_settings(options: Options, limits: Limits) -> str:
-    """Options and limits as the text handed over on the command line."""
-    return json.dumps({"options": asdict(options), "limits": asdict(limits)})
+# The first thing said: what the kernel offers of the sandbox.
+READY = struct.Struct("=I?")
 
 
-def decode_settings(text: str) -> tuple[Options, Limits]:
-    """The inverse of `encode_settings`."""
-    settings = json.loads(text)
-    options = settings["options"]
-    options["orientations"] = Orientations(options["orientations"])
-    options["hash_types"] = tuple(options["hash_types"])
-    return Options(**options), Limits(**settings["limits"])
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every worker of a pool is to do. `answer` names the function, "module:name", that deals with one task."""
+
+    options: Options
+    limits: Limits
+    answer: str = ANSWER
+
+    def encode(self) -> str:
+        """The text handed over on the command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, text: str) -> Settings:
+        """The inverse of `encode`."""
+        settings = json.loads(text)
+        options = settings["options"]
+        options["orientations"] = Orientations(options["orientations"])
+        options["hash_types"] = tuple(options["hash_types"])
+        return cls(Options(**options), Limits(**settings["limits"]), settings["answer"])
+
+    def resolve(self) -> Answer:
+        """The function that `answer` names."""
+        module, _, name = self.answer.partition(":")
+        return cast(Answer, getattr(importlib.import_module(module), name))
 
 
 class _Zygote:
     """Forks on command and reaps what it forked."""
 
-    def __init__(self, control: socket.socket, options: Options, limits: Limits) -> None:
+    def __init__(self, control: socket.socket, settings: Settings) -> None:
         self._control = control
-        self._options = options
-        self._limits = limits
+        self._settings = settings
+        self._answer = settings.resolve()
         self._children: set[int] = set()
 
     def run(self) -> None:
         """Obey until the control socket closes."""
-        self._control.send(READY)
+        self._control.send(READY.pack(*astuple(available())))
         while command := self._control.recv(64):
             word, _, argument = command.partition(b" ")
             if word == b"fork":
@@ -72,7 +89,7 @@ class _Zygote:
         try:
             ours.close()
             self._control.close()
-            serve(theirs, self._options, self._limits)
+            serve(theirs, self._settings.options, self._settings.limits, self._answer)
             status = 0
         finally:
             os._exit(status)
@@ -92,10 +109,11 @@ def main(arguments: list[str]) -> int:
     no_core_dumps()
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    options, limits = decode_settings(arguments[1])
-    warm(options)
+    settings = Settings.decode(arguments[1])
+    warm(settings.options)
+    zygote = _Zygote(socket.socket(fileno=int(arguments[0])), settings)
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with every worker
     assert len(os.listdir("/proc/self/task")) == 1, "a warmed-up codec started a thread: forking would not be safe"
-    _Zygote(socket.socket(fileno=int(arguments[0])), options, limits).run()
+    zygote.run()
     return 0

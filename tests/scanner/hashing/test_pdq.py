@@ -1,0 +1,160 @@
+"""PDQ equals the published full-resolution values, in any orientation, from whole or scaled pixels."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from scanner.decoding.pixels import ImageRows
+from scanner.fingerprint import turned
+from scanner.hashing import pdq
+from scanner.hashing.pdq import bands, full_range, grid
+from tests.shared_material import media, vectors
+
+ALL8 = tuple(range(1, 9))
+
+
+def distance(one: bytes, other: bytes) -> int:
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
+
+
+def photograph(height: int, width: int, seed: int = 1) -> NDArray[np.uint8]:
+    """Smooth random colour, so that the hash has a quality worth comparing."""
+    small = np.random.default_rng(seed).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def published() -> list[dict[str, str]]:
+    with vectors("pdq.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_published_vectors() -> None:
+    """Every published row is met: full-resolution ones bit for bit, others within the distance they state."""
+    rows = published()
+    found = []
+    for row in rows:
+        with Image.open(media("images", *row["image"].split("/"))) as image:
+            value = pdq(np.asarray(image.convert("RGB")))[0].value
+        found.append(distance(value, bytes.fromhex(row["pdq_hex"])))
+
+    assert [] == [(row, bits) for row, bits in zip(rows, found, strict=True) if bits > int(row["max_distance"])]
+    assert [0] * 18 == [bits for row, bits in zip(rows, found, strict=True) if row["downscale"] == "full"]
+
+
+def test_published_qualities() -> None:
+    """The qualities the published vectors state are met exactly."""
+    for name, quality in (("misc/small.jpg", 0), ("labelme-subset/q0003.jpg", 3), ("labelme-subset/q0004.jpg", 4)):
+        with Image.open(media("images", *name.split("/"))) as image:
+            assert quality == pdq(np.asarray(image.convert("RGB")))[0].quality
+
+
+def boxed(n: int) -> NDArray[np.float64]:
+    """The box matrix of the published rule, one row at a time."""
+    width = (n + 127) // 128
+    ahead = (width + 2) // 2
+    box = np.zeros((n, n))
+    for i in range(n):
+        low, high = max(0, i + ahead - width), min(n, i + ahead)
+        box[i, low:high] = 1 / (high - low)
+    return box
+
+
+@given(st.integers(5, 700), st.booleans())
+def test_bands_are_two_boxes_sampled(n: int, reverse: bool) -> None:
+    """The operator of every axis length is the box applied twice, at the sampled points."""
+    box = boxed(n)
+    expected = (box @ box)[[math.floor((i + 0.5) * n / 64) for i in range(64)]]
+    if reverse:
+        expected = expected[:, ::-1]
+    starts, stops, weights = bands(n, reverse)
+    dense = np.zeros((64, n))
+    for k in range(64):
+        dense[k, starts[k] : stops[k]] = weights[k, : stops[k] - starts[k]]
+
+    assert np.allclose(expected, dense, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "size", [(64, 64), (65, 130), (127, 129), (200, 333), (256, 256), (517, 300), (1001, 777), (40, 700)]
+)
+def test_orientations_equal_really_turned_pixels(size: tuple[int, int]) -> None:
+    """Each of the eight readings is 0 bits from the hash of pixels that were really turned."""
+    pixels = photograph(*size)
+    together = pdq(pixels, turns=ALL8)
+
+    assert [pdq(turned(pixels, turn))[0] for turn in ALL8] == together
+    assert 8 == len({each.value for each in together})
+
+
+def test_orientation_of_published_turns() -> None:
+    """The turned bridge files are within JPEG's noise of the original's turned readings."""
+    with Image.open(media("images", "dihedral", "bridge-1-original.jpg")) as image:
+        readings = [each.value for each in pdq(np.asarray(image), turns=ALL8)]
+    names = {8: "2-rotate-90", 3: "3-rotate-180", 6: "4-rotate-270", 4: "5-flipx", 2: "6-flipy", 5: "7-flip-plus-1"}
+    for turn, name in names.items():
+        with Image.open(media("images", "dihedral", f"bridge-{name}.jpg")) as image:
+            really = pdq(np.asarray(image))[0].value
+
+        assert distance(readings[turn - 1], really) <= 2
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(2048, 2304), (1999, 2051), (1537, 2600)])
+def test_scaled_pixels_are_compensated(scale: int, size: tuple[int, int]) -> None:
+    """Pixels averaged by a scaled decoder hash to almost the same value as the whole picture."""
+    pixels = photograph(*size)
+    height, width = math.ceil(size[0] / scale), math.ceil(size[1] / scale)
+    padded = np.pad(pixels, ((0, height * scale - size[0]), (0, width * scale - size[1]), (0, 0)), mode="edge")
+    small = padded.reshape(height, scale, width, scale, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+
+    assert distance(pdq(pixels)[0].value, pdq(small, original=size, scale=scale)[0].value) <= 2
+
+
+def test_strips_equal_the_whole_array() -> None:
+    """Reading a picture strip by strip gives the same bits as one array."""
+    pixels = photograph(1500, 1100)
+
+    assert pdq(pixels, turns=ALL8) == pdq(ImageRows(Image.fromarray(pixels)), turns=ALL8)
+
+
+def test_grey_equals_the_same_grey_in_rgb() -> None:
+    """A grey picture hashes as its RGB form."""
+    grey = photograph(300, 400)[:, :, 1]
+
+    assert pdq(grey) == pdq(np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_limited_luma_is_stretched() -> None:
+    """Limited-range luma hashes as the full-range picture it stands for, quality included."""
+    grey = photograph(400, 500)[:, :, 0]
+    limited = np.round(grey * (219 / 255) + 16).astype(np.uint8)
+    full, stretched = pdq(grey)[0], pdq(limited, limited=True)[0]
+
+    assert distance(full.value, stretched.value) <= 4
+    assert abs(full.quality - stretched.quality) <= 1
+    assert 255.0 == full_range(grid(np.full((64, 64), 250, dtype=np.uint8))[0]).max()
+
+
+@pytest.mark.parametrize("size", [(4, 100), (100, 4), (1, 1)])
+def test_tiny_pictures_get_the_degenerate_value(size: tuple[int, int]) -> None:
+    """Below five pixels a side the value is zero and so is the quality, as in the reference."""
+    hashed = pdq(photograph(*size), turns=(1, 6))
+
+    assert [(bytes(32), 0)] * 2 == [(each.value, each.quality) for each in hashed]
+
+
+def test_extreme_shapes_stay_small() -> None:
+    """A picture a million pixels wide needs no operator of a million columns by 64."""
+    starts, stops, weights = bands(1_000_000)
+
+    assert weights.nbytes < 10_000_000
+    assert 0 <= starts.min()
+    assert stops.max() <= 1_000_000

@@ -1,0 +1,217 @@
+"""Workers in hostile hands cost one file at most, and the pool is whole again at once."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scanner.errors import IsolationError
+from scanner.fingerprint import Limits, Options
+from scanner.isolation import InProcess, WorkerPool
+from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason
+
+HOSTILE = "tests.scanner.isolation.hostile:answer"
+LIMITS = Limits(image_s=0.3, video_s=0.5, wall_factor=2.0, signals=100)
+CRASHES = "STOP SEGFAULT ABORT EXIT FORK ALLOCATE SHORT LONG HUGE EMPTY TYPE HASHTYPE QUALITY VALUE"
+
+
+class Ask:
+    """Puts contents to a pool."""
+
+    def __init__(self, pool: WorkerPool, folder: Path) -> None:
+        self.pool = pool
+        self.folder = folder
+
+    def __call__(self, content: bytes) -> Fingerprint:
+        path = self.folder / f"content-{time.monotonic_ns()}"
+        path.write_bytes(content)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            return self.pool.fingerprint(fd)
+        finally:
+            os.close(fd)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with WorkerPool(2, LIMITS, answer=HOSTILE) as pool:
+        yield Ask(pool, tmp_path_factory.mktemp("hostile"))
+
+
+def picture(side: int = 80) -> bytes:
+    encoded = io.BytesIO()
+    Image.radial_gradient("L").resize((side, side)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def family(pid: int) -> list[int]:
+    below = children(pid)
+    return below + [each for child in below for each in family(child)]
+
+
+def test_worker_and_process_agree(tmp_path: Path) -> None:
+    """A worker gives exactly what the same code gives in this process."""
+    with WorkerPool(1) as pool:
+        contents = (picture(), picture(300)[:-900], b"plain text", b"", b"\x89PNG\r\n\x1a\n" + b"\xff" * 100)
+        for content in contents:
+            path = tmp_path / "content"
+            path.write_bytes(content)
+            fd = os.open(path, os.O_RDONLY)
+
+            assert InProcess().fingerprint(fd) == pool.fingerprint(fd)
+            os.close(fd)
+
+
+@pytest.mark.parametrize("deed", CRASHES.split())
+def test_a_crash_keeps_what_was_told(hostile: Ask, deed: str) -> None:
+    """A worker that dies or lies leaves partial(crash) with what it told; the next file is looked at whole."""
+    found = hostile(deed.encode())
+
+    assert (Extent.PARTIAL, Reason.CRASH) == (found.looked.extent, found.looked.reason)
+    assert 1 <= len(found.signals) <= 2
+    start = time.monotonic()
+    assert WHOLE == hostile(picture()).looked
+    assert time.monotonic() - start < 1.0
+
+
+@pytest.mark.parametrize("deed", ["SPIN", "SLEEP"])
+def test_a_worker_that_does_not_come_back_is_killed(hostile: Ask, deed: str) -> None:
+    """Time up, by CPU or by the wall clock: killed within the budget plus half a second, its signal kept."""
+    start = time.monotonic()
+    found = hostile(deed.encode())
+    took = time.monotonic() - start
+
+    assert (Extent.PARTIAL, Reason.TIMEOUT) == (found.looked.extent, found.looked.reason)
+    assert 1 == len(found.signals)
+    assert took < LIMITS.image_s * LIMITS.wall_factor + 1.5
+    assert WHOLE == hostile(picture()).looked
+
+
+@pytest.mark.parametrize("deed", ["FLOOD", "CROWD"])
+def test_a_flood_of_signals_is_stopped(hostile: Ask, deed: str) -> None:
+    """More signals than the limit end the content as over budget; none beyond the limit is kept."""
+    found = hostile(deed.encode())
+
+    assert (Extent.PARTIAL, Reason.OVER_BUDGET) == (found.looked.extent, found.looked.reason)
+    assert LIMITS.signals == len(found.signals)
+
+
+def test_an_absurd_duration_buys_no_time(hostile: Ask) -> None:
+    """A duration no video has is a bad record."""
+    assert Reason.CRASH is hostile(b"DURATION").looked.reason
+
+
+def test_hostile_files_among_many_harm_only_themselves(hostile: Ask) -> None:
+    """With two callers and every tenth file hostile, every other file gets its fingerprint."""
+    contents = [b"ABORT" if n % 10 == 0 else picture(40 + n) for n in range(60)]
+    with ThreadPoolExecutor(2) as callers:
+        found = list(callers.map(hostile, contents))
+
+    assert [n % 10 == 0 for n in range(60)] == [each.looked.reason is Reason.CRASH for each in found]
+
+
+def test_a_killed_worker_and_a_killed_zygote_are_replaced(hostile: Ask) -> None:
+    """Processes killed from outside while idle are replaced, and the next file is looked at whole in under a second
+    (three when the zygote has to start anew)."""
+    hostile(picture())
+    (zygote,) = [pid for pid in children(os.getpid()) if children(pid)][-1:]
+    os.kill(children(zygote)[0], signal.SIGKILL)
+    assert WHOLE == hostile(picture()).looked
+    os.kill(zygote, signal.SIGKILL)
+    start = time.monotonic()
+
+    assert WHOLE == hostile(picture()).looked
+    assert time.monotonic() - start < 5.0
+
+
+def test_workers_are_recycled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker meets more files than its share."""
+    with WorkerPool(1, files_per_worker=3) as pool:
+        ask = Ask(pool, tmp_path)
+        seen = set()
+        for _ in range(9):
+            ask(picture())
+            seen.update(family(os.getpid()))
+
+        assert len(seen) >= 4
+
+
+def test_close_leaves_nobody(tmp_path: Path) -> None:
+    """After close no process is left, even one that spins; a later call says that the pool is closed."""
+    before = set(family(os.getpid()))
+    pool = WorkerPool(2, Limits(image_s=60), answer=HOSTILE)
+    ask = Ask(pool, tmp_path)
+    with ThreadPoolExecutor(1) as caller:
+        spinning = caller.submit(ask, b"SPIN")
+        time.sleep(0.5)
+        assert set(family(os.getpid())) > before
+        pool.close()
+        with pytest.raises(IsolationError):
+            spinning.result(20)
+    deadline = time.monotonic() + 2
+    while set(family(os.getpid())) - before and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    assert set() == set(family(os.getpid())) - before
+    with pytest.raises(IsolationError):
+        ask(picture())
+
+
+def test_a_killed_parent_leaves_nobody() -> None:
+    """When the parent is killed outright, zygote and workers, busy ones too, end by themselves."""
+    program = (
+        "import os, sys, threading, time\n"
+        "from scanner.isolation import WorkerPool\n"
+        "from scanner.fingerprint import Limits\n"
+        f"pool = WorkerPool(2, Limits(image_s=600), answer={HOSTILE!r})\n"
+        "fd = os.memfd_create('content')\n"
+        "os.write(fd, b'SPIN')\n"
+        "threading.Thread(target=pool.fingerprint, args=(fd,), daemon=True).start()\n"
+        "time.sleep(0.7)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert "ready\n" == parent.stdout.readline()
+    below = family(parent.pid)
+    assert len(below) >= 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in below):
+        time.sleep(0.05)
+
+    assert [] == [pid for pid in below if Path(f"/proc/{pid}").exists()]
+
+
+def test_options_reach_the_worker(tmp_path: Path) -> None:
+    """What is asked for is computed in the worker, with recipes that say so."""
+    with WorkerPool(1, options=Options(hash_types=("phash", "whash"))) as pool:
+        found = Ask(pool, tmp_path)(picture())
+
+    assert MediaKind.IMAGE is found.media
+    assert ["image/pdq/1", "image/phash/1", "image/whash/1"] == [each.recipe for each in found.signals]
