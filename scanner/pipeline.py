@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hashsets.snapshots import Snapshot, current
-
 from hashsets.store import Store
 from hashsets.types import EntryHit
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
-from scanner.ledger.contents import MAX_LOOKS
+from scanner.ledger.contents import MAX_LOOKS, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
@@ -98,8 +97,9 @@ class Pipeline:
     ) -> list[Recording]:
         builder = QueryBuilder()
         prepared: list[tuple[Place | None, Look, bool]] = []
+        together: dict[bytes, Fingerprint] = {}
         for index, (place, look) in enumerate(looks):
-            fingerprint, compare = self._basis(look, pinned)
+            fingerprint, compare = self._basis(look, pinned, together)
             prepared.append((place, Look(look.digests, None if look.fingerprint is None else fingerprint), compare))
             if compare:
                 blob = pack(() if fingerprint is None else fingerprint.signals)
@@ -112,13 +112,26 @@ class Pipeline:
             for index, (place, look, compare) in enumerate(prepared)
         ]
 
-    def _basis(self, look: Look, pinned: Pinned) -> tuple[Fingerprint | None, bool]:
-        """The fingerprint to compare (what is on record folded in), and whether a comparison is needed at all."""
-        known = self._ledger.known(look.digests.sha256)
-        if known is None:
-            return look.fingerprint, True
+    def _basis(self, look: Look, pinned: Pinned, together: dict[bytes, Fingerprint]) -> tuple[Fingerprint | None, bool]:
+        """The fingerprint to compare (what is on record folded in), and whether a comparison is needed at all.
+
+        `together` holds what the contents recorded in the same transaction come to: one content may lie in several
+        places and be looked at in each, and one of these looks may see less than another.
+        """
+        sha256 = look.digests.sha256
+        known = self._ledger.known(sha256)
         if look.fingerprint is not None:
-            return self._ledger.folded(known.seq, look.fingerprint), True
+            if sha256 in together:
+                together[sha256] = folded(together[sha256], look.fingerprint)
+            else:
+                together[sha256] = (
+                    look.fingerprint if known is None else self._ledger.folded(known.seq, look.fingerprint)
+                )
+            return together[sha256], True
+        if sha256 in together:
+            return None, False  # compared with the look before it
+        if known is None:
+            return None, True  # recording it will say that it is gone
         if self._ledger.is_current(known.seq, pinned):
             return None, False
         return Fingerprint(known.media, known.looked, self._ledger.signals(known.seq)), True

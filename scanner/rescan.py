@@ -7,13 +7,14 @@ its coverage in one transaction; a kill loses at most the stretch in hand.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hashsets.errors import NoSuchSet, UsageError
 from hashsets.snapshots import Snapshot, changes_since, current
-
 from hashsets.store import Store
-from hashsets.types import EntryHit, HashSet
+from hashsets.types import EntryHit, HashSet, Role
 from scanner.clock import Clock, utc_day
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.ledger import Change, Ledger, Stale
@@ -53,28 +54,34 @@ class Rescan:
         self._ledger = ledger
         self._clock = clock
         self._progress = progress
-        self._bases: dict[tuple[bytes, Met, int], _Basis] = {}
+        self._bases: dict[tuple[bytes, Met, int], _Basis] = {}  # by set, where from, and catalogue
         self._touched = 0
 
     def run(self) -> RescanSummary:
         """Sweep until nothing is behind. Safe beside scans, uploads and other re-scans."""
-        change = Change()
-        for set_uid in self._store.removed():
-            change += self._ledger.withdraw_set(set_uid, self._occasion(Cause.SET))
+        change = self._withdraw_removed()
         while behind := self._next():
             try:
                 change += self._sweep(*behind)
-            except Stale:
-                continue
-        self._purge()
+            except (Stale, NoSuchSet):  # something moved: look again what is behind
+                change += self._withdraw_removed()
+        if self._touched:
+            self._purge()
         return RescanSummary(self._touched, change)
+
+    def _withdraw_removed(self) -> Change:
+        change = Change()
+        for set_uid in self._store.removed():
+            change += self._ledger.withdraw_set(set_uid, self._occasion(Cause.SET))
+        return change
 
     def _occasion(self, cause: Cause) -> Occasion:
         return Occasion(Trigger.RESCAN, utc_day(self._clock), cause)
 
     def _next(self) -> tuple[HashSet, Interval, int] | None:
         catalogue = self._store.catalogue()
-        for hash_set in self._store.hash_sets():
+        # Known-good sets first: what they suppress is then never about to be reported.
+        for hash_set in sorted(self._store.hash_sets(), key=lambda known: known.role is not Role.KNOWN_GOOD):
             self._ledger.greet(hash_set, self._occasion(Cause.RULE))
             if hash_set.enabled:
                 interval = self._ledger.first_behind(hash_set)
@@ -83,7 +90,7 @@ class Rescan:
         return None
 
     def _sweep(self, hash_set: HashSet, interval: Interval, catalogue: int) -> Change:
-        basis = self._basis(hash_set, interval.met)
+        basis = self._basis(hash_set, interval.met, catalogue)
         batch = self._ledger.stored(interval.seq_lo, interval.seq_hi, STRETCH_BYTES)
         # A stretch that ended early stops at its last content; one that did not reaches over numbers no longer held.
         full = sum(len(content.blob) + 100 for content in batch) > STRETCH_BYTES
@@ -99,24 +106,34 @@ class Rescan:
         self._progress(len(batch))
         return change
 
-    def _basis(self, hash_set: HashSet, met: Met) -> _Basis:
-        key = (hash_set.uid, met, hash_set.version)
+    def _basis(self, hash_set: HashSet, met: Met, catalogue: int) -> _Basis:
+        """What is committed under one catalogue number was compared under it: version and rule are in it."""
+        key = (hash_set.uid, met, catalogue)
         if key not in self._bases:
             self._bases.clear()  # one at a time: a snapshot of a large set is not small
             self._bases[key] = self._build(hash_set, met)
         return self._bases[key]
 
     def _build(self, hash_set: HashSet, met: Met) -> _Basis:
-        if met.version and met.rule_revision == hash_set.rule_revision:
-            changes = changes_since(self._store, hash_set.uid, met.version, hash_set.version)
-            return _Basis(changes.keys, changes.snapshot, Cause.ENTRY)
+        same_rule = met.rule_revision == hash_set.rule_revision
+        # A version above the set's own was met before hashsets.db was restored from an older copy.
+        if same_rule and 0 < met.version < hash_set.version:
+            try:
+                changes = changes_since(self._store, hash_set.uid, met.version, hash_set.version)
+                return _Basis(changes.keys, changes.snapshot, Cause.ENTRY)
+            except NoSuchSet:
+                raise
+            except UsageError:  # purged that far back, as after ledger.db was restored from an older copy
+                pass
         snapshot = current(self._store, uids=[hash_set.uid])
         if snapshot.versions.get(hash_set.uid) != hash_set.version:
             raise Stale("the set has changed meanwhile")
-        return _Basis(None, snapshot, Cause.RULE if met.version else Cause.ENTRY)
+        return _Basis(None, snapshot, Cause.ENTRY if same_rule or not met.version else Cause.RULE)
 
     def _purge(self) -> None:
         """Let go of withdrawn rows that every content has passed."""
         for hash_set in self._store.hash_sets():
-            uid = hash_set.uid
-            self._ledger.passed_version(uid, lambda version, uid=uid: self._store.purge_withdrawn(uid, version))  # type: ignore[misc]
+            passed = self._ledger.passed_version(hash_set.uid)
+            if passed:
+                with contextlib.suppress(NoSuchSet):  # removed meanwhile
+                    self._store.purge_withdrawn(hash_set.uid, passed)

@@ -24,7 +24,6 @@ from scanner.opening import (
     RootUnavailable,
     Unopenable,
     is_settled,
-    open_file,
     open_root,
     same_file,
 )
@@ -174,13 +173,8 @@ class RootWalk:
             return self._unavailable(root, opened)
         with opened:
             number = self._ledger.places.begin_walk(root)
-            below = open_root(root.path.rstrip(b"/") + b"/" + key)
-            if isinstance(below, RootUnavailable):
-                self._examine(root, number, opened.fd, iter([_file_at(opened.fd, key)]))
-            else:
-                with below:
-                    found = (_under(key, item) for item in walk(below.fd, self._rules))
-                    self._examine(root, number, opened.fd, self._watch(root, found, UnlistedFolders(), _Devices()))
+            found = walk(opened.fd, self._rules, below=key)
+            self._examine(root, number, opened.fd, self._watch(root, found, UnlistedFolders(), _Devices()))
         return self._walked
 
     def _unavailable(self, root: Root, opened: RootUnavailable) -> Walked:
@@ -328,24 +322,3 @@ class RootWalk:
         )
         self._walked.suspect = concluded.suspect
         self._walked.missing, self._walked.moved = concluded.missing, concluded.moved
-
-
-def _file_at(root_fd: int, key: bytes) -> Found:
-    """One name below a root as the walk would have found it."""
-    opened = open_file(root_fd, key)
-    if isinstance(opened, Unopenable):
-        return Unreadable(key, opened.trouble)
-    with opened:
-        return FoundFile(key, opened.stat)
-
-
-def _under(prefix: bytes, item: Found) -> Found:
-    """The same item with its key relative to the root instead of the folder that was walked."""
-    key = prefix + b"/" + item.key if item.key else prefix
-    if isinstance(item, FoundFile):
-        return FoundFile(key, item.stat)
-    if isinstance(item, Ignored):
-        return Ignored(key, item.reason)
-    if isinstance(item, Unreadable):
-        return Unreadable(key, item.trouble)
-    return FolderListed(key, item.dev) if isinstance(item, FolderListed) else FolderUnlisted(key, item.reason)

@@ -165,7 +165,8 @@ def put(
     """Write what was found at a key; (asset id, the content it held before).
 
     `settled` says that `stat` may be trusted to show a later change. With a `reason` the place could not be read: what
-    it held before stays on record, and it is read again next time.
+    it held before stays on record, with the device it lay on, and it is read again next time. A place that was gone
+    holds nothing until it has been read.
     """
     old = find(db, root_id, key)
     columns = (None,) * 5 if stat is None else (stat.dev, stat.ino, stat.size_bytes, stat.mtime_ns, stat.ctime_ns)
@@ -178,12 +179,18 @@ def put(
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid, None
-    held = old.content_seq if reason is not None else content_seq
-    db.execute(
-        "UPDATE asset SET content_seq = ?, reason = ?, dev = ?, ino = ?, size_bytes = ?, mtime_ns = ?,"
-        " ctime_ns = ?, settled = ?, missing_at = NULL, gone = 0 WHERE id = ?",
-        (held, why, *columns, int(settled), old.id),
-    )
+    if reason is not None:
+        db.execute(
+            "UPDATE asset SET content_seq = iif(gone, NULL, content_seq), reason = ?, settled = 0, missing_at = NULL,"
+            " gone = 0 WHERE id = ?",
+            (why, old.id),
+        )
+    else:
+        db.execute(
+            "UPDATE asset SET content_seq = ?, reason = NULL, dev = ?, ino = ?, size_bytes = ?, mtime_ns = ?,"
+            " ctime_ns = ?, settled = ?, missing_at = NULL, gone = 0 WHERE id = ?",
+            (content_seq, *columns, int(settled), old.id),
+        )
     return old.id, None if old.gone else old.content_seq
 
 
@@ -225,6 +232,12 @@ def move(db: Database, root: Root, vanished: int) -> bool:
     row = db.execute(
         "SELECT key, dev, ino, size_bytes, mtime_ns, ctime_ns, settled, born_walk FROM asset WHERE id = ?", (new,)
     ).fetchone()
+    # None of them is sealed (see _APPEARED). What only the appeared one was to say is still to be said.
+    db.execute(
+        "UPDATE report SET asset_id = ?1 WHERE asset_id = ?2 AND NOT EXISTS (SELECT 1 FROM report o"
+        " WHERE o.asset_id = ?1 AND o.set_uid = report.set_uid AND o.entry_key = report.entry_key)",
+        (vanished, new),
+    )
     db.execute("DELETE FROM report WHERE asset_id = ?", (new,))
     db.execute("DELETE FROM asset WHERE id = ?", (new,))
     db.execute(

@@ -76,18 +76,22 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
 
 
 def fold(db: Database, seq: int, fingerprint: Fingerprint) -> Fingerprint:
-    """Another look at a known content, with what is on record folded in.
+    """Another look at a known content, with what is on record folded in (see `folded`)."""
+    old = by_seq(db, seq)
+    return folded(Fingerprint(old.media, old.looked, signals(db, seq)), fingerprint)
+
+
+def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
+    """What two looks at one content come to.
 
     A whole look replaces what was there. A look that again saw only part adds to it: what was once seen is kept.
     """
-    old = by_seq(db, seq)
-    before = signals(db, seq)
     if fingerprint.looked.extent is Extent.WHOLE:
         return fingerprint
-    if old.looked.extent is Extent.WHOLE:
-        return Fingerprint(old.media, old.looked, before)
+    if before.looked.extent is Extent.WHOLE:
+        return before
     have = set(fingerprint.signals)
-    kept = (*fingerprint.signals, *(signal for signal in before if signal not in have))
+    kept = (*fingerprint.signals, *(signal for signal in before.signals if signal not in have))
     looked = fingerprint.looked
     if kept and looked.reason is not None:
         looked = Looked(Extent.PARTIAL, looked.reason)

@@ -141,14 +141,25 @@ class Ledger:
         with self.db.write(durable=durable):
             if catalogue_now() != pinned.catalogue:
                 raise Stale("the sets have changed meanwhile")
-            self._meet(pinned)
+            for hash_set in pinned.sets:
+                self._meet(hash_set, occasion)
             return [self._record_one(item, pinned, occasion) for item in items]
 
-    def _meet(self, pinned: Pinned) -> None:
-        met = outbox.met_sets(self.db)
-        for hash_set in pinned.sets:
-            if hash_set.uid not in met:
-                outbox.meet_set(self.db, hash_set.uid, hash_set.name, hash_set.role, hash_set.mode)
+    def _meet(self, hash_set: HashSet, occasion: Occasion) -> None:
+        """Take note of how a set stands; where role or mode changed, bring what is said of its matches in line."""
+        standing = (hash_set.name, hash_set.role, hash_set.mode)
+        before = outbox.met_sets(self.db).get(hash_set.uid)
+        if before == standing:
+            return
+        outbox.meet_set(self.db, hash_set.uid, *standing)
+        if before is None or before[1:] == standing[1:]:
+            return
+        for seq, key in list(matches.of_set(self.db, hash_set.uid)):
+            for moved in matches.settle(self.db, seq):
+                outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
+            match = matches.one(self.db, seq, hash_set.uid, key)
+            if match is not None:
+                outbox.reconcile(self.db, match, Occasion(occasion.trigger, occasion.day, Cause.RULE))
 
     def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
         new = contents.find(self.db, item.digests.sha256) is None
@@ -210,9 +221,9 @@ class Ledger:
         occasion: Occasion,
     ) -> Change:
         """Make the matches of lo..hi with a set (its entries in `keys`) exactly `hits`, and settle what follows."""
-        fresh = matches.put(self.db, hits)
+        fresh, stirred = matches.put(self.db, hits)
         lost = matches.withdraw_unsupported(self.db, uid, lo, hi, keys, hits)
-        for seq in sorted({identity[0] for identity in (*fresh, *lost)}):
+        for seq in sorted(stirred | {identity[0] for identity in (*fresh, *lost)}):
             for moved in matches.settle(self.db, seq):
                 outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
         for seq, set_uid, key in (*fresh, *lost):
@@ -250,8 +261,7 @@ class Ledger:
                 raise Stale("the sets have changed meanwhile")
             if not coverage.all_at(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, stretch.met):
                 raise Stale("another process has moved these contents")
-            if hash_set.uid not in outbox.met_sets(self.db):
-                outbox.meet_set(self.db, hash_set.uid, hash_set.name, hash_set.role, hash_set.mode)
+            self._meet(hash_set, occasion)
             change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, keys, hits, occasion)
             target = Met(hash_set.rule_revision, hash_set.version)
             coverage.assign(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, target)
@@ -259,37 +269,28 @@ class Ledger:
 
     def greet(self, hash_set: HashSet, occasion: Occasion) -> None:
         """Take note of a set's name, role and mode; where they changed, bring what is said of its matches in line."""
-        standing = (hash_set.name, hash_set.role, hash_set.mode)
-        before = outbox.met_sets(self.db).get(hash_set.uid)
-        if before == standing:
-            return
-        with self.db.write():
-            outbox.meet_set(self.db, hash_set.uid, *standing)
-            if before is None or before[1:] == standing[1:]:
-                return
-            for seq, key in list(matches.of_set(self.db, hash_set.uid)):
-                for moved in matches.settle(self.db, seq):
-                    outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
-                match = matches.one(self.db, seq, hash_set.uid, key)
-                if match is not None:
-                    outbox.reconcile(self.db, match, Occasion(occasion.trigger, occasion.day, Cause.RULE))
+        if outbox.met_sets(self.db).get(hash_set.uid) != (hash_set.name, hash_set.role, hash_set.mode):
+            with self.db.write():
+                self._meet(hash_set, occasion)
 
     def withdraw_set(self, set_uid: bytes, occasion: Occasion) -> Change:
         """A set was removed: withdraw all its matches and forget its coverage."""
+        if set_uid not in coverage.sets(self.db):
+            return Change()
         with self.db.write():
-            if set_uid not in coverage.sets(self.db):
-                return Change()
             change = self._replace_matches(
                 set_uid, 1, contents.top_seq(self.db), None, (), Occasion(occasion.trigger, occasion.day, Cause.SET)
             )
             coverage.forget(self.db, set_uid)
             return change
 
-    def passed_version(self, set_uid: bytes, purge: Callable[[int], None]) -> None:
-        """Call `purge` with the version every content has passed, while nobody can fall behind it."""
-        with self.db.write(durable=False):
-            if contents.top_seq(self.db) and set_uid in coverage.sets(self.db):
-                purge(coverage.least_version(self.db, set_uid))
+    def passed_version(self, set_uid: bytes) -> int:
+        """The version of a set that every content it has met has passed; 0: none.
+
+        Nobody falls behind it later: a record at an older version would be of an older catalogue, and is refused.
+        """
+        with self.db.read():
+            return coverage.least_version(self.db, set_uid)
 
 
 def _owned(hit: EntryHit, seq: int) -> EntryHit:

@@ -81,13 +81,18 @@ def of_set(db: Database, set_uid: bytes) -> Iterator[tuple[int, bytes]]:
     )
 
 
-def put(db: Database, hits: Iterable[EntryHit]) -> list[tuple[int, bytes, bytes]]:
-    """Write hits over what was there; the (content, set, entry) that were not matches before, or were withdrawn."""
+def put(db: Database, hits: Iterable[EntryHit]) -> tuple[list[tuple[int, bytes, bytes]], set[int]]:
+    """Write hits over what was there.
+
+    Returns the (content, set, entry) that were not matches before, or were withdrawn; and the contents of which another
+    match is supported by other exact types than before, which may change what it vouches for or how it stands.
+    """
     fresh = []
+    stirred = set()
     for hit in hits:
         identity = (hit.owner, hit.set_uid, hit.entry_key)
         old = db.execute(
-            "SELECT state FROM match WHERE content_seq = ? AND set_uid = ? AND entry_key = ?", identity
+            "SELECT state, exact_types FROM match WHERE content_seq = ? AND set_uid = ? AND entry_key = ?", identity
         ).fetchone()
         if old is None or old[0] == State.WITHDRAWN:
             fresh.append(identity)
@@ -99,13 +104,15 @@ def put(db: Database, hits: Iterable[EntryHit]) -> list[tuple[int, bytes, bytes]
             hit.distance,
             " ".join(sorted(hit.exact_types)),
         )
+        if old is not None and old[1] != evidence[-1]:
+            stirred.add(hit.owner)
         state = State.ACTIVE.value if old is None or old[0] == State.WITHDRAWN else old[0]
         db.execute(
             "INSERT OR REPLACE INTO match (content_seq, set_uid, entry_key, state, ref, classifications,"
             " first_version, hash_type, distance, exact_types) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*identity, state, *evidence),
         )
-    return fresh
+    return fresh, stirred
 
 
 def withdraw_unsupported(

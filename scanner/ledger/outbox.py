@@ -45,16 +45,17 @@ class _Link:
     id: int
     kind: str
     content_seq: int
+    withdraws: int | None
     sealed: bool
 
 
 def _last(db: Database, asset_id: int, set_uid: bytes, entry_key: bytes) -> _Link | None:
     row = db.execute(
-        "SELECT id, kind, content_seq, report_id IS NOT NULL FROM report"
+        "SELECT id, kind, content_seq, withdraws, report_id IS NOT NULL FROM report"
         " WHERE asset_id = ? AND set_uid = ? AND entry_key = ? ORDER BY id DESC LIMIT 1",
         (asset_id, set_uid, entry_key),
     ).fetchone()
-    return None if row is None else _Link(row[0], row[1], row[2], bool(row[3]))
+    return None if row is None else _Link(row[0], row[1], row[2], row[3], bool(row[4]))
 
 
 def met_sets(db: Database) -> dict[bytes, tuple[str, Role, Mode]]:
@@ -76,36 +77,62 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
     """Bring what is said of a match in line with its state, for every asset that holds or held its content."""
     hit = match.hit
     name, role, mode = met_sets(db)[hit.set_uid]
-    if match.state is State.ACTIVE and role is not Role.KNOWN_GOOD and mode is Mode.ACTIVE:
+    counts = role is not Role.KNOWN_GOOD
+    if counts and match.state in (State.ACTIVE, State.HELD):
+        _take_back_withdrawals(db, hit)
+    if counts and match.state is State.ACTIVE and mode is Mode.ACTIVE:
         for asset_id in assets.of_content(db, hit.owner):
             _say(db, asset_id, match, name, occasion)
         return
+    # A sealed report of a held match, or of a set now in shadow, stands: its verdict has not changed.
+    stands = counts and match.state in (State.ACTIVE, State.HELD)
+    for asset_id, last in _said_of(db, hit):
+        other = _held_now(db, asset_id, hit) if counts else None
+        if not last.sealed:
+            db.execute("DELETE FROM report WHERE id = ?", (last.id,))
+            if other is not None and other.state is State.ACTIVE and mode is Mode.ACTIVE:
+                _say(db, asset_id, other, name, occasion)
+        elif not stands and other is not None:
+            _tell_of(db, last.id, other.content_seq)
+        elif not stands:
+            _withdraw(db, last.id, occasion)
+
+
+def _take_back_withdrawals(db: Database, hit: EntryHit) -> None:
+    """The match is true again before its withdrawal has left, for assets that are gone too: it need not leave."""
+    db.execute(
+        "DELETE FROM report WHERE set_uid = ? AND entry_key = ? AND content_seq = ? AND kind = 'withdrawal'"
+        " AND report_id IS NULL",
+        (hit.set_uid, hit.entry_key, hit.owner),
+    )
+
+
+def _said_of(db: Database, hit: EntryHit) -> list[tuple[int, _Link]]:
+    """The chains, by asset, that end in a match report about this very content."""
     rows = db.execute(
         "SELECT DISTINCT asset_id FROM report WHERE set_uid = ? AND entry_key = ? AND content_seq = ?",
         (hit.set_uid, hit.entry_key, hit.owner),
     ).fetchall()
-    for (asset_id,) in rows:
-        last = _last(db, asset_id, hit.set_uid, hit.entry_key)
-        if last is None or last.kind != "match" or last.content_seq != hit.owner:
-            continue
-        if not last.sealed:
-            db.execute("DELETE FROM report WHERE id = ?", (last.id,))
-        elif match.state in (State.WITHDRAWN, State.SUPPRESSED) and not _still_true(db, last.id, asset_id, hit):
-            _withdraw(db, last.id, occasion)
-        # A sealed report of a held match, or of a set now in shadow, stands: its verdict has not changed.
+    ends = [(asset_id, _last(db, asset_id, hit.set_uid, hit.entry_key)) for (asset_id,) in rows]
+    return [
+        (asset_id, last)
+        for asset_id, last in ends
+        if last is not None and last.kind == "match" and last.content_seq == hit.owner
+    ]
 
 
-def _still_true(db: Database, link_id: int, asset_id: int, hit: EntryHit) -> bool:
-    """Whether the asset now holds another content that meets the same entry: then the report is about that one."""
-    row = db.execute(
-        "SELECT m.content_seq FROM asset a JOIN match m ON m.content_seq = a.content_seq WHERE a.id = ? AND NOT a.gone"
-        " AND m.content_seq != ? AND m.set_uid = ? AND m.entry_key = ? AND m.state = ?",
-        (asset_id, hit.owner, hit.set_uid, hit.entry_key, State.ACTIVE.value),
-    ).fetchone()
-    if row is None:
-        return False
-    db.execute("UPDATE report SET content_seq = ? WHERE id = ?", (row[0], link_id))
-    return True
+def _held_now(db: Database, asset_id: int, hit: EntryHit) -> Match | None:
+    """The match of another content that the asset holds by now with the same entry: the report may be about that."""
+    row = db.execute("SELECT content_seq FROM asset WHERE id = ? AND NOT gone", (asset_id,)).fetchone()
+    if row is None or row[0] is None or row[0] == hit.owner:
+        return None
+    match = matches.one(db, row[0], hit.set_uid, hit.entry_key)
+    return match if match is not None and match.state in (State.ACTIVE, State.HELD) else None
+
+
+def _tell_of(db: Database, link_id: int, seq: int) -> None:
+    """A report that stands is from now on about another content."""
+    db.execute("UPDATE report SET content_seq = ? WHERE id = ?", (seq, link_id))
 
 
 def _say(db: Database, asset_id: int, match: Match, set_name: str, occasion: Occasion) -> None:
@@ -113,8 +140,10 @@ def _say(db: Database, asset_id: int, match: Match, set_name: str, occasion: Occ
     last = _last(db, asset_id, hit.set_uid, hit.entry_key)
     if last is not None and last.kind == "match":
         return
-    if last is not None and not last.sealed:
-        db.execute("DELETE FROM report WHERE id = ?", (last.id,))  # the withdrawal had not left yet
+    if last is not None and not last.sealed:  # the withdrawal, of what the asset held before, has not left yet
+        assert last.withdraws is not None
+        db.execute("DELETE FROM report WHERE id = ?", (last.id,))
+        _tell_of(db, last.withdraws, hit.owner)
         return
     (media,) = db.execute("SELECT media FROM content WHERE seq = ?", (hit.owner,)).fetchone()
     body = anonymise(hit, hash_set=set_name, media=MediaKind(media), trigger=occasion.trigger, day=occasion.day)
