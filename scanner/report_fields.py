@@ -11,13 +11,18 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from hashsets import hashtypes
+from hashsets import hashtypes, limits
 from hashsets.types import Classification
 from scanner.errors import ReportError
 
-# Longest text each field may hold, in characters. Refs of the known sources are UUIDs, numbers and short URNs.
-MAX_CHARS: Final[Mapping[str, int]] = {"hash_set": 64, "ref": 256, "scheme": 64, "code": 128, "source": 256}
-MAX_CLASSIFICATIONS: Final = 64
+# Longest text each field may hold, in characters: what a list may hold, so that whatever is listed can be reported.
+MAX_CHARS: Final[Mapping[str, int]] = {
+    "hash_set": limits.MAX_SET_NAME_LETTERS,
+    "ref": limits.MAX_REF_LETTERS,
+    "scheme": limits.MAX_SCHEME_LETTERS,
+    "code": limits.MAX_CODE_LETTERS,
+    "source": 256,
+}
 # JSON numbers are exact only to 2^53 - 1 in most readers (RFC 8259, section 6).
 MAX_VERSION: Final = 2**53 - 1
 
@@ -60,7 +65,7 @@ class ReportedMedia(StrEnum):
 
 def check_classifications(classifications: tuple[Classification, ...]) -> None:
     """Raise ReportError unless they are few, short, sorted and distinct."""
-    require(len(classifications) <= MAX_CLASSIFICATIONS, "classifications")
+    require(len(classifications) <= limits.MAX_CLASSIFICATIONS, "classifications")
     for item in classifications:
         require(isinstance(item, Classification), "classifications")
         require(is_text(item.scheme, MAX_CHARS["scheme"]), "classifications")

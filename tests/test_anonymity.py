@@ -1,0 +1,300 @@
+"""What leaves this machine cannot tell what was scanned, where, by whom or in which order.
+
+First the boundary alone: bodies, sealing and the modules through which they pass.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashsets.limits import is_classification, is_ref, is_set_name
+from hashsets.types import Classification, EntryHit
+from scanner.errors import ReportError
+from scanner.reports import (
+    Cause,
+    Report,
+    ReportBody,
+    anonymise,
+    anonymise_withdrawal,
+    canonical_json,
+    encode_cloudevents_batch,
+    encode_event,
+    report_schema,
+    seal,
+)
+from scanner.types import MediaKind, Trigger
+
+PROJECT = Path(__file__).resolve().parents[1]
+CANARY = "canary-7f3a"
+REPORT_ID = "01234567-89ab-4def-8123-456789abcdef"
+
+# DESIGN, "What a report may say". A change here is a change of what the world hears: it needs that page and a reason.
+MAY_SAY = {
+    "kind",
+    "withdraws",
+    "cause",
+    "hash_set",
+    "listed_version",
+    "ref",
+    "classifications",
+    "hash_type",
+    "proximity",
+    "media",
+    "trigger",
+    "day",
+}
+
+
+def listed(**changes: Any) -> EntryHit:
+    hit = EntryHit(
+        owner=1,
+        set_uid=b"u" * 16,
+        entry_key=b"k",
+        ref="public-ref",
+        classifications=(Classification("scheme", "code"),),
+        first_version=1,
+        hash_type="pdq",
+        distance=7,
+        exact_types=frozenset(),
+    )
+    return dataclasses.replace(hit, **changes)
+
+
+def said(hit: EntryHit) -> ReportBody:
+    return anonymise(hit, hash_set="set", media=MediaKind.IMAGE, trigger=Trigger.SCAN, day="2025-01-31")
+
+
+# -- a closed list ---------------------------------------------------------------
+
+
+def test_a_report_may_say_what_the_design_lists_and_nothing_else() -> None:
+    """Body, its JSON and the shipped schema hold exactly the closed list; an event adds only its envelope."""
+    schema = report_schema()
+    event = json.loads(encode_event(Report(REPORT_ID, said(listed()))))
+
+    assert {field.name for field in dataclasses.fields(ReportBody)} == MAY_SAY
+    assert json.loads(canonical_json(said(listed()))).keys() == MAY_SAY
+    assert event["data"].keys() == MAY_SAY
+    assert schema["$defs"]["body"]["properties"].keys() == MAY_SAY
+    assert set(schema["$defs"]["body"]["required"]) == MAY_SAY
+    assert event.keys() == {"specversion", "id", "source", "type", "datacontenttype", "dataschema", "data"}
+    assert event.keys() == schema["properties"].keys() == set(schema["required"])
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "path",
+        "name",
+        "owner",
+        "uploader",
+        "ip",
+        "size",
+        "width",
+        "duration",
+        "exif",
+        "time",
+        "host",
+        "sha256",
+        "distance",
+    ],
+)
+def test_a_field_added_to_the_body_reaches_nobody_by_itself(forbidden: str) -> None:
+    """Even a body that carries more says the same: JSON is written field by field."""
+    larger = dataclasses.make_dataclass("Larger", [(forbidden, str, CANARY)], bases=(ReportBody,), frozen=True)
+    body = said(listed())
+    made = larger(**{field.name: getattr(body, field.name) for field in dataclasses.fields(ReportBody)})
+
+    assert CANARY == getattr(made, forbidden)
+    assert canonical_json(body) == canonical_json(made)
+    assert encode_event(Report(REPORT_ID, body)) == encode_event(Report(REPORT_ID, made))
+
+
+# -- nothing local passes ---------------------------------------------------------------
+
+
+def test_what_only_we_know_of_a_match_shows_in_no_report() -> None:
+    """Canaries in every local field of a hit: none is in the body, its repr, its JSON or the batch."""
+    hit = listed(
+        owner=987_654_321_012,
+        set_uid=CANARY.encode(),
+        entry_key=CANARY.encode(),
+        exact_types=frozenset({CANARY}),
+        distance=23,
+    )
+    batch = seal([said(hit)], random.Random(1)).batch()
+    text = repr(said(hit)) + repr(batch) + encode_cloudevents_batch(batch).decode()
+
+    for secret in (CANARY, CANARY.encode().hex(), "987654321012", "distance", "23,"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("field", ["ref", "hash_type", "day", "hash_set", "code", "scheme"])
+def test_a_refused_report_says_which_field_and_not_what_stood_there(field: str) -> None:
+    """Errors reach logs: they name fields only."""
+    bad = CANARY + "\n" + "x" * 300
+    changes: dict[str, Any] = {field: bad} if field in ("ref", "hash_type") else {}
+    if field in ("code", "scheme"):
+        changes = {"classifications": (dataclasses.replace(Classification("s", "c"), **{field: bad}),)}
+    with pytest.raises(ReportError) as caught:
+        anonymise(
+            listed(**changes),
+            hash_set=bad if field == "hash_set" else "set",
+            media=MediaKind.IMAGE,
+            trigger=Trigger.SCAN,
+            day=bad if field == "day" else "2025-01-31",
+        )
+
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+_HITS = st.builds(
+    listed,
+    ref=st.sampled_from(["a", "b"]),
+    hash_type=st.sampled_from(["pdq", "sha256"]),
+    first_version=st.integers(1, 2),
+).map(lambda hit: dataclasses.replace(hit, distance=0) if hit.hash_type == "sha256" else hit)
+_LOCAL = st.fixed_dictionaries(
+    {
+        "owner": st.integers(0, 2**62),
+        "set_uid": st.binary(min_size=16, max_size=16),
+        "entry_key": st.binary(max_size=40),
+        "exact_types": st.frozensets(st.sampled_from(["md5", "sha1", "sha256"])),
+    }
+)
+
+
+@settings(max_examples=200)
+@given(hits=st.lists(_HITS, max_size=6), data=st.data(), seed=st.integers())
+def test_batches_do_not_depend_on_anything_local(hits: list[EntryHit], data: st.DataObject, seed: int) -> None:
+    """Other owners, list positions, keys, distances and order, the same matches: byte-identical batches."""
+    elsewhere = []
+    for hit in hits:
+        local = data.draw(_LOCAL)
+        distance = hit.distance if hit.hash_type == "sha256" else data.draw(st.integers(0, 31))
+        elsewhere.append(dataclasses.replace(hit, distance=distance, **local))
+    elsewhere = data.draw(st.permutations(elsewhere))
+
+    here, there = ([said(hit) for hit in some] for some in (hits, elsewhere))
+
+    assert encode_cloudevents_batch(seal(here, random.Random(seed)).batch()) == encode_cloudevents_batch(
+        seal(there, random.Random(seed)).batch()
+    )
+
+
+@given(order=st.permutations(list(Cause)), seed=st.integers())
+def test_batches_of_withdrawals_do_not_depend_on_their_order(order: list[Cause], seed: int) -> None:
+    """The same holds for what is taken back."""
+    report = Report(REPORT_ID, said(listed()))
+
+    def batch(causes: list[Cause]) -> bytes:
+        bodies = [anonymise_withdrawal(report, cause=c, trigger=Trigger.RESCAN, day="2025-02-01") for c in causes]
+        return encode_cloudevents_batch(seal(bodies, random.Random(seed)).batch())
+
+    assert batch(list(Cause)) == batch(order)
+
+
+def test_every_match_of_an_entry_reads_alike_but_for_its_id() -> None:
+    """Two places of one content, or two contents: reports that differ in the id only, so they cannot be linked."""
+    first, second = (encode_event(sealed.report) for sealed in seal([said(listed())] * 2, random.Random(3)).reports)
+    one, two = json.loads(first), json.loads(second)
+
+    assert one.pop("id") != two.pop("id")
+    assert one == two
+    assert len(first) == len(second)
+
+
+# -- whatever is listed can be reported ---------------------------------------------------------------
+
+_ANY_TEXT = st.text(max_size=300) | st.text(st.characters(codec="ascii"), min_size=1, max_size=20)
+
+
+@given(ref=_ANY_TEXT, scheme=_ANY_TEXT, code=_ANY_TEXT, name=_ANY_TEXT)
+def test_what_a_list_may_hold_a_report_can_say(ref: str, scheme: str, code: str, name: str) -> None:
+    """The bounds at import and at the boundary are the same, so that no match is ever stuck between them."""
+    mark = Classification(scheme, code)
+
+    def passes(hit: EntryHit, hash_set: str = "set") -> bool:
+        try:
+            anonymise(hit, hash_set=hash_set, media=MediaKind.IMAGE, trigger=Trigger.SCAN, day="2025-01-31")
+        except ReportError:
+            return False
+        return True
+
+    assert is_ref(ref) == passes(listed(ref=ref))
+    assert is_classification(mark) == passes(listed(classifications=(mark,)))
+    assert passes(listed(), name) or not is_set_name(name)
+
+
+# -- one boundary in the code ---------------------------------------------------------------
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Each module of the scanner with its source, parsed."""
+    for path in sorted((PROJECT / "scanner").rglob("*.py")):
+        yield str(path.relative_to(PROJECT)), ast.parse(path.read_bytes())
+
+
+def names_called(tree: ast.Module) -> set[str]:
+    """The last name of everything the module calls."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        func.id if isinstance(func, ast.Name) else func.attr
+        for func in calls
+        if hasattr(func, "id") or hasattr(func, "attr")
+    }
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Every module imported, and every name taken from one, dotted."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def names_of_random(tree: ast.Module) -> set[str]:
+    """What the module uses of the standard library's `random`."""
+    attributes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    used = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "random"}
+    return used | {name.removeprefix("random.") for name in imported(tree) if name.startswith("random.")}
+
+
+def test_bodies_are_made_in_one_module() -> None:
+    """Nobody but the boundary calls ReportBody."""
+    assert ["scanner/reports.py"] == [name for name, tree in modules() if "ReportBody" in names_called(tree)]
+
+
+def test_no_module_can_draw_predictable_ids() -> None:
+    """The seedable generator is for tests: the package knows only the operating system's randomness."""
+    assert [] == [name for name, tree in modules() if names_of_random(tree) - {"SystemRandom"}]
+    assert {"Random", "shuffle"} == names_of_random(
+        ast.parse("import random\nrandom.Random(1)\nfrom random import shuffle")
+    )
+
+
+def test_what_reports_pass_through_keeps_no_log() -> None:
+    """The boundary, the sinks and the walk neither print nor log: what they know reaches no file by the way."""
+    rooms = ("scanner/reports", "scanner/report_fields", "scanner/sinks", "scanner/walking", "scanner/opening")
+    found = [
+        name
+        for name, tree in modules()
+        if name.startswith(rooms)
+        and ({"logging", "warnings", "traceback"} & imported(tree) or "print" in names_called(tree))
+    ]
+
+    assert [] == found
