@@ -192,11 +192,25 @@ def parse(type_name: str, text: str) -> bytes:
     hash_type = get(type_name)
     if hash_type.bits == 0:
         raise ListError(f"values of {hash_type.name} cannot be read: its form is not published")
-    value = _decode(text, hash_type.size_bytes)
+    value = read_value(hash_type, text)
     if value is None:
         digits, letters = hash_type.bits // 4, 4 * -(-hash_type.size_bytes // 3)
         raise ListError(f"not a value of {hash_type.name}: expected {digits} hex digits or {letters} base64 characters")
     return value
+
+
+def read_value(hash_type: HashType, text: str) -> bytes | None:
+    """`parse` for readers that count what is not a value instead of raising; None for types without a fixed length."""
+    return _decode(text, hash_type.size_bytes) if hash_type.bits else None
+
+
+# Lengths of bare hex digests that are well known, though we do not compare them.
+_BARE_UNMATCHABLE = {128: "sha512", 96: "sha384", 56: "sha224"}
+
+
+def unmatchable_type(text: str) -> str | None:
+    """The type a bare value is well known to be, where it is one that cannot be compared."""
+    return _BARE_UNMATCHABLE.get(len(text)) if _HEX.fullmatch(text) else None
 
 
 def _decode(text: str, size_bytes: int) -> bytes | None:

@@ -1,0 +1,166 @@
+"""One refresh of one set: take the pages, stage them, compare, guard, activate. No SQL, no HTTP of its own.
+
+Rules
+- Until the guard has agreed nothing is in force; a refusal of any kind discards what was staged and leaves the old
+  version serving. A kill leaves it too, and the next refresh discards.
+- A dry run does all of it but the last step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hashsets.errors import HashsetsError, ListError, NoSuchSet, ShrinkRefused, UsageError
+from hashsets.sources.base import Source
+from hashsets.store import Store, Tally
+from hashsets.types import HashSet, Mode, Role, Rule
+
+# A provider withdraws single entries, seldom a tenth. Both bounds of DESIGN.md, "Contracts": small sets may halve.
+MAX_SHRINK_SHARE = 0.20
+MAX_SHRINK_ENTRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSummary:
+    """What a refresh did, or with `dry_run` would do. Counts are entries; `rejected` and `unmatchable` are records."""
+
+    hash_set: str
+    version: int
+    entries: int
+    added: int
+    changed: int
+    withdrawn: int
+    unchanged: int
+    rejected: Mapping[str, int]
+    first_line: Mapping[str, int]
+    unmatchable: Mapping[str, int]
+    unknown_columns: int
+    dry_run: bool
+
+
+def is_complete(hash_set: HashSet | None, *, add: bool, complete: bool) -> bool:
+    """Whether a list is the whole set: said by the operator, except for the first one. Raises UsageError."""
+    if add and complete:
+        raise UsageError("--add and --complete exclude each other")
+    if hash_set is not None and hash_set.version and not (add or complete):
+        raise UsageError(
+            "the hash set has entries already: say --add if the list adds to them, or --complete if it replaces them"
+        )
+    return not add
+
+
+def refresh(
+    store: Store,
+    name: str,
+    source: Source,
+    *,
+    day: str,
+    allow_shrink: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda records: None,
+) -> RefreshSummary:
+    """Bring a set up to its source. `day` is today's UTC date; `progress` hears how many records each page held.
+
+    Raises ListError (ShrinkRefused), SourceError, StoreError, UsageError (NoSuchSet); the old version is then in force.
+    """
+    before = store.hash_set(name)
+    try:
+        complete, checkpoint = _stage(store, name, source, progress)
+        tally = store.prepare(name, complete=complete)
+        if not allow_shrink:
+            _guard(before, tally)
+        if dry_run:
+            store.discard_staged(name)
+            return _summary(before, source, tally, dry_run=True)
+        store.activate(name, complete=complete, checkpoint=checkpoint, day=day)
+    except HashsetsError:
+        _discard(store, name)
+        raise
+    return _summary(store.hash_set(name), source, tally, dry_run=False)
+
+
+def import_list(
+    store: Store,
+    name: str,
+    source: Source,
+    *,
+    day: str,
+    role: Role = Role.ALERT,
+    mode: Mode = Mode.ACTIVE,
+    rule: Rule | None = None,
+    allow_shrink: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda records: None,
+) -> RefreshSummary:
+    """`refresh` of a set that is created if there is none of that name, and not left behind empty on a refusal.
+
+    Role, mode and rule are those of a set it creates; an existing set keeps its own.
+    """
+    try:
+        store.hash_set(name)
+        created = False
+    except NoSuchSet:
+        store.create(name, role=role, mode=mode, rule=rule)
+        created = True
+    try:
+        summary = refresh(store, name, source, day=day, allow_shrink=allow_shrink, dry_run=dry_run, progress=progress)
+    except HashsetsError:
+        if created:
+            store.remove(name)
+        raise
+    if created and dry_run:
+        store.remove(name)
+    return summary
+
+
+def _stage(store: Store, name: str, source: Source, progress: Callable[[int], None]) -> tuple[bool, bytes | None]:
+    """Stage every page; whether the list is complete, and the source's new checkpoint."""
+    store.discard_staged(name)
+    complete: bool | None = None
+    added = 0
+    checkpoint = store.checkpoint(name)
+    for page in source.pages(checkpoint):
+        if complete not in (None, page.complete):
+            raise ListError("the source called its pages both a full list and a change")
+        complete = page.complete
+        checkpoint = page.checkpoint if page.checkpoint is not None else checkpoint
+        store.stage(name, page, fragments=source.fragments)
+        added += len(page.added)
+        progress(len(page.added) + len(page.removed))
+    if complete and not added:
+        raise ListError("the source gave an empty list: the old version is kept; remove the hash set if that is meant")
+    return bool(complete), checkpoint
+
+
+def _guard(before: HashSet, tally: Tally) -> None:
+    """Refuse a mass withdrawal, as a wrong or cut list makes one. Entries replaced by others count as withdrawn."""
+    if tally.withdrawn > MAX_SHRINK_ENTRIES and tally.withdrawn > MAX_SHRINK_SHARE * before.entries:
+        raise ShrinkRefused(
+            f"the list would withdraw {tally.withdrawn} of {before.entries} entries, more than {MAX_SHRINK_SHARE:.0%}:"
+            " check it, and say --allow-shrink if it is right"
+        )
+
+
+def _discard(store: Store, name: str) -> None:
+    with contextlib.suppress(HashsetsError):  # the refusal is what the caller must hear; the next refresh discards
+        store.discard_staged(name)
+
+
+def _summary(hash_set: HashSet, source: Source, tally: Tally, *, dry_run: bool) -> RefreshSummary:
+    reading = source.reading
+    return RefreshSummary(
+        hash_set.name,
+        hash_set.version,
+        hash_set.entries + (tally.added - tally.withdrawn if dry_run else 0),
+        tally.added,
+        tally.changed,
+        tally.withdrawn,
+        tally.unchanged,
+        dict(reading.rejected),
+        dict(reading.first_line),
+        dict(reading.unmatchable),
+        reading.unknown_columns,
+        dry_run,
+    )

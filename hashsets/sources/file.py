@@ -1,0 +1,59 @@
+"""A list in a local file, or any open binary stream."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from hashsets.errors import SourceError
+from hashsets.formats import Options, Reading, read_list
+from hashsets.sources.base import PAGE_ENTRIES
+from hashsets.types import Delta, Entry
+
+
+class FileSource:
+    """The whole of one list. `complete` says whether it is the full list or an addition to what is listed."""
+
+    fragments = True
+
+    def __init__(self, file: Path | BinaryIO, *, complete: bool, type_name: str | None = None) -> None:
+        self.reading = Reading()
+        self._file = file
+        self._complete = complete
+        self._options = Options(type_name)
+
+    def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
+        """See Source. A file has no checkpoint: it is always read whole."""
+        stream = open_list_file(self._file) if isinstance(self._file, Path) else self._file
+        try:
+            for page in _pages(read_list(stream, self._options, self.reading)):
+                yield Delta(added=page, complete=self._complete)
+        except OSError as error:
+            raise SourceError("the list could not be read to its end: check the disk, then try again") from error
+        finally:
+            if isinstance(self._file, Path):
+                stream.close()
+
+
+def _pages(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
+    rest = iter(entries)
+    while page := tuple(islice(rest, PAGE_ENTRIES)):
+        yield page
+
+
+def open_list_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a FIFO or device, which could hang for ever, is refused. Raises SourceError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SourceError("there is no such list file") from None
+    except OSError as error:
+        raise SourceError("the list file cannot be opened: check its mode and owner") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SourceError("the list is not a regular file")
+    return os.fdopen(descriptor, "rb")
