@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hashsets.limits import is_classification, is_ref, is_set_name
@@ -217,9 +217,12 @@ def test_every_match_of_an_entry_reads_alike_but_for_its_id() -> None:
 
 # -- whatever is listed can be reported ---------------------------------------------------------------
 
-_ANY_TEXT = st.text(max_size=300) | st.text(st.characters(codec="ascii"), min_size=1, max_size=20)
+_ANY_TEXT = st.text(max_size=40) | st.integers(60, 260).map("x".__mul__)
 
 
+@example(ref="x" * 256, scheme="x" * 64, code="x" * 128, name="x" * 64)
+@example(ref="x" * 257, scheme="x" * 65, code="x", name="x" * 65)
+@example(ref="two\nlines", scheme="x", code="x" * 129, name="tab\t")
 @given(ref=_ANY_TEXT, scheme=_ANY_TEXT, code=_ANY_TEXT, name=_ANY_TEXT)
 def test_what_a_list_may_hold_a_report_can_say(ref: str, scheme: str, code: str, name: str) -> None:
     """The bounds at import and at the boundary are the same, so that no match is ever stuck between them."""
