@@ -1,4 +1,4 @@
-"""Sealing on its schedule and handing sealed batches to sinks: at least once on the wire, once by id.
+"""Sealing what is pending, and handing sealed batches to sinks: at least once on the wire, once by id.
 
 A batch that was not taken stays owed and is tried again after a growing pause; a receiver that is down loses nothing.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from scanner.clock import Clock, utc_day
-from scanner.config import Config, Seal, SinkConfig, SinkKind
+from scanner.config import Config, SinkConfig, SinkKind
 from scanner.errors import DeliveryError
 from scanner.ledger import Ledger
 from scanner.ledger.outbox import Owed
@@ -49,17 +48,6 @@ def make_sink(config: SinkConfig) -> Sink:
         use_environment=config.use_environment_proxies,
     )
     return HttpSink(config.name, config.hash_sets, endpoint)
-
-
-def is_seal_due(schedule: Seal, last_day: str | None, today: str) -> bool:
-    """Whether reports are to be sealed by themselves now: at most once a UTC day, or an ISO week."""
-    if schedule is Seal.MANUAL:
-        return False
-    if last_day is None:
-        return True
-    if schedule is Seal.WEEKLY:
-        return date.fromisoformat(last_day).isocalendar()[:2] != date.fromisoformat(today).isocalendar()[:2]
-    return last_day != today
 
 
 def seal(ledger: Ledger, config: Config, clock: Clock, rng: RandomSource) -> int:
