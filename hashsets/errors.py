@@ -10,6 +10,7 @@
     +-- StoreError               6   a database cannot be used as it is
     |   +-- DriverRefused        6   this SQLite could lose writes between processes
     +-- MatchingError            7   arrays of the wrong shape, type or size reached the matching core
+        +-- SegmentRefused       7   a file of the matching core is torn, foreign or stale: build it again
 
 A message says what to do next. It holds no path, file name, hash value or user text.
 """
@@ -67,3 +68,7 @@ class MatchingError(HashsetsError):
     """Arrays of the wrong shape, type or size reached the matching core."""
 
     exit_code = 7
+
+
+class SegmentRefused(MatchingError):
+    """A file of the matching core is torn, foreign or stale; it is built again, never believed."""

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashsets.hashtypes import HashType
+from hashsets.matching import kernel
+from hashsets.matching.exact import ExactMatcher
+from hashsets.matching.hamming import HammingMatcher, fits
 from hashsets.matching.interface import Matcher
 from hashsets.matching.reference import BruteForce, SortedDigests
 
@@ -18,10 +21,12 @@ __all__ = ["Matcher", "build", "kernel_name"]
 def build(hash_type: HashType, values: NDArray[np.uint8]) -> Matcher:
     """A matcher over `values`, shape (n, bits // 8), n from 0. Raises MatchingError for any other."""
     if hash_type.comparison == "exact":
-        return SortedDigests(hash_type, values)
+        return ExactMatcher.build(hash_type, values) if kernel.available() else SortedDigests(hash_type, values)
+    if kernel.available() and fits(hash_type):
+        return HammingMatcher.build(hash_type, values)
     return BruteForce(hash_type, values)
 
 
 def kernel_name() -> str:
     """Which code compares values, for `status`."""
-    return "numpy reference (C kernel not built)"
+    return kernel.available()[0] if kernel.available() else "numpy reference (C kernel not built)"

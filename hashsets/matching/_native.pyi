@@ -21,7 +21,7 @@ class Index:
         tables: Buffer,
         rows: Buffer,
         offsets: Buffer | None,
-        next: Buffer | None,
+        next1: Buffer | None,
         next2: Buffer | None,
         row: Buffer | None,
         plane: Buffer | None,
@@ -32,7 +32,7 @@ class Index:
 @final
 class Digests:
     def __new__(
-        cls, n: int, width: int, prefix_bits: int, sorted: Buffer, row: Buffer, prefixes: Buffer, /
+        cls, n: int, width: int, prefix_bits: int, digests: Buffer, row: Buffer, prefixes: Buffer, /
     ) -> Digests: ...
     def __contains__(self, value: bytes, /) -> bool: ...
     def search(self, values: Buffer, count: int, withdrawn: Buffer | None, /) -> Found: ...
@@ -48,12 +48,12 @@ def build_table(
     rows: Buffer,
     scratch: Buffer,
     offsets: Buffer,
-    next: Buffer,
+    next1: Buffer,
     next2: Buffer | None,
     row: Buffer,
     /,
 ) -> None: ...
 def build_planes(words: int, n: int, planes: int, rows: Buffer, plane: Buffer, /) -> None: ...
 def build_digests(
-    n: int, width: int, prefix_bits: int, values: Buffer, sorted: Buffer, row: Buffer, prefixes: Buffer, /
+    n: int, width: int, prefix_bits: int, values: Buffer, digests: Buffer, row: Buffer, prefixes: Buffer, /
 ) -> None: ...

@@ -71,7 +71,7 @@ class ExactMatcher:
             self._digests = kernels.native.Digests(
                 arrays.n, arrays.width, arrays.prefix_bits, arrays.sorted, arrays.row, arrays.prefixes
             )
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise MatchingError("the arrays of this index do not fit together; build it again") from error
 
     @classmethod

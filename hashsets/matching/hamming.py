@@ -58,9 +58,14 @@ class HammingArrays:
         return sum(a.nbytes for a in arrays if a is not None)
 
 
+def fits(hash_type: HashType) -> bool:
+    """Whether the kernels can hold values of that type."""
+    return hash_type.comparison == "hamming" and 8 <= hash_type.bits <= 256 and hash_type.bits % 8 == 0
+
+
 def words_of(hash_type: HashType) -> int:
     """How many 64-bit words a row of that type takes. Raises MatchingError for a type the kernels cannot hold."""
-    if hash_type.comparison != "hamming" or not 8 <= hash_type.bits <= 256 or hash_type.bits % 8:
+    if not fits(hash_type):
         raise MatchingError("only Hamming types of 8 to 256 bits have rows")
     return -(-hash_type.bits // 64)
 
@@ -150,7 +155,7 @@ class HammingMatcher:
                 arrays.row,
                 arrays.plane,
             )
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise MatchingError("the arrays of this index do not fit together; build it again") from error
 
     @classmethod

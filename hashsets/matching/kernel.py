@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from hashsets.errors import MatchingError
 
 try:
-    from hashsets.matching import _native as _loaded
+    import hashsets.matching._native as _loaded
 except ImportError:  # no compiler when the package was installed
     native: Any = None
 else:
