@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -112,6 +113,7 @@ class Snapshot:
         return sorted(hits, key=lambda hit: (hit.row, hit.distance, hit.set_uid, hit.entry_key))
 
 
+@lru_cache(maxsize=1024)
 def _exact_types(mask: int) -> frozenset[str]:
     return frozenset(
         name for name in hashtypes.names() if mask >> hashtypes.rank(name) & 1 and _is_exact(hashtypes.get(name))

@@ -16,11 +16,8 @@ Rules
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import stat
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlite_utils
 
-from hashsets.errors import DriverRefused, StoreError
+from hashsets.errors import StoreError
+from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, open_private
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -44,8 +42,6 @@ IntegrityError = driver.IntegrityError
 FIRST_SAFE_VERSION = (3, 51, 3)
 # A reader that stays open lets the -wal grow; checkpointing every few MB keeps both the file and the pause small.
 CHECKPOINT_BYTES = 8 * 2**20
-# Writers hold the lock for milliseconds, a refresh's largest page for seconds. A minute means something is stuck.
-WRITER_WAIT_S = 60.0
 # Foreign tools (the sqlite3 shell) do not take our flock; SQLite's own lock is waited for this long.
 BUSY_TIMEOUT_MS = 5000
 
@@ -97,7 +93,6 @@ _MESSAGES = (
     ("locked", "the database is locked by another program: close it and try again"),
     ("unable to open", "the database cannot be opened: check the owner and mode of the home directory"),
     ("disk I/O error", "the disk reported an I/O error: check the disk and the mount, then try again"),
-    ("too big", "a value is larger than the database can hold"),
 )
 
 
@@ -145,131 +140,13 @@ def _close_connection(connection: Connection, pid: int) -> None:
             connection.close()
 
 
-class _WriterLock:
-    """One flock per database file, fair between processes, and a lock between the threads of this one.
-
-    Two files make it fair: whoever waits holds the turnstile, which a writer that has just released must pass again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._threads = threading.RLock()
-        self._turn = _open_private(path.with_name(path.name + "-turn"))
-        self._lock = _open_private(path.with_name(path.name + "-lock"))
-
-    @contextlib.contextmanager
-    def held(self, wait_s: float = WRITER_WAIT_S) -> Iterator[None]:
-        """Hold the lock; StoreError after `wait_s` seconds of waiting."""
-        deadline = time.monotonic() + wait_s
-        if not self._threads.acquire(timeout=max(wait_s, 0)):
-            raise StoreError("another thread has held the database for too long; try again")
-        try:
-            _flock(self._turn, deadline)
-            try:
-                _flock(self._lock, deadline)
-            finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
-        finally:
-            self._threads.release()
-
-    def close(self) -> None:
-        os.close(self._turn)
-        os.close(self._lock)
-
-
-def _flock(descriptor: int, deadline: float) -> None:
-    pause_s = 0.0002
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise StoreError("another hashward process has held the database for too long; try again") from None
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.005)
-
-
-def _open_private(path: Path) -> int:
-    """Open or create a file of mode 0600 whatever the umask; the descriptor is closed on exec."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StoreError("a file in the home directory cannot be opened: check owner, mode and free space") from error
-    if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
-        with contextlib.suppress(OSError):  # not ours to change: the directory's 0700 still shields it
-            os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
-def make_private_directory(path: Path) -> None:
-    """Create `path` with mode 0700, or tighten it where it is ours and empty or already a home; refuse any other."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-        if stat.S_IMODE(status.st_mode) & 0o077 == 0:
-            return
-        names = set(os.listdir(path))
-        if status.st_uid == os.geteuid() and (not names or names & {"hashsets.db", "ledger.db"}):
-            path.chmod(0o700)
-            return
-    except OSError as error:
-        raise StoreError("the home directory cannot be used: check that it is a directory of yours") from error
-    raise StoreError("the home directory is open to others and holds other files: name one of its own (mode 0700)")
-
-
-class _HomeGuard:
-    """Keeps a process whose SQLite is not safe for sharing alone in its home; one guard per home and process."""
-
-    _held: ClassVar[dict[tuple[int, int], tuple[int, int]]] = {}  # (device, inode) -> (descriptor, holders)
-    _mutex = threading.Lock()
-
-    def __init__(self, home: Path, *, alone: bool) -> None:
-        descriptor = _open_private(home / "process.lock")
-        status = os.fstat(descriptor)
-        self._key = (status.st_dev, status.st_ino)
-        with self._mutex:
-            if self._key in self._held:
-                os.close(descriptor)
-                descriptor, holders = self._held[self._key]
-                self._held[self._key] = (descriptor, holders + 1)
-                return
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                raise DriverRefused(_refusal(alone)) from None
-            self._held[self._key] = (descriptor, 1)
-
-    def release(self) -> None:
-        with self._mutex:
-            descriptor, holders = self._held[self._key]
-            if holders > 1:
-                self._held[self._key] = (descriptor, holders - 1)
-            else:
-                del self._held[self._key]
-                os.close(descriptor)
-
-    @classmethod
-    def forget_in_child(cls) -> None:
-        """After a fork: let go of inherited descriptors, so that a child cannot keep a dead parent's lock."""
-        for descriptor, _ in cls._held.values():
-            os.close(descriptor)
-        cls._held.clear()
-        cls._mutex = threading.Lock()
-
-
 def _refusal(alone: bool) -> str:
-    wanted = ".".join(map(str, FIRST_SAFE_VERSION))
+    remedy = f"install pysqlite3 (SQLite {'.'.join(map(str, FIRST_SAFE_VERSION))} or later), or stop the other process"
     if alone:
         return (
-            f"SQLite {driver_version()} can lose writes when processes share a home, and another hashward uses it:"
-            f" install pysqlite3 (SQLite {wanted} or later), or stop the other process"
+            f"SQLite {driver_version()} loses writes when processes share a home, and another uses this one: {remedy}"
         )
-    return f"another hashward with a SQLite before {wanted} uses this home alone: stop it, or install pysqlite3 there"
+    return f"another process uses this home alone, because its SQLite loses writes otherwise; {remedy}"
 
 
 class Database:
@@ -285,8 +162,8 @@ class Database:
         self._sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
         self._sessions_mutex = threading.Lock()
         self._checkpoint_at = CHECKPOINT_BYTES
-        self._guard = _HomeGuard(path.parent, alone=not sharing_safe)
-        self._writer = _WriterLock(path)
+        self._guard = HomeGuard(path.parent, alone=not sharing_safe, refusal=_refusal(not sharing_safe))
+        self._writer = WriterLock(path)
         self._opened.add(self)
 
     @classmethod
@@ -298,7 +175,7 @@ class Database:
         """
         path = Path(os.path.abspath(path))
         make_private_directory(path.parent)
-        os.close(_open_private(path))
+        os.close(open_private(path))
         database = cls(path, sharing_safe=multi_process_safe() if sharing_safe is None else sharing_safe)
         try:
             database._migrate(migrations)
@@ -331,8 +208,6 @@ class Database:
 
     def _schema_number(self) -> int:
         return int(self.execute("PRAGMA user_version").fetchone()[0])
-
-    # -- connections -------------------------------------------------------------------------------------------------
 
     def _session(self) -> _Session:
         if self._pid != os.getpid():
@@ -375,8 +250,6 @@ class Database:
     def utils(self) -> sqlite_utils.Database:
         """sqlite-utils over this thread's connection. Inside `write()` its own transactions join by savepoint."""
         return self._session().utils
-
-    # -- transactions ------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -444,8 +317,6 @@ class Database:
         """A number that changes whenever another connection (of any thread or process) has committed."""
         return int(self.execute("PRAGMA data_version").fetchone()[0])
 
-    # -- checkpoints and the end -------------------------------------------------------------------------------------
-
     def checkpoint(self) -> bool:
         """Move the -wal into the database under the writer lock. False when a reader keeps some of it in use."""
         with foreign_errors(), self._writer.held():
@@ -470,11 +341,10 @@ class Database:
             return
         self._closed = True
         self._opened.discard(self)
-        try:
-            with self._writer.held(wait_s=1.0):
-                self._close_sessions()
-        except StoreError:  # a busy writer elsewhere: then ours is not the last connection and checkpoints nothing
+        # A writer busy elsewhere holds us up a second only: ours is not the last connection and checkpoints nothing.
+        with contextlib.suppress(StoreError), self._writer.held(wait_s=1.0):
             self._close_sessions()
+        self._close_sessions()
         self._writer.close()
         self._guard.release()
 
@@ -494,7 +364,7 @@ class Database:
         for database in list(cls._opened):
             database._writer.close()
         cls._opened = weakref.WeakSet()
-        _HomeGuard.forget_in_child()
+        HomeGuard.forget_in_child()
 
 
 @contextlib.contextmanager

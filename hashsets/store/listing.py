@@ -127,7 +127,7 @@ def details(
                        CASE WHEN e.key IS NULL THEN (SELECT s.type {_ANY_SIGNAL}) END,
                        CASE WHEN e.key IS NULL THEN (SELECT s.value {_ANY_SIGNAL}) END
                 FROM entry e JOIN labels l ON l.id = {_LABELS}
-                WHERE e.set_id = :set_id AND e.id IN ({_numbers(group)})""",
+                WHERE +e.set_id = :set_id AND e.id IN ({_numbers(group)})""",
             {"set_id": set_id, "version": version},
         )
         for id_, key, ref, first_version, labels, type_number, value in rows:

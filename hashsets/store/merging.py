@@ -294,12 +294,13 @@ class Merger:
         self.tally.added += len(fresh)
 
 
-# The labels in force are the last that replaced the first; rows of the coming version cannot exist yet.
+# CROSS JOIN and INDEXED BY: without statistics SQLite would start from all signals of the set. The labels in force are
+# the last that replaced the first; rows of the coming version cannot exist yet.
 _LISTED = """
 SELECT e.id, e.key_hash, e.key,
        COALESCE((SELECT r.labels FROM relabelled r WHERE r.entry_id = e.id ORDER BY r.version DESC LIMIT 1), e.labels),
        s.type, s.value, s.added, s.withdrawn, s.frames, s.quality
-FROM entry e JOIN signal s ON s.set_id = e.set_id AND s.entry_id = e.id
+FROM entry e INDEXED BY entry_by_key CROSS JOIN signal s ON s.set_id = e.set_id AND s.entry_id = e.id
 WHERE e.set_id = ? AND {where}
 ORDER BY e.set_id, e.key_hash, e.id
 """
@@ -360,7 +361,7 @@ def delete_entries(database: Database, set_id: int, first_id: int) -> None:
     while True:
         with database.write(durable=False) as connection:
             found = connection.execute(
-                "SELECT id FROM entry WHERE set_id = ? AND id >= ? ORDER BY id LIMIT ?", (set_id, first_id, CHUNK_ROWS)
+                "SELECT id FROM entry WHERE +set_id = ? AND id >= ? ORDER BY id LIMIT ?", (set_id, first_id, CHUNK_ROWS)
             )
             ids = [id_ for (id_,) in found]
             if not ids:
@@ -369,7 +370,7 @@ def delete_entries(database: Database, set_id: int, first_id: int) -> None:
             connection.execute(
                 "DELETE FROM signal WHERE set_id = ? AND entry_id BETWEEN ? AND ?", (set_id, ids[0], ids[-1])
             )
-            connection.execute("DELETE FROM entry WHERE set_id = ? AND id BETWEEN ? AND ?", (set_id, ids[0], ids[-1]))
+            connection.execute("DELETE FROM entry WHERE +set_id = ? AND id BETWEEN ? AND ?", (set_id, ids[0], ids[-1]))
         first_id = ids[-1] + 1
 
 

@@ -108,10 +108,10 @@ def update(connection: Connection, name: str, column: str, value: object, *, rev
 
 
 def remove(connection: Connection, name: str) -> None:
-    """Delete a set and, if it ever listed anything, leave its uid among the removed; its entries are swept later."""
+    """Delete a set and note it among the removed; its entries are swept later."""
     row = read(connection, name)
-    if row.hash_set.version:
-        connection.execute("INSERT INTO removed_set VALUES (?)", (row.hash_set.uid,))
+    listed = row.hash_set.version > 0
+    connection.execute("INSERT INTO removed_set VALUES (?, ?, ?, 1)", (row.hash_set.uid, row.id, listed))
     connection.execute("DELETE FROM version WHERE set_id = ?", (row.id,))
     connection.execute("DELETE FROM hash_set WHERE id = ?", (row.id,))
     bump_catalogue(connection)

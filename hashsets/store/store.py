@@ -1,57 +1,25 @@
 """The store: every public method is one transaction, or says that it works in chunks.
 
-Usable from several threads and processes. A refresh belongs to the Store object that stages it; another one that stages
-the same set takes over, and the first is told so at its next step.
+Usable from several threads and processes; a refresh belongs to the Store object that stages it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashsets import hashtypes
-from hashsets.errors import NoSuchSet, StoreError, UsageError
+from hashsets.errors import NoSuchSet, UsageError
 from hashsets.migrations import MIGRATIONS
 from hashsets.sqlite import Connection, Database
-from hashsets.store import listing, merging, sets
+from hashsets.store import checks, listing, merging, sets
+from hashsets.store.interning import Interned
 from hashsets.store.listing import EntryDetails, SignalColumns
-from hashsets.store.merging import Merger, Tally, Target
-from hashsets.store.pages import TypeId, pack_entry, pack_removal, part_of
+from hashsets.store.merging import Tally
+from hashsets.store.refreshes import Refreshes, Staged
 from hashsets.types import Delta, Entry, HashSet, Mode, Role, Rule, Version
 
 FILE_NAME = "hashsets.db"
-
-
-@dataclass(slots=True)
-class _Refresh:
-    """A refresh under way in this object."""
-
-    token: bytes
-    complete: bool | None = None
-    tally: Tally | None = None
-    pages: int = 0
-    operations: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What a refresh has staged so far; `tally` once it is prepared."""
-
-    pages: int
-    operations: int
-    tally: Tally | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Interned:
-    """Numbers the file gives to type names and label sets."""
-
-    types: dict[str, TypeId]
-    type_names: dict[int, str]
-    labels: dict[str, int] = field(default_factory=lambda: {"[]": 0})
 
 
 class Store:
@@ -59,8 +27,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._refreshes: dict[str, _Refresh] = {}
-        self._interned = self._intern_types()
+        self._interned = Interned(database)
+        self._refreshes = Refreshes(database, self._interned, self.sweep)
 
     @classmethod
     def open(cls, home: Path, *, sharing_safe: bool | None = None) -> Store:
@@ -76,18 +44,6 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _intern_types(self) -> _Interned:
-        select = "SELECT name, id FROM hash_type"
-        known = dict(self._database.execute(select).fetchall())
-        if set(hashtypes.names()) - set(known):
-            with self._database.write() as connection:
-                connection.executemany(
-                    "INSERT OR IGNORE INTO hash_type (name) VALUES (?)", [(name,) for name in hashtypes.names()]
-                )
-            known = dict(self._database.execute(select).fetchall())
-        types = {name: TypeId(number, hashtypes.get(name).size_bytes) for name, number in known.items()}
-        return _Interned(types, {number: name for name, number in known.items()})
 
     # -- sets --------------------------------------------------------------------------------------------------------
 
@@ -155,184 +111,47 @@ class Store:
             return sets.read(connection, name).hash_set
 
     def remove(self, name: str) -> None:
-        """Remove a set at once; its rows go after it, in chunks, and at the next open if this is interrupted."""
+        """Remove a set at once; its rows go after it, in chunks, and with the next refresh if this is interrupted."""
         with self._database.write() as connection:
             sets.remove(connection, name)
-        self._refreshes.pop(name, None)
+        self._refreshes.forget(name)
         self.sweep()
 
     def removed(self) -> list[bytes]:
-        """The uids of every set ever removed from this file: their matches are to be withdrawn."""
+        """The uids of every set with a version that was ever removed: their matches are to be withdrawn."""
         with self._database.read() as connection:
-            return [uid for (uid,) in connection.execute("SELECT uid FROM removed_set")]
+            return [uid for (uid,) in connection.execute("SELECT uid FROM removed_set WHERE listed")]
 
     def sweep(self) -> None:
         """Delete, in chunks, rows of sets that have been removed."""
-        orphans = self._database.execute(
-            """SELECT set_id FROM (SELECT DISTINCT set_id FROM entry UNION SELECT DISTINCT set_id FROM staged)
-               WHERE set_id NOT IN (SELECT id FROM hash_set)"""
-        ).fetchall()
-        for (set_id,) in orphans:
+        unswept = self._database.execute("SELECT set_id FROM removed_set WHERE unswept").fetchall()
+        for (set_id,) in unswept:
             merging.discard(self._database, set_id, 0, 0)
             with self._database.write(durable=False) as connection:
                 connection.execute("DELETE FROM change WHERE set_id = ?", (set_id,))
+                connection.execute("UPDATE removed_set SET unswept = 0 WHERE set_id = ?", (set_id,))
 
     # -- a refresh ---------------------------------------------------------------------------------------------------
 
     def stage(self, name: str, delta: Delta, *, fragments: bool = False) -> None:
-        """Keep a page for the next version, invisible. Removals of a page come before its additions.
-
-        A later page has the last word on a key; with `fragments` an addition adds to what the same refresh listed under
-        its key. The first page discards, in chunks, what a crashed or abandoned refresh left. Raises ListError for an
-        entry that cannot be compared, StoreError when another refresh of the set has taken over.
-        """
-        refresh = self._refreshes.get(name) or self._begin(name)
-        if refresh.tally is not None:
-            raise UsageError("this refresh is prepared already: activate or discard it first")
-        with self._database.write(durable=False) as connection:
-            row = self._owned(connection, name, refresh)
-            parts = self._pack(connection, delta, fragments)
-            connection.executemany(
-                "INSERT INTO staged (set_id, part, operations, body) VALUES (?, ?, ?, ?)",
-                [(row.id, part, len(records), b"".join(records)) for part, records in sorted(parts.items())],
-            )
-        refresh.pages += 1
-        refresh.operations += len(delta.added) + len(delta.removed)
-
-    def _begin(self, name: str) -> _Refresh:
-        refresh = _Refresh(os.urandom(16))
-        with self._database.write() as connection:
-            row = sets.read(connection, name)
-            connection.execute("UPDATE hash_set SET staging_token = ? WHERE id = ?", (refresh.token, row.id))
-        if row.staging_first_id is not None:
-            merging.discard(self._database, row.id, row.hash_set.version + 1, row.staging_first_id)
-        with self._database.write() as connection:
-            self._owned(connection, name, refresh)
-            connection.execute(
-                "UPDATE hash_set SET staging_first_id = (SELECT next_entry_id FROM catalogue) WHERE id = ?", (row.id,)
-            )
-        self._refreshes[name] = refresh
-        return refresh
-
-    def _owned(self, connection: Connection, name: str, refresh: _Refresh) -> sets.SetRow:
-        try:
-            row = sets.read(connection, name)
-        except NoSuchSet:
-            self._refreshes.pop(name, None)
-            raise
-        if row.staging_token != refresh.token:
-            self._refreshes.pop(name, None)
-            raise StoreError("another refresh of this hash set has taken over: let it finish, then try again")
-        return row
-
-    def _pack(self, connection: Connection, delta: Delta, fragments: bool) -> dict[int, list[bytes]]:
-        parts: dict[int, list[bytes]] = {}
-        types = self._interned.types
-        for key in delta.removed:
-            hashed, record = pack_removal(key)
-            parts.setdefault(part_of(hashed), []).append(record)
-        for entry in delta.added:
-            labels = self._label(connection, listing.labels_json(entry.classifications)) if entry.classifications else 0
-            hashed, record = pack_entry(entry, labels, types, fragment=fragments)
-            parts.setdefault(part_of(hashed), []).append(record)
-        return parts
-
-    def _label(self, connection: Connection, text: str) -> int:
-        """The number of a label set, given at first sight. Remembered only once committed: a rollback forgets it."""
-        known = self._interned.labels.get(text)
-        if known is not None:
-            return known
-        connection.execute("INSERT OR IGNORE INTO labels (json) VALUES (?)", (text,))
-        return int(connection.execute("SELECT id FROM labels WHERE json = ?", (text,)).fetchone()[0])
+        """Keep a page for the next version, invisible. See Refreshes.stage."""
+        self._refreshes.stage(name, delta, fragments=fragments)
 
     def staged(self, name: str) -> Staged:
         """What this object has staged for a set."""
-        refresh = self._refreshes.get(name)
-        if refresh is None:
-            return Staged(0, 0, None)
-        return Staged(refresh.pages, refresh.operations, refresh.tally)
+        return self._refreshes.staged(name)
 
     def prepare(self, name: str, *, complete: bool) -> Tally:
-        """Write the difference between the staged pages and what is listed, invisible, in chunks; and count it.
-
-        With `complete` the pages are the whole list: entries they lack are withdrawn.
-        """
-        refresh = self._refreshes.get(name) or self._begin(name)
-        if refresh.tally is None:
-            with self._database.read() as connection:
-                row = self._owned(connection, name, refresh)
-            target = Target(row.id, row.hash_set.version + 1, complete)
-            type_names = {
-                number: known.encode("ascii") + b"\x00" for number, known in self._interned.type_names.items()
-            }
-            check = self._ownership_check(name, refresh)
-            merger = Merger(self._database, target, type_names, self._union_labels, check)
-            refresh.tally, refresh.complete = merger.run(row.hash_set.entries), complete
-        elif refresh.complete != complete:
-            raise UsageError("this refresh was prepared the other way: discard it and stage it again")
-        return refresh.tally
-
-    def _ownership_check(self, name: str, refresh: _Refresh) -> Callable[[], None]:
-        return lambda: (self._owned(self._database.connection, name, refresh), None)[1]
-
-    def _union_labels(self, left: int, right: int) -> int:
-        if left == right:
-            return left
-        connection = self._database.connection
-        texts = connection.execute("SELECT json FROM labels WHERE id IN (?, ?)", (left, right)).fetchall()
-        marks = [mark for (text,) in texts for mark in listing.classifications(text)]
-        return self._label(connection, listing.labels_json(marks))
+        """Write the difference to what is listed, invisible, and count it. See Refreshes.prepare."""
+        return self._refreshes.prepare(name, complete=complete)
 
     def activate(self, name: str, *, complete: bool, checkpoint: bytes | None, day: str) -> Version:
-        """Put what was staged in force: prepares it if that was not done, then one small transaction.
-
-        A refresh that changes nothing keeps the version (and the catalogue), and only moves the checkpoint and the day
-        of the last refresh. `day` is the UTC date, ISO 8601.
-        """
-        tally = self.prepare(name, complete=complete)
-        refresh = self._refreshes[name]
-        with self._database.write() as connection:
-            row = self._owned(connection, name, refresh)
-            number = row.hash_set.version + 1
-            version = Version(number, day, tally.added, tally.changed, tally.withdrawn, complete, checkpoint)
-            connection.execute(
-                """UPDATE hash_set SET checkpoint = ?, refreshed = ?, staging_token = NULL, staging_first_id = NULL
-                   WHERE id = ?""",
-                (checkpoint, day, row.id),
-            )
-            if tally.anything:
-                self._raise_version(connection, row, version)
-        del self._refreshes[name]
-        return version if tally.anything else self._unchanged(row, checkpoint, day)
-
-    def _raise_version(self, connection: Connection, row: sets.SetRow, version: Version) -> None:
-        connection.execute(
-            "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (row.id, version.version, version.day, version.added, version.changed, version.withdrawn,
-             version.complete, version.checkpoint, row.staging_first_id),
-        )  # fmt: skip
-        connection.execute(
-            "UPDATE hash_set SET version = ?, entries = entries + ? WHERE id = ?",
-            (version.version, version.added - version.withdrawn, row.id),
-        )
-        sets.bump_catalogue(connection)
-
-    def _unchanged(self, row: sets.SetRow, checkpoint: bytes | None, day: str) -> Version:
-        return Version(row.hash_set.version, day, 0, 0, 0, False, checkpoint)
+        """Put what was staged in force, in one small transaction. See Refreshes.activate."""
+        return self._refreshes.activate(name, complete=complete, checkpoint=checkpoint, day=day)
 
     def discard_staged(self, name: str) -> None:
         """Forget what was staged or prepared for a set, in chunks; what is in force stays."""
-        self._refreshes.pop(name, None)
-        with self._database.read() as connection:
-            row = sets.read(connection, name)
-        if row.staging_token is None:
-            return
-        self._begin(name)
-        with self._database.write() as connection:
-            self._owned(connection, name, self._refreshes.pop(name))
-            connection.execute(
-                "UPDATE hash_set SET staging_token = NULL, staging_first_id = NULL WHERE id = ?", (row.id,)
-            )
+        self._refreshes.discard(name)
 
     # -- what is listed ----------------------------------------------------------------------------------------------
 
@@ -439,38 +258,4 @@ class Store:
         """What is wrong with a set's rows, in words; empty when nothing is."""
         with self._database.read() as connection:
             row = sets.read(connection, name)
-            return _problems(connection, row)
-
-
-_CHECKS = (
-    ("SELECT COUNT(*) FROM entry e WHERE e.set_id = :id AND NOT EXISTS"
-     " (SELECT 1 FROM signal s WHERE s.set_id = e.set_id AND s.entry_id = e.id)", "entries have no signal"),
-    ("SELECT COUNT(*) FROM signal s WHERE s.set_id = :id AND NOT EXISTS"
-     " (SELECT 1 FROM entry e WHERE e.id = s.entry_id AND e.set_id = :id)", "signals have no entry"),
-    ("SELECT COUNT(*) FROM signal WHERE set_id = :id AND withdrawn <= added", "signals end before they begin"),
-    ("SELECT COUNT(*) FROM signal WHERE set_id = :id AND (added > :next OR withdrawn > :next)",
-     "signals belong to a version that does not exist"),
-    ("SELECT COUNT(*) FROM signal a JOIN signal b USING (set_id, entry_id, type, value)"
-     " WHERE a.set_id = :id AND a.added < b.added AND (a.withdrawn IS NULL OR a.withdrawn > b.added)",
-     "signals are listed twice at once"),
-)  # fmt: skip
-
-
-def _problems(connection: Connection, row: sets.SetRow) -> list[str]:
-    problems = [
-        "the database file is damaged" for (answer,) in connection.execute("PRAGMA quick_check(1)") if answer != "ok"
-    ]
-    staging = row.staging_token is not None
-    parameters = {"id": row.id, "next": row.hash_set.version + staging, "version": row.hash_set.version}
-    for sql, words in _CHECKS:
-        (count,) = connection.execute(sql, parameters).fetchone()
-        if count:
-            problems.append(f"{count} {words}")
-    (in_force,) = connection.execute(
-        """SELECT COUNT(DISTINCT entry_id) FROM signal
-           WHERE set_id = :id AND added <= :version AND (withdrawn IS NULL OR withdrawn > :version)""",
-        parameters,
-    ).fetchone()
-    if in_force != row.hash_set.entries:
-        problems.append(f"{in_force} entries are in force where {row.hash_set.entries} were counted")
-    return problems
+            return checks.problems(connection, row)
