@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,20 +66,20 @@ class Demo:
         self.odd = len(add_odd_entries(self.storage))
         self.manifest = json.loads((self.samples / "manifest.json").read_bytes())
 
-    def hashward(self, *words: str | Path, home: Path | None = None, codes: Sequence[int] = (0,)) -> dict[str, object]:
+    def hashward(self, *words: str | Path, home: Path | None = None, codes: Sequence[int] = (0,)) -> dict[str, Any]:
         """Run the command with --json; its last line."""
         command = [sys.executable, "-m", "scanner", "--home", home or self.home, *words, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in codes:
             raise Untrue(f"hashward {words[0]} ended with exit {done.returncode}: {done.stderr.strip()[-500:]}")
-        answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
         return answer
 
     def expected(self, version: str) -> Counter[str]:
         """How many files of the storage should turn out to be what, under a version of the list."""
         return Counter(f[version] for f in self.manifest["files"] if f["path"].startswith("storage/"))
 
-    def left(self) -> list[dict[str, object]]:
+    def left(self) -> list[dict[str, Any]]:
         """Every event that left this machine."""
         files = sorted((self.home / "left-this-machine").iterdir())
         return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
@@ -100,6 +101,7 @@ def scan(demo: Demo) -> None:
     could_not = sum((Counter(found["partial"]) + Counter(found["unscannable"])).values())
     seen = found["clear"] + found["not_media"]
     as_expected = (found["matched"], seen, could_not) == (matched, clear, expected[Expected.COULD_NOT_LOOK])
+    passed_by = ", ".join(f"{number} {reason}" for reason, number in sorted(found["ignored"].items()))
     reasons = ", ".join(sorted({*found["partial"], *found["unscannable"]}))
     say(
         f"2. Scanned {found['assets']} files: {expected[Expected.EXACT]} exact, {expected[Expected.NEAR]} near,"
@@ -108,7 +110,7 @@ def scan(demo: Demo) -> None:
         as_expected and demo.expected("v1") == _as_recorded(demo, "v1"),
     )
     say(
-        f"   could not look whole: {could_not} ({reasons}), so not clear; not files: {found['ignored']}",
+        f"   could not look whole: {could_not} ({reasons}), so not clear; passed by: {passed_by}",
         could_not > 0 and sum(found["ignored"].values()) == demo.odd,
     )
     with Scanner(demo.home) as scanner, (demo.samples / "upload" / "garden.jpg").open("rb") as file:
@@ -180,7 +182,7 @@ def kill(demo: Demo) -> None:
     for number in range(SMALL_FILES):
         pixels = np.kron(rng.integers(0, 256, (8, 8), dtype=np.uint8), np.ones((12, 12), np.uint8))
         (many / f"{number}.pgm").write_bytes(b"P5 96 96 255\n" + pixels.tobytes())
-    command = [sys.executable, "-m", "scanner", "--home", home, "scan", many]
+    command: list[str | Path] = [sys.executable, "-m", "scanner", "--home", home, "scan", many]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         with Scanner(home) as watching:
             while process.poll() is None and tallies.contents(watching.ledger.db) == 0:

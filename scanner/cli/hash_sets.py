@@ -1,13 +1,319 @@
-"""The `hashset` group (refresh pending)."""
+"""The `hashset` group: what is listed."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import click
+
+from hashsets import hashtypes
+from hashsets.refresh import RefreshSummary, import_list, is_complete
+from hashsets.sources.file import FileSource
+from hashsets.types import FrameShares, HashSet, Mode, Role, Rule
+from scanner.api import Scanner
+from scanner.cli.output import counts, emit_json, json_option, progress, show, table
+from scanner.clock import utc_day
+from scanner.errors import UsageError
+
+ROLES = click.Choice([role.value for role in Role])
+MODES = click.Choice([mode.value for mode in Mode])
 
 
 @click.group()
 def hashset() -> None:
-    """Hash sets: what is listed."""
+    """Hash sets: what is listed, version by version."""
+
+
+@hashset.command(name="import")
+@click.argument("name")
+@click.argument("file")
+@click.option("--type", "type_name", help="The hash type of a bare list's values.")
+@click.option("--role", type=ROLES, default=Role.ALERT.value, help="What a match means; of a set this creates.")
+@click.option("--add", is_flag=True, help="The list adds to what is listed.")
+@click.option("--complete", is_flag=True, help="The list is the whole set: what it lacks is withdrawn.")
+@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@json_option
+@click.pass_obj
+def import_(
+    scanner: Scanner,
+    name: str,
+    file: str,
+    type_name: str | None,
+    role: str,
+    add: bool,
+    complete: bool,
+    allow_shrink: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Import a list into a set, which is created if there is none of that name.
+
+    FILE is a list file, or `-` for standard input. The format is recognised by content. A refused list changes nothing.
+    """
+    known = {each.name: each for each in scanner.store.hash_sets()}.get(name)
+    if known is not None and known.role != role and role != Role.ALERT.value:
+        raise UsageError("The set has another role: `hashward hashset set NAME --role` changes it.")
+    whole = is_complete(known, add=add, complete=complete)
+    if file != "-" and "\x00" in file:
+        raise UsageError("The path of the list holds a NUL byte.")
+    source = FileSource(sys.stdin.buffer if file == "-" else Path(file), complete=whole, type_name=type_name)
+    with progress("entries") as advance:
+        summary = import_list(
+            scanner.store,
+            name,
+            source,
+            day=utc_day(scanner.clock),
+            role=Role(role),
+            allow_shrink=allow_shrink,
+            dry_run=dry_run,
+            progress=advance,
+        )
+    emit_json(_summary_object(summary)) if as_json else _print_summary(summary)
+
+
+def _summary_object(summary: RefreshSummary) -> dict[str, object]:
+    return {
+        "hash_set": summary.hash_set,
+        "version": summary.version,
+        "entries": summary.entries,
+        "added": summary.added,
+        "changed": summary.changed,
+        "withdrawn": summary.withdrawn,
+        "unchanged": summary.unchanged,
+        "rejected": dict(summary.rejected),
+        "first_line": dict(summary.first_line),
+        "unmatchable": dict(summary.unmatchable),
+        "unknown_columns": summary.unknown_columns,
+        "dry_run": summary.dry_run,
+    }
+
+
+def _print_summary(summary: RefreshSummary) -> None:
+    would = "would be: " if summary.dry_run else ""
+    click.echo(
+        f"{summary.hash_set}: {would}version {summary.version}, {summary.entries:,} entries"
+        f" ({summary.added:,} added, {summary.changed:,} changed, {summary.withdrawn:,} withdrawn,"
+        f" {summary.unchanged:,} unchanged)"
+    )
+    for reason, number in sorted(summary.rejected.items()):
+        click.echo(f"  refused {number:,}: {reason}, first in line {summary.first_line[reason]:,}")
+    if summary.unmatchable:
+        click.echo(f"  of types that cannot be compared here: {counts(dict(summary.unmatchable))}")
+    if summary.unknown_columns:
+        click.echo(f"  columns not known and not used: {summary.unknown_columns}")
+    if not summary.dry_run and (summary.added or summary.changed or summary.withdrawn):
+        click.echo("Next: `hashward rescan` compares what was scanned before with the change.")
+
+
+def _object(each: HashSet) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "uid": each.uid.hex(),
+        "source": each.source,
+        "role": each.role.value,
+        "mode": each.mode.value,
+        "enabled": each.enabled,
+        "version": each.version,
+        "entries": each.entries,
+        "radius_bits": dict(each.rule.radius_bits),
+        "quality_floor": dict(each.rule.quality_floor),
+        "frame_shares": {"query": each.rule.frame_shares.query, "listed": each.rule.frame_shares.listed},
+    }
+
+
+@hashset.command(name="list")
+@json_option
+@click.pass_obj
+def list_(scanner: Scanner, as_json: bool) -> None:
+    """List the hash sets."""
+    sets = scanner.store.hash_sets()
+    if as_json:
+        emit_json([_object(each) for each in sets])
+        return
+    rows = table("name", "role", "mode", "version", "entries")
+    for each in sets:
+        mode = each.mode.value if each.enabled else "disabled"
+        rows.add_row(each.name, each.role.value, mode, str(each.version), f"{each.entries:,}")
+    show(rows) if sets else click.echo("No hash sets: `hashward hashset import NAME FILE`.")
+
+
+@hashset.command(name="show")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show_(scanner: Scanner, name: str, as_json: bool) -> None:
+    """Show one set: role, mode, version, and the rule by which it is compared."""
+    each = scanner.store.hash_set(name)
+    if as_json:
+        emit_json(_object(each))
+        return
+    click.echo(f"{each.name}: {each.entries:,} entries at version {each.version}")
+    click.echo(f"  role {each.role.value}, mode {each.mode.value}, {'enabled' if each.enabled else 'disabled'}")
+    for type_name in hashtypes.names():
+        known = hashtypes.get(type_name)
+        if known.comparison == "exact":
+            continue
+        radius = each.rule.radius_bits.get(type_name, known.default_radius_bits)
+        floor = each.rule.quality_floor.get(type_name, known.default_quality_floor)
+        click.echo(
+            f"  {type_name}: within {radius} bits" + (f", own quality at least {floor}" if known.has_quality else "")
+        )
+    shares = each.rule.frame_shares
+    click.echo(f"  frames: {shares.query:.0%} of the query's and {shares.listed:.0%} of the listed frames must match")
+
+
+@hashset.command(name="history")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def history(scanner: Scanner, name: str, as_json: bool) -> None:
+    """Show a set's versions: when each came and what it changed."""
+    versions = scanner.store.history(name)
+    if as_json:
+        emit_json(
+            [
+                {
+                    "version": v.version,
+                    "day": v.day,
+                    "added": v.added,
+                    "changed": v.changed,
+                    "withdrawn": v.withdrawn,
+                    "complete": v.complete,
+                }
+                for v in versions
+            ]
+        )
+        return
+    rows = table("version", "day", "added", "changed", "withdrawn", "list")
+    for v in versions:
+        kind = "complete" if v.complete else "addition"
+        rows.add_row(str(v.version), v.day, f"{v.added:,}", f"{v.changed:,}", f"{v.withdrawn:,}", kind)
+    show(rows) if versions else click.echo("No version yet.")
+
+
+@hashset.command(name="verify")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def verify(scanner: Scanner, name: str, as_json: bool) -> None:
+    """Check a set's rows against each other. Exit 6 when they do not agree."""
+    with progress("checking"):
+        problems = scanner.store.verify(name)
+    if as_json:
+        emit_json({"hash_set": name, "problems": problems})
+    else:
+        click.echo("\n".join(problems) or "Nothing wrong.")
+    if problems:
+        raise SystemExit(6)
+
+
+@hashset.command(name="set")
+@click.argument("name")
+@click.option("--role", type=ROLES, help="What a match means.")
+@click.option("--mode", type=MODES, help="Whether matches may be reported, or are only recorded.")
+@click.option("--radius", "radii", multiple=True, metavar="TYPE=BITS", help="Greatest distance for a hash type.")
+@click.option("--floor", "floors", multiple=True, metavar="TYPE=QUALITY", help="Least quality of our own hash.")
+@click.option("--query-share", type=float, help="Least share (0 to 1) of our frames that must match listed frames.")
+@click.option("--listed-share", type=float, help="Least share (0 to 1) of listed frames that must match ours.")
+@json_option
+@click.pass_obj
+def set_(
+    scanner: Scanner,
+    name: str,
+    role: str | None,
+    mode: str | None,
+    radii: tuple[str, ...],
+    floors: tuple[str, ...],
+    query_share: float | None,
+    listed_share: float | None,
+    as_json: bool,
+) -> None:
+    """Change a set's role, mode or rule. The next re-scan compares again what the change touches."""
+    store = scanner.store
+    known = store.hash_set(name)
+    rule = _changed_rule(known.rule, radii, floors, query_share, listed_share)
+    if rule != known.rule:
+        store.set_rule(name, rule)
+    if role is not None:
+        store.set_role(name, Role(role))
+    if mode is not None:
+        store.set_mode(name, Mode(mode))
+    changed = store.hash_set(name)
+    if as_json:
+        emit_json(_object(changed))
+    else:
+        click.echo("Changed: `hashward rescan` puts it in force." if changed != known else "Nothing to change.")
+
+
+def _changed_rule(
+    rule: Rule, radii: tuple[str, ...], floors: tuple[str, ...], query: float | None, listed: float | None
+) -> Rule:
+    for share in (query, listed):
+        if share is not None and not 0 <= share <= 1:
+            raise UsageError("A share is a number from 0 to 1.")
+    shares = FrameShares(
+        rule.frame_shares.query if query is None else query, rule.frame_shares.listed if listed is None else listed
+    )
+    return replace(
+        rule,
+        radius_bits=rule.radius_bits | dict(_radius(text) for text in radii),
+        quality_floor=rule.quality_floor | dict(_floor(text) for text in floors),
+        frame_shares=shares,
+    )
+
+
+def _radius(text: str) -> tuple[str, int]:
+    type_name, bits = _pair(text)
+    known = hashtypes.get(type_name)
+    # Past a quarter of the bits everything begins to look like everything.
+    if not 0 <= bits <= known.bits // 4 or known.comparison != "hamming":
+        raise UsageError("--radius takes TYPE=BITS: a perceptual hash type and 0 to a quarter of its bits.")
+    return known.name, bits
+
+
+def _floor(text: str) -> tuple[str, int]:
+    type_name, quality = _pair(text)
+    known = hashtypes.get(type_name)
+    if not known.has_quality or not 0 <= quality <= 100:
+        raise UsageError("--floor takes TYPE=QUALITY: a hash type that has a quality, and 0 to 100.")
+    return known.name, quality
+
+
+def _pair(text: str) -> tuple[str, int]:
+    type_name, _, number = text.partition("=")
+    if not (number.isascii() and number.isdigit() and len(number) <= 3):
+        raise UsageError("--radius and --floor take a hash type, '=' and a whole number.")
+    return type_name, int(number)
+
+
+@hashset.command(name="enable")
+@click.argument("name")
+@click.pass_obj
+def enable(scanner: Scanner, name: str) -> None:
+    """Let a disabled set match again; the next re-scan catches up."""
+    scanner.store.set_enabled(name, True)
+    click.echo("Enabled: `hashward rescan` compares what it missed.")
+
+
+@hashset.command(name="disable")
+@click.argument("name")
+@click.pass_obj
+def disable(scanner: Scanner, name: str) -> None:
+    """Stop new matches with a set; withdraws nothing."""
+    scanner.store.set_enabled(name, False)
+    click.echo("Disabled: no new matches. Nothing is withdrawn.")
+
+
+@hashset.command(name="remove")
+@click.argument("name")
+@click.pass_obj
+def remove(scanner: Scanner, name: str) -> None:
+    """Remove a set; the next re-scan withdraws its matches."""
+    scanner.store.remove(name)
+    click.echo("Removed: `hashward rescan` withdraws its matches.")
 
 
 COMMANDS = (hashset,)

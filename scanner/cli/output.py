@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -95,6 +96,10 @@ def error_border() -> Iterator[None]:
         _fail("There is not enough memory for this.", 1)
     except OSError as error:
         _fail(f"The system refused an operation ({os.strerror(error.errno or 0)}).", 1)
+    except Exception as error:  # the outermost border: a traceback could show a path or a value
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"{type(error).__name__} in {os.path.basename(place.filename)}:{place.lineno}"
+        _fail(f"This is a fault of hashward ({fault}); please report it. What was finished is recorded.", 70)
 
 
 def _as_interrupt(_signal: int, _frame: object) -> None:
