@@ -8,7 +8,7 @@ Rules (DESIGN, "The join, exactly")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from hashsets.sqlite import Database
@@ -199,38 +199,39 @@ def back(db: Database, ids: Iterable[int]) -> None:
     db.connection.executemany("UPDATE asset SET missing_at = NULL WHERE id = ? AND NOT gone", [(i,) for i in ids])
 
 
-def present(db: Database, root_id: int) -> Iterator[tuple[int, bytes, int | None, bool]]:
-    """(id, key, device it was last seen on, missing?) of every asset of a root that is not gone."""
-    rows = db.execute("SELECT id, key, dev, missing_at FROM asset WHERE root_id = ? AND NOT gone", (root_id,))
-    return ((id_, key, dev, missing_at is not None) for id_, key, dev, missing_at in rows)
+def present(db: Database, root_id: int) -> Iterator[tuple[int, bytes, int | None, int | None, bool]]:
+    """(id, key, device it was last seen on, content, missing?) of every asset of a root that is not gone."""
+    rows = db.execute(
+        "SELECT id, key, dev, content_seq, missing_at FROM asset WHERE root_id = ? AND NOT gone", (root_id,)
+    )
+    return ((id_, key, dev, seq, missing_at is not None) for id_, key, dev, seq, missing_at in rows)
 
 
 # An appeared asset of which a sealed report speaks stays as it is: the report cannot be taken back.
 _APPEARED = """
-FROM asset o JOIN asset n ON n.content_seq = o.content_seq AND n.root_id = o.root_id AND n.id != o.id
-WHERE o.id = ? AND o.root_id = ? AND n.born_walk > ? AND NOT n.gone AND n.missing_at IS NULL
+FROM asset n WHERE n.content_seq = ? AND n.root_id = ? AND n.born_walk > ? AND NOT n.gone AND n.missing_at IS NULL
 AND NOT EXISTS (SELECT 1 FROM report r WHERE r.asset_id = n.id AND r.report_id IS NOT NULL)
-ORDER BY n.id
 """
 
 
-def appeared(db: Database, root: Root, vanished: int) -> list[int]:
-    """The assets that appeared since the last completed walk with the content of a vanished one."""
-    return [i for (i,) in db.execute(f"SELECT n.id {_APPEARED}", (vanished, root.id, root.completed_walk))]
+def appeared(db: Database, root: Root, seq: int, lost: Container[int]) -> Iterator[int]:
+    """The assets, by id, that appeared since the last completed walk with a content, and are not lost themselves."""
+    rows = db.execute(f"SELECT n.id {_APPEARED} ORDER BY n.id", (seq, root.id, root.completed_walk))
+    return (asset_id for (asset_id,) in rows if asset_id not in lost)
 
 
-def move(db: Database, root: Root, vanished: int) -> bool:
+def move(db: Database, root: Root, vanished: int, lost: Container[int]) -> bool:
     """Take a vanished asset to where its content appeared; False where it appeared nowhere.
 
     The vanished one keeps its id, and with it what was reported of it, and takes the new key; the row of the appeared
-    one goes.
+    one goes. It counts as old from then on: a second one that vanished cannot have moved to the same place.
     """
-    candidates = appeared(db, root, vanished)
-    if not candidates:
+    seq = content_of(db, vanished)
+    new = None if seq is None else next(appeared(db, root, seq, lost), None)
+    if new is None:
         return False
-    new = candidates[0]
     row = db.execute(
-        "SELECT key, dev, ino, size_bytes, mtime_ns, ctime_ns, settled, born_walk FROM asset WHERE id = ?", (new,)
+        "SELECT key, dev, ino, size_bytes, mtime_ns, ctime_ns, settled FROM asset WHERE id = ?", (new,)
     ).fetchone()
     # None of them is sealed (see _APPEARED). What only the appeared one was to say is still to be said.
     db.execute(
@@ -242,7 +243,7 @@ def move(db: Database, root: Root, vanished: int) -> bool:
     db.execute("DELETE FROM asset WHERE id = ?", (new,))
     db.execute(
         "UPDATE asset SET key = ?, dev = ?, ino = ?, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, settled = ?,"
-        " born_walk = ?, reason = NULL, missing_at = NULL WHERE id = ?",
+        " born_walk = 0, reason = NULL, missing_at = NULL WHERE id = ?",
         (*row, vanished),
     )
     return True

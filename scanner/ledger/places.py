@@ -5,6 +5,7 @@ One public method, one transaction; only the end of a walk takes several, and ma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Absent:
     """An asset a completed walk did not find. `missing` says whether an earlier walk missed it already."""
 
     id: int
+    content_seq: int | None
     missing: bool
 
 
@@ -141,18 +143,19 @@ class Places:
         root = self.root(root.name)
         present, absent = 0, []
         with self._db.read():
-            for asset_id, key, dev, missing in assets.present(self._db, root.id):
+            for asset_id, key, dev, seq, missing in assets.present(self._db, root.id):
                 present += not missing
                 if is_absent(asset_id, key, dev):
-                    absent.append(Absent(asset_id, missing))
+                    absent.append(Absent(asset_id, seq, missing))
             why = None if root.accept_loss else self._doubt(root, identity, present, absent)
         if why is not None:
             self.suspect(root, why)
             return Concluded(why, 0, 0)
         moved = 0
+        lost = {item.id for item in absent if not item.missing}
         for start in range(0, len(absent), _CHUNK):
             with self._db.write():
-                moved += self._settle(root, absent[start : start + _CHUNK], occasion, now_ns)
+                moved += self._settle(root, absent[start : start + _CHUNK], lost, occasion, now_ns)
         with self._db.write():
             assets.complete_walk(self._db, root.id, walk, identity, now_ns)
         return Concluded(None, len(absent) - moved, moved)
@@ -164,18 +167,21 @@ class Places:
         lost = [item for item in absent if not item.missing]
         if not lost:
             return None
-        if (
-            len(lost) == present
-            and not self._db.execute(
-                "SELECT 1 FROM asset WHERE root_id = ? AND born_walk > ? LIMIT 1", (root.id, root.completed_walk)
-            ).fetchone()
-        ):
+        if len(lost) == present:
             return "empty"
-        vanished = sum(not assets.appeared(self._db, root, item.id) for item in lost)
+        vanished = len(lost) - self._found_elsewhere(root, lost)
         return "lost_many" if vanished > SUSPECT_LOSS * present else None
 
-    def _settle(self, root: Root, absent: Sequence[Absent], occasion: Occasion, now_ns: int) -> int:
-        moved = [item.id for item in absent if not item.missing and assets.move(self._db, root, item.id)]
+    def _found_elsewhere(self, root: Root, lost: Sequence[Absent]) -> int:
+        """How many of the lost can have moved, each to a place of its own."""
+        by_content = Counter(item.content_seq for item in lost if item.content_seq is not None)
+        ids = {item.id for item in lost}
+        return sum(
+            min(count, sum(1 for _ in assets.appeared(self._db, root, seq, ids))) for seq, count in by_content.items()
+        )
+
+    def _settle(self, root: Root, absent: Sequence[Absent], lost: set[int], occasion: Occasion, now_ns: int) -> int:
+        moved = [item.id for item in absent if item.id in lost and assets.move(self._db, root, item.id, lost)]
         for asset_id in moved:
             seq = assets.content_of(self._db, asset_id)
             if seq is not None:

@@ -1,0 +1,549 @@
+"""After any interleaving the matches equal brute force, coverage is a partition, and what is said is due.
+
+The machine below does to a small site whatever operators, platforms and providers do, in any order, from two handles.
+After every step the ledger is compared with `tests.scanner.ledger.oracle`, which knows neither delta nor index: each
+content with each set at the version and rule that coverage claims; and after a re-scan coverage must claim today's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import tempfile
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from hashsets.types import Classification, Entry, FrameShares, HashSet, Mode, Role, Rule, Shape, Signal
+from scanner.ledger import coverage
+from scanner.ledger.coverage import Interval, Met
+from scanner.ledger.packing import unpack
+from scanner.types import MediaKind
+from tests.scanner.fakes import MovableClock, Site, fake_media, parse_fake, pdq, sha256, value
+from tests.scanner.ledger import oracle
+
+KEYS = [b"CANARYKEY-a", b"CANARYKEY-b", b"sub/CANARYKEY-c", b"sub/CANARYKEY-d", b"sub/CANARYKEY-\xff", b"CANARYKEY-e"]
+SPARE = [b"CANARYKEY-f", b"sub/CANARYKEY-g"]
+REFS = [b"CANARYREF-1", b"CANARYREF-2"]
+NAMES = ["A", "B", "good"]
+CANARIES = (b"CANARYKEY", b"CANARYREF", b"CANARYROOT")
+FLIPS = (0, 0, 5, 20, 31, 32)
+QUALITIES = (100, 80, 50, 49, 30)
+DEGENERATE = Signal("pdq", bytes(29) + b"\x07\xff\xff", quality=100)
+CONTENTS, ENTRIES, VARIANTS = 12, 12, 3
+
+
+def drawn_content(number: int) -> bytes:
+    """One of the contents of this little world."""
+    draw = random.Random(f"content {number}")
+    if number == 0:
+        return b""
+    if number == 1:
+        return b"no media at all"
+    kind = draw.choice(("image", "image", "video", "animation"))
+    signals = []
+    for frame in range(draw.randint(1, 5) if kind != "image" else draw.randint(0, 2)):
+        one = pdq(draw.randrange(2), draw.choice(FLIPS), draw.choice(QUALITIES), None if kind == "image" else 3 * frame)
+        signals.append(one)
+    if draw.random() < 0.2:
+        signals.append(DEGENERATE)
+    if kind == "image" and draw.random() < 0.5:
+        signals.append(Signal("phash", value("phash", draw.randrange(2), draw.choice((0, 8, 9)))))
+    sees = draw.randint(0, len(signals)) if draw.random() < 0.3 else None
+    return fake_media(*signals, kind=MediaKind(kind), sees=sees, comment=f"content {number}")
+
+
+def digests_of(content: bytes) -> dict[str, bytes]:
+    """All three."""
+    return {name: hashlib.new(name, content).digest() for name in oracle.EXACT}
+
+
+def drawn_entry(number: int, variant: int) -> Entry:
+    """One of the entries a list may hold, in one of its forms."""
+    draw = random.Random(f"entry {number} {variant}")
+    ref = f"ref-{number}"
+    marks = (Classification("scheme", f"{variant}"),)
+    shape = Shape.ITEM
+    signals: tuple[Signal, ...]
+    form = number % 4
+    if form == 0:
+        digests = digests_of(drawn_content(draw.randrange(CONTENTS)))
+        chosen = draw.choice((("sha256",), ("md5", "sha1"), ("md5",), ("sha1", "sha256")))
+        signals = tuple(Signal(name, digests[name]) for name in chosen)
+    elif form == 1:
+        signals = tuple(pdq(draw.randrange(2), draw.choice(FLIPS), 100) for _ in range(draw.randint(1, 2)))
+    elif form == 2:
+        shape = Shape.FRAMES
+        signals = tuple(
+            pdq(draw.randrange(2), draw.choice(FLIPS), draw.choice(QUALITIES), frame)
+            for frame in range(draw.randint(1, 4))
+        )
+    else:
+        digests = digests_of(drawn_content(draw.randrange(CONTENTS)))
+        signals = (
+            Signal("sha256", digests["sha256"]),
+            pdq(draw.randrange(2), 0, 100),
+            Signal("phash", value("phash", draw.randrange(2))),
+            DEGENERATE,
+        )
+    distinct = {(s.hash_type, s.value): s for s in reversed(signals)}
+    return Entry(f"key-{number}".encode(), tuple(distinct.values()), shape, ref, marks)
+
+
+RULES = st.builds(
+    Rule,
+    radius_bits=st.sampled_from([{}, {"pdq": 0}, {"pdq": 4}, {"pdq": 32, "phash": 9}, {"pdq": 80}]),
+    quality_floor=st.sampled_from([{}, {"pdq": 0}, {"pdq": 49}, {"pdq": 100}]),
+    frame_shares=st.sampled_from([FrameShares(), FrameShares(0.0, 0.5), FrameShares(0.5, 1.0), FrameShares(1.0, 0.0)]),
+)
+LISTED = st.lists(st.tuples(st.integers(0, ENTRIES - 1), st.integers(0, VARIANTS - 1)), min_size=1, max_size=8)
+
+
+class Join(RuleBasedStateMachine):
+    """The site, and what we know of it without asking it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        memory = Path("/dev/shm")  # so that waiting for a disk does not eat the examples
+        self.base = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.root = self.base / "CANARYROOT"
+        self.root.mkdir()
+        self.sites = [Site(self.base / "home", MovableClock())]
+        self.sites.append(Site(self.base / "home", self.sites[0].clock, self.sites[0].fingerprinter))
+        self.site = self.sites[0]
+        self.site.ledger.places.add_root(os.fsencode(self.root), "media")
+        self.model = oracle.RootModel()
+        self.contents: dict[bytes, bytes] = {}
+        self.entries: dict[bytes, dict[bytes, Entry]] = {}
+        self.listed: dict[tuple[bytes, int], dict[bytes, Entry]] = {}
+        self.rules: dict[tuple[bytes, int], Rule] = {}
+        self.looked_again: set[bytes] = set()
+        self.writes = 0
+        self.joined: dict[tuple[object, ...], oracle.Met | None] = {}
+        self.current = False  # whether a re-scan came last
+
+    def teardown(self) -> None:
+        for site in self.sites:
+            site.close()
+        shutil.rmtree(self.base)
+
+    @initialize(
+        numbers=st.permutations(range(CONTENTS)),
+        listed=st.permutations([(n, v) for n in range(ENTRIES) for v in range(VARIANTS)]),
+    )
+    def begin(self, numbers: list[int], listed: list[tuple[int, int]]) -> None:
+        """A world in which much matches: most files differ, one lies in two places, one set vouches for some."""
+        for key, number in zip(KEYS, [*numbers[:4], numbers[0], numbers[1]], strict=True):
+            self.write(key, number)
+        self.scan()
+        self.upload(REFS[0], numbers[2])
+        self.create("A", Role.ALERT, Mode.ACTIVE, Rule())
+        self.delta("A", listed[:10], [], False, "rescan")
+        self.create("good", Role.KNOWN_GOOD, Mode.ACTIVE, Rule())
+        self.delta("good", [which for which in listed if which[0] % 4 in (0, 3)][:2], [], False)
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def path(self, key: bytes) -> Path:
+        return self.root / os.fsdecode(key)
+
+    def files(self) -> dict[bytes, bytes]:
+        """What lies in the root, by key."""
+        return {key: self.path(key).read_bytes() for key in [*KEYS, *SPARE] if self.path(key).exists()}
+
+    @rule(key=st.sampled_from(KEYS), number=st.integers(0, CONTENTS - 1))
+    def write(self, key: bytes, number: int) -> None:
+        if not self.root.exists():
+            return
+        path = self.path(key)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(drawn_content(number))
+        self.writes += 1
+        os.utime(path, ns=(10**18, 10**18 + self.writes))  # no two writes look alike, however coarse the clock is
+
+    @rule(key=st.sampled_from(KEYS), to=st.sampled_from(KEYS))
+    def rename(self, key: bytes, to: bytes) -> None:
+        if self.path(key).exists():
+            self.path(to).parent.mkdir(exist_ok=True)
+            self.path(key).rename(self.path(to))
+
+    @rule(place=st.integers(0, 7), spare=st.integers(0, 1), sealed=st.booleans())
+    def move(self, place: int, spare: int, sealed: bool) -> None:
+        """A file goes where none was; a walk sees it, half the time after what was matched has been told."""
+        there = sorted(self.files())
+        if self.root.exists() and there:
+            self.scan()
+            if sealed:
+                self.seal(0)
+            self.rename(there[place % len(there)], SPARE[spare])
+            self.scan()
+
+    @rule(key=st.sampled_from(KEYS))
+    def delete(self, key: bytes) -> None:
+        self.path(key).unlink(missing_ok=True)
+
+    @rule(how=st.sampled_from(["away", "emptied", "copied"]))
+    def disturb_root(self, how: str) -> None:
+        """The root goes away, loses everything, or is another folder with the same files; a walk sees it."""
+        if not self.root.exists():
+            return
+        aside = self.base / "aside"
+        self.root.rename(aside)
+        if how == "emptied":
+            self.root.mkdir()
+        elif how == "copied":
+            shutil.copytree(aside, self.root)
+        self.scan()
+        if how != "away":
+            shutil.rmtree(self.root)
+        aside.rename(self.root)
+
+    @rule()
+    def accept_root(self) -> None:
+        self.site.ledger.places.accept_root("media")
+        self.model.accepted, self.model.identity = True, None
+
+    @rule()
+    def scan(self) -> None:
+        """Walk the root, and compare what became of its assets with the model."""
+        told = {key for (key,) in self.site.ledger.db.execute(
+            "SELECT DISTINCT a.key FROM asset a JOIN report r ON r.asset_id = a.id WHERE r.report_id IS NOT NULL"
+        )}  # fmt: skip
+        files = self.files()
+        walked = self.site.scan(self.root)
+        for content in files.values():
+            self.hold(content)
+        self.current = False
+        if self.root.exists():
+            status = self.root.stat()
+            moves = self.model.moves
+            concluded = self.model.walk(
+                {key: sha256(content) for key, content in files.items()},
+                (status.st_dev, status.st_ino),
+                self.site.clock.now_ns(),
+                told,
+            )
+            assert concluded == (walked.suspect is None)
+            if concluded:
+                assert self.model.moves - moves == walked.moved
+        else:
+            assert walked.suspect is not None
+
+    def hold(self, content: bytes) -> None:
+        digest = sha256(content)
+        if digest in self.contents and self.site.fingerprinter.looks[digest] > 1:
+            self.looked_again.add(digest)
+        self.contents[digest] = content
+
+    # -- uploads and time --------------------------------------------------------------------------------------------
+
+    @rule(ref=st.sampled_from([*REFS, None]), number=st.integers(0, CONTENTS - 1))
+    def upload(self, ref: bytes | None, number: int) -> None:
+        content = drawn_content(number)
+        recorded = self.site.upload(content, ref, self.base)
+        self.hold(content)
+        self.current = False
+        rows = self.site.ledger.db.execute(
+            "SELECT m.entry_key FROM match m JOIN met_set s USING (set_uid) WHERE m.content_seq = ?"
+            " AND m.state IN ('active', 'held') AND s.role != 'known_good'",
+            (recorded.outcome.content_seq,),
+        )
+
+        assert sorted(key for (key,) in rows) == sorted(hit.entry_key for hit in recorded.outcome.matches)
+
+    @rule(ref=st.sampled_from(REFS))
+    def forget_upload(self, ref: bytes) -> None:
+        self.site.ledger.places.forget_upload(ref)
+
+    @rule(days=st.sampled_from([0.5, 1, 2]))
+    def pass_days(self, days: float) -> None:
+        self.site.clock.move(days)
+
+    @rule(number=st.integers(0, 1))
+    def other_handle(self, number: int) -> None:
+        self.site = self.sites[number]
+
+    # -- sets --------------------------------------------------------------------------------------------------------
+
+    def known(self, name: str) -> HashSet | None:
+        return next((found for found in self.site.store.hash_sets() if found.name == name), None)
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        role=st.sampled_from([Role.ALERT, Role.ALERT, Role.KNOWN_GOOD]),
+        mode=st.sampled_from([Mode.ACTIVE, Mode.ACTIVE, Mode.SHADOW]),
+        as_rule=RULES,
+    )
+    def create(self, name: str, role: Role, mode: Mode, as_rule: Rule) -> None:
+        if self.known(name) is None:
+            made = self.site.store.create(name, role=role, mode=mode, rule=as_rule)
+            self.entries[made.uid] = {}
+            self.note(made)
+            self.current = False
+
+    def note(self, hash_set: HashSet) -> None:
+        """Remember what a set lists and how it compares at its present version and rule revision."""
+        self.listed[hash_set.uid, hash_set.version] = dict(self.entries[hash_set.uid])
+        self.rules[hash_set.uid, hash_set.rule_revision] = hash_set.rule
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        added=st.one_of(st.just([]), LISTED),
+        removed=st.lists(st.integers(0, ENTRIES - 1), max_size=4),
+        complete=st.booleans(),
+        then=st.sampled_from(["", "rescan", "seal"]),
+    )
+    def delta(
+        self, name: str, added: list[tuple[int, int]], removed: list[int], complete: bool, then: str = ""
+    ) -> None:
+        hash_set = self.known(name)
+        if hash_set is None:
+            return
+        entries = [drawn_entry(*which) for which in dict(added).items()]
+        keys = [f"key-{number}".encode() for number in removed]
+        self.site.list_entries(name, *entries, removed=keys, complete=complete)
+        held = {} if complete else self.entries[hash_set.uid]
+        held = {key: entry for key, entry in held.items() if key not in keys}
+        self.entries[hash_set.uid] = held | {entry.key: entry for entry in entries}
+        self.note(self.site.hash_set(name))
+        self.current = False
+        if then:
+            self.rescan()
+        if then == "seal":
+            self.seal(0)
+
+    @rule(name=st.sampled_from(NAMES), as_rule=RULES)
+    def change_rule(self, name: str, as_rule: Rule) -> None:
+        if self.known(name) is not None:
+            self.note(self.site.store.set_rule(name, as_rule))
+            self.current = False
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        role=st.sampled_from([Role.ALERT, Role.KNOWN_GOOD, None]),
+        mode=st.sampled_from([Mode.ACTIVE, Mode.SHADOW, None]),
+        enabled=st.sampled_from([True, False, None, None]),
+    )
+    def change_standing(self, name: str, role: Role | None, mode: Mode | None, enabled: bool | None) -> None:
+        if self.known(name) is None:
+            return
+        if role is not None:
+            self.note(self.site.store.set_role(name, role))
+        if mode is not None:
+            self.site.store.set_mode(name, mode)
+        if enabled is not None:
+            self.site.store.set_enabled(name, enabled)
+        self.current = False
+
+    @rule(name=st.sampled_from(NAMES))
+    def remove_set(self, name: str) -> None:
+        if self.known(name) is not None:
+            self.site.store.remove(name)
+            self.current = False
+
+    @precondition(lambda self: len(self.entries) > 1)
+    @rule()
+    def purge(self) -> None:
+        """hashsets.db is deleted; its provider's data is gone, and nothing is withdrawn by that."""
+        said = self.withdrawals()
+        for site in self.sites:
+            site.close()
+        for path in (self.base / "home").glob("hashsets.db*"):
+            path.unlink()
+        for site in self.sites:
+            site.open()
+        self.site.rescan()
+
+        assert said == self.withdrawals()
+
+    def withdrawals(self) -> int:
+        (count,) = self.site.ledger.db.execute("SELECT count(*) FROM report WHERE kind = 'withdrawal'").fetchone()
+        return int(count)
+
+    @rule(name=st.sampled_from(NAMES))
+    def disable_alone(self, name: str) -> None:
+        """Once everything else is settled, switching a set off says nothing."""
+        if self.known(name) is not None:
+            self.rescan()
+            said = self.withdrawals()
+            self.site.store.set_enabled(name, False)
+            self.rescan()
+
+            assert said == self.withdrawals()
+
+    # -- catching up and telling -------------------------------------------------------------------------------------
+
+    @rule()
+    def rescan(self) -> None:
+        self.site.rescan()
+        self.current = True
+
+    @rule(seed=st.integers(0, 3))
+    def seal(self, seed: int) -> None:
+        pending = len(self.site.ledger.sealing.pending())
+        self.writes += 1
+
+        assert pending == self.site.seal(1000 * self.writes + seed)
+        assert [] == self.site.ledger.sealing.pending()
+
+    # -- what must hold after every step -----------------------------------------------------------------------------
+
+    @invariant()
+    def coverage_is_a_partition(self) -> None:
+        db = self.site.ledger.db
+        (top,) = db.execute("SELECT coalesce(max(seq), 0) FROM content").fetchone()
+        for uid in coverage.sets(db):
+            stretches = coverage.intervals(db, uid)
+            assert 1 == stretches[0].seq_lo
+            assert stretches[-1].seq_hi <= top
+            for left, right in pairwise(stretches):
+                assert left.seq_lo <= left.seq_hi == right.seq_lo - 1
+                assert left.met != right.met
+        if self.current and top:
+            for hash_set in self.site.store.hash_sets():
+                if hash_set.enabled:
+                    met = Met(hash_set.rule_revision, hash_set.version)
+                    assert [Interval(1, top, met)] == coverage.intervals(db, hash_set.uid)
+
+    @invariant()
+    def matches_are_the_join(self) -> None:
+        db = self.site.ledger.db
+        found: dict[tuple[bytes, bytes], dict[bytes, oracle.Met]] = {}
+        rows = db.execute(
+            "SELECT c.sha256, m.set_uid, m.entry_key, m.hash_type, m.distance, m.exact_types FROM match m"
+            " JOIN content c ON c.seq = m.content_seq WHERE m.state != 'withdrawn'"
+        )
+        for digest, uid, key, hash_type, distance, exact in rows:
+            met = oracle.Met(frozenset(exact.split()), None if hash_type in oracle.EXACT else distance)
+            found.setdefault((digest, uid), {})[key] = met
+        contents = db.execute("SELECT seq, sha256, extent, signals FROM content").fetchall()
+        assert {digest for _, digest, *_ in contents} == set(self.contents)
+        covered = coverage.sets(db)
+        assert {uid for _, uid in found} <= set(covered)
+        for seq, digest, extent, blob in contents:
+            signals = unpack(blob)
+            whole = parse_fake(self.contents[digest]).signals
+            assert Counter(signals) <= Counter(whole)
+            assert extent != "whole" or Counter(signals) == Counter(whole)
+            for uid in covered:
+                met = coverage.at(db, uid, seq)
+                if not met.version:
+                    assert (digest, uid) not in found or digest in self.looked_again
+                    continue
+                expected = self.expected(digest, signals, uid, met)
+                assert expected == found.get((digest, uid), {})
+
+    def expected(self, digest: bytes, signals: tuple[Signal, ...], uid: bytes, met: Met) -> dict[bytes, oracle.Met]:
+        digests = digests_of(self.contents[digest])
+        as_rule = self.rules[uid, met.rule_revision]
+        joined = {}
+        for key, entry in self.listed[uid, met.version].items():
+            how = self.join(digests, signals, entry, as_rule)
+            if how is not None:  # exact evidence is the best; its distance is none
+                joined[key] = oracle.Met(how.exact_types, None if how.exact_types else how.distance)
+        return joined
+
+    def join(
+        self, digests: dict[str, bytes], signals: tuple[Signal, ...], entry: Entry, as_rule: Rule
+    ) -> oracle.Met | None:
+        known = (digests["sha256"], signals, entry, repr(as_rule))
+        if known not in self.joined:
+            self.joined[known] = oracle.join(digests, signals, entry, as_rule)
+        return self.joined[known]
+
+    @invariant()
+    def matches_stand_as_known_good_says(self) -> None:
+        db = self.site.ledger.db
+        by_content: dict[int, list[tuple[str, Role, list[str]]]] = {}
+        rows = db.execute(
+            "SELECT m.content_seq, m.state, s.role, m.exact_types FROM match m JOIN met_set s USING (set_uid)"
+            " WHERE m.state != 'withdrawn'"
+        )
+        for seq, state, role, exact in rows:
+            by_content.setdefault(seq, []).append((state, Role(role), exact.split()))
+        for matches in by_content.values():
+            good = any(oracle.vouches(role, exact) for _, role, exact in matches)
+            assert [oracle.state(role, exact, good) for _, role, exact in matches] == [state for state, *_ in matches]
+        if self.current:
+            standing = {uid: tuple(rest) for uid, *rest in db.execute("SELECT set_uid, name, role, mode FROM met_set")}
+            for known in self.site.store.hash_sets():
+                assert standing[known.uid] == (known.name, known.role, known.mode)
+
+    @invariant()
+    def what_is_said_is_due(self) -> None:
+        db = self.site.ledger.db
+        chains: dict[tuple[int, bytes, bytes], list[tuple[int, int, str, int | None, str | None]]] = {}
+        rows = db.execute(
+            "SELECT asset_id, set_uid, entry_key, id, content_seq, kind, withdraws, report_id FROM report ORDER BY id"
+        )
+        for asset, uid, key, *link in rows:
+            chains.setdefault((asset, uid, key), []).append(tuple(link))  # type: ignore[arg-type]
+        standing = {
+            (seq, uid, key): (state, Role(role), Mode(mode))
+            for seq, uid, key, state, role, mode in db.execute(
+                "SELECT content_seq, set_uid, entry_key, state, role, mode FROM match JOIN met_set USING (set_uid)"
+            )
+        }
+        for (_, uid, key), chain in chains.items():
+            for place, (_, _, kind, withdraws, report_id) in enumerate(chain):
+                assert kind == ("match", "withdrawal")[place % 2]
+                assert withdraws == (chain[place - 1][0] if place % 2 else None)
+                assert report_id is not None or place == len(chain) - 1
+            _, seq, kind, _, report_id = chain[-1]
+            state, role, mode = standing[seq, uid, key]
+            stands = state in ("active", "held") and role is not Role.KNOWN_GOOD
+            if kind == "match":
+                assert stands
+                assert report_id is not None or (state == "active" and mode is Mode.ACTIVE)
+            elif report_id is None:
+                assert not stands
+        held = db.execute("SELECT id, content_seq FROM asset WHERE NOT gone AND content_seq IS NOT NULL")
+        for asset, seq in held.fetchall():
+            for (of, uid, key), (state, role, mode) in standing.items():
+                if of == seq and state == "active" and role is not Role.KNOWN_GOOD and mode is Mode.ACTIVE:
+                    assert "match" == chains[asset, uid, key][-1][2]
+
+    @invariant()
+    def assets_are_where_they_should_be(self) -> None:
+        rows = self.site.ledger.db.execute(
+            "SELECT a.key, c.sha256, a.missing_at, a.gone FROM asset a JOIN content c ON c.seq = a.content_seq"
+            " WHERE a.root_id > 0"
+        ).fetchall()
+        present = {key: digest for key, digest, missing, gone in rows if missing is None and not gone}
+        missing = Counter(digest for _, digest, missing, gone in rows if missing is not None and not gone)
+
+        assert self.model.summary() == (present, missing, Counter(digest for _, digest, _, gone in rows if gone))
+
+    @invariant()
+    def no_report_names_a_place(self) -> None:
+        for (body,) in self.site.ledger.db.execute("SELECT body FROM report"):
+            assert not any(canary in body for canary in CANARIES)
+
+
+def test_the_match_table_equals_brute_force_after_any_interleaving() -> None:
+    """Quick counts; `make prove` runs many more."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Join, settings=settings(max_examples=120, stateful_step_count=30, suppress_health_check=list(HealthCheck))
+    )
+
+
+@pytest.mark.prove
+def test_the_match_table_equals_brute_force_after_very_many_interleavings() -> None:
+    """The same machine at length."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Join, settings=settings(max_examples=2000, stateful_step_count=60, suppress_health_check=list(HealthCheck))
+    )
