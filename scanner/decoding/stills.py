@@ -46,6 +46,8 @@ _DECODE_BYTES_PER_PIXEL = {
     ("TIFF", False): 6,
 }
 _USUAL_BYTES_PER_PIXEL = 5
+# Formats whose decoder, where it does not complain, has written every pixel.
+_FILLS_EVERY_PIXEL = frozenset({"JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "QOI"})
 _PROGRESSIVE_BYTES_PER_PIXEL = 10  # full-size coefficients of every component, whatever the scale of the decode
 
 _tolerance_lock = threading.Lock()
@@ -83,19 +85,24 @@ class PillowPass:
         self._formats = FORMATS + (LOOSE_FORMATS if loose else ())
         self.short = False
         self.exif = 1
+        self._tolerant = False
         self.moving = False
 
     def run(self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int) -> None:
         """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
         file.seek(0)
+        self._tolerant = tolerant
         with _tolerating(tolerant), Image.open(cast(IO[bytes], file), formats=self._formats) as image:
-            self.exif = _orientation(image)
+            if _tells_before_pixels(image):
+                self.exif = _orientation(image)
             self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             self._kind(MediaKind.ANIMATION if self.moving else MediaKind.IMAGE, None)
             many = self.moving or image.format in _PAGED
             for index, place in enumerate(self._places(image, many)):
                 original = (image.height, image.width)
                 scale = self._load(image)
+                if index == 0:
+                    self.exif = _orientation(image)
                 if index >= skip:
                     show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
 
@@ -124,6 +131,8 @@ class PillowPass:
             scale = self._scale_jpeg(image, pixels)
         else:
             self._budget.charge(cost)
+        if self._tolerant or image.format not in _FILLS_EVERY_PIXEL:
+            _blacken(image)
         image.load()
         return scale
 
@@ -154,6 +163,20 @@ def _drafted(image: JpegImagePlugin.JpegImageFile, scale: int) -> int:
     image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
     assert image.decoderconfig
     return int(image.decoderconfig[0])
+
+
+def _blacken(image: Image.Image) -> None:
+    """Start from black instead of from what the memory held: the same damaged file then always hashes alike."""
+    if isinstance(image, ImageFile.ImageFile) and getattr(image, "_im", None) is None:
+        image.im = Image.core.fill(image.mode, image.size, 0)  # type: ignore[attr-defined]  # not in the stubs
+
+
+def _tells_before_pixels(image: Image.Image) -> bool:
+    """Whether EXIF can be asked for without decoding: for a PNG, Pillow decodes to find a chunk behind the pixels.
+
+    Asked too early, that decode would swallow the complaint about damaged pixels: a black picture would pass as whole.
+    """
+    return image.format != "PNG" or "exif" in image.info
 
 
 def _orientation(image: Image.Image) -> int:

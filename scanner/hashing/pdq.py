@@ -11,6 +11,9 @@ Rules
 - A turned picture is hashed by reversing the operator's columns and transposing the grid: 0 bits from the hash of
   really turned pixels, where the published sign-flip shortcut is up to 120 bits away.
 - Pixels decoded at 1/2, 1/4 or 1/8 are hashed with the tent of the original size, summed over each block.
+- Fixed point throughout, each sum below 2**53 and so exact in float64: the value depends on no processor, library,
+  thread count or order of summation. In float32, regular pictures (logos, tiles, frames) have so many equal
+  coefficients that rounding alone moved up to 58 bits between two BLAS kernels.
 """
 
 from __future__ import annotations
@@ -23,13 +26,17 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Grid = NDArray[np.float32]
+Grid = NDArray[np.float64]
 SIDE = 64  # the grid's side, and with the next two the published definition
 FREQUENCIES = 16
 LEAST_SIDE = 5  # the reference gives pictures below this the zero hash and quality 0
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Rows are handed to BLAS in strips of about this many float32 samples: they stay in the second-level cache.
-STRIP_SAMPLES = 256 * 1024
+# Fractional bits of each stage. 8-bit pixels and weights of 22 bits sum below 2**30, luma of 20 bits brings that to
+# 2**50; rounded to 20 fractional bits, the next weights bring it to 2**50 again. The grid (15) times the waves (24)
+# sums below 2**51, and those sums (12) times the waves below 2**52.
+WEIGHT_BITS, LUMA_BITS, ROW_BITS, GRID_BITS, WAVE_BITS, HALF_BITS = 22, 20, 20, 15, 24, 12
+LUMA = np.rint(np.array([0.299, 0.587, 0.114]) * (1 << LUMA_BITS))
+# Rows are handed to BLAS in strips of about this many float64 samples: they stay in the second-level cache.
+STRIP_SAMPLES = 64 * 1024
 
 
 class Rows(Protocol):
@@ -54,11 +61,14 @@ class PdqHash:
 
 
 class Bands(NamedTuple):
-    """The operator of one axis: row k has `weights[k]` starting at sample `starts[k]` (zero-padded on the right)."""
+    """The operator of one axis: row k has `weights[k]` over the samples from `starts[k]` to before `stops[k]`.
+
+    Weights are whole numbers of 2**-WEIGHT_BITS that sum to one exactly, zero-padded on the right.
+    """
 
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float64]
 
 
 @lru_cache(maxsize=128)
@@ -123,7 +133,14 @@ def _trimmed(n: int, starts: NDArray[np.int64], weights: NDArray[np.float64]) ->
     stops = firsts + lengths
     assert firsts.min() >= 0
     assert stops.max() <= n
-    return Bands(firsts, stops, np.ascontiguousarray(kept, dtype=np.float32))
+    return Bands(firsts, stops, _fixed_point(kept))
+
+
+def _fixed_point(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights in units of 2**-WEIGHT_BITS; what rounding leaves over goes to the largest of each row."""
+    whole = np.rint(weights * (1 << WEIGHT_BITS))
+    whole[np.arange(SIDE), weights.argmax(axis=1)] += (1 << WEIGHT_BITS) - whole.sum(axis=1)
+    return np.ascontiguousarray(whole)
 
 
 def grid(
@@ -158,20 +175,20 @@ _FLIPS = {
 
 
 def _rows_pass(pixels: Rows, axis: Bands) -> Grid:
-    """A_H . L as (64, width) float32, luma applied after the sum over rows."""
+    """A_H . L as (64, width) in units of 2**-ROW_BITS, luma applied after the sum over rows."""
     width = pixels.shape[1]
     channels = pixels.shape[2] if len(pixels.shape) == 3 else 1
-    out = np.empty((SIDE, width * channels), dtype=np.float32)
+    out = np.empty((SIDE, width * channels))
     for first, last in _strips(axis, width * channels):
         low, high = int(axis.starts[first:last].min()), int(axis.stops[first:last].max())
-        strip = pixels[low:high].reshape(high - low, width * channels).astype(np.float32)
+        strip = pixels[low:high].reshape(high - low, width * channels).astype(np.float64)
         for k in range(first, last):
             start, stop = int(axis.starts[k]), int(axis.stops[k])
             np.dot(axis.weights[k, : stop - start], strip[start - low : stop - low], out=out[k])
     if channels == 1:
-        return out
+        return np.rint(out / (1 << (WEIGHT_BITS - ROW_BITS)))
     greyed: Grid = out.reshape(SIDE, width, channels) @ LUMA
-    return greyed
+    return np.rint(greyed / (1 << (WEIGHT_BITS + LUMA_BITS - ROW_BITS)))
 
 
 def _strips(axis: Bands, row_samples: int) -> list[tuple[int, int]]:
@@ -187,23 +204,27 @@ def _strips(axis: Bands, row_samples: int) -> list[tuple[int, int]]:
 
 
 def _columns_pass(rows: Grid, axis: Bands) -> Grid:
-    """(A_H . L) . A_W^T as (64, 64) float32."""
-    out = np.empty((SIDE, SIDE), dtype=np.float32)
+    """(A_H . L) . A_W^T as (64, 64), rounded to GRID_BITS."""
+    out = np.empty((SIDE, SIDE))
     for k in range(SIDE):
         start, stop = int(axis.starts[k]), int(axis.stops[k])
         out[:, k] = rows[:, start:stop] @ axis.weights[k, : stop - start]
-    return out
+    return _rounded(out / (1 << (WEIGHT_BITS + ROW_BITS)), GRID_BITS)
+
+
+def _rounded(values: Grid, bits: int) -> Grid:
+    """Values to the nearest multiple of 2**-bits."""
+    return np.rint(values * (1 << bits)) / (1 << bits)
 
 
 def full_range(limited: Grid) -> Grid:
     """A grid of limited-range luma (16..235) stretched to 0..255 and clipped, as the colour conversion would."""
-    stretched: Grid = (limited - np.float32(16)) * np.float32(255 / 219)
-    return np.clip(stretched, 0, 255)
+    return _rounded(np.clip((limited - 16) * (255 / 219), 0, 255), GRID_BITS)
 
 
 def hash_of_grid(one: Grid) -> PdqHash:
     """The 256 bits and the quality of a 64x64 luma grid."""
-    coefficients = _DCT @ one @ _DCT.T
+    coefficients = _rounded(_DCT @ one, HALF_BITS) @ _DCT.T
     flat = coefficients.reshape(-1)
     median = np.partition(flat, 127)[127]
     bits = np.packbits((flat > median)[::-1])
@@ -212,9 +233,8 @@ def hash_of_grid(one: Grid) -> PdqHash:
 
 def _quality(one: Grid) -> int:
     """The published gradient measure: neighbour differences in whole percents, truncated toward zero."""
-    hundred, whole = np.float32(100), np.float32(255)
-    down = np.trunc((one[:-1] - one[1:]) * hundred / whole)
-    across = np.trunc((one[:, :-1] - one[:, 1:]) * hundred / whole)
+    down = np.trunc((one[:-1] - one[1:]) * 100 / 255)
+    across = np.trunc((one[:, :-1] - one[:, 1:]) * 100 / 255)
     return min(100, int(np.abs(down).sum() + np.abs(across).sum()) // 90)
 
 
@@ -222,8 +242,7 @@ def _dct() -> Grid:
     """The 16x64 DCT-II rows 1..16 (no constant row)."""
     rows = np.arange(1, FREQUENCIES + 1)[:, None]
     columns = 2 * np.arange(SIDE)[None, :] + 1
-    waves: Grid = (math.sqrt(2 / SIDE) * np.cos(math.pi / (2 * SIDE) * rows * columns)).astype(np.float32)
-    return waves
+    return _rounded(math.sqrt(2 / SIDE) * np.cos(math.pi / (2 * SIDE) * rows * columns), WAVE_BITS)
 
 
 _DCT = _dct()

@@ -54,7 +54,8 @@ _ARCHES = {
             "getdents64=217 restart_syscall=219 clock_gettime=228 clock_getres=229 clock_nanosleep=230 "
             "exit_group=231 tgkill=234 mbind=237 set_mempolicy=238 get_mempolicy=239 openat=257 newfstatat=262 "
             "readlinkat=267 faccessat=269 ppoll=271 set_robust_list=273 preadv=295 prlimit64=302 getrandom=318 "
-            "statx=332 rseq=334 clone3=435 openat2=437 faccessat2=439 read=0 readv=19 getcpu=309 membarrier=324 preadv2=327"
+            "statx=332 rseq=334 clone3=435 openat2=437 faccessat2=439 read=0 readv=19 getcpu=309 membarrier=324 "
+            "preadv2=327"
         ),
     ),
     "aarch64": Arch(
@@ -68,8 +69,8 @@ _ARCHES = {
             "getrusage=165 prctl=167 getcpu=168 gettimeofday=169 getpid=172 getppid=173 getuid=174 geteuid=175 "
             "getgid=176 getegid=177 gettid=178 sysinfo=179 socket=198 sendto=206 recvfrom=207 sendmsg=211 "
             "recvmsg=212 brk=214 munmap=215 mremap=216 clone=220 mmap=222 mprotect=226 madvise=233 mbind=235 "
-            "get_mempolicy=236 set_mempolicy=237 prlimit64=261 getrandom=278 membarrier=283 preadv2=286 statx=291 rseq=293 "
-            "clone3=435 openat2=437 faccessat2=439"
+            "get_mempolicy=236 set_mempolicy=237 prlimit64=261 getrandom=278 membarrier=283 preadv2=286 statx=291 "
+            "rseq=293 clone3=435 openat2=437 faccessat2=439"
         ),
     ),
 }

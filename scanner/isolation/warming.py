@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import encodings
+import importlib
 import io
 import os
+import pkgutil
+import sys
+from types import ModuleType
 
 import av
 import numpy as np
+import PIL
 from PIL import Image
 
 from hashsets.types import Signal
@@ -15,6 +21,11 @@ from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
 from scanner.types import MediaKind
 
 _STILLS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")
+
+
+_FRONT_ENDS = frozenset(
+    {"__main__", "report", "ImageTk", "_imagingtk", "_tkinter_finder", "ImageQt", "ImageShow", "ImageGrab"}
+)
 
 
 class _Nobody:
@@ -29,6 +40,8 @@ class _Nobody:
 
 def warm(options: Options) -> None:
     """Fingerprint one small picture of each format, whole and cut short, and one small video."""
+    for package in (av, encodings, PIL):
+        _import_all(package)
     picture = Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
     for name in _STILLS:
         encoded = io.BytesIO()
@@ -38,6 +51,17 @@ def warm(options: Options) -> None:
             _fingerprint(encoded.getvalue(), options)
             _fingerprint(encoded.getvalue()[: len(encoded.getvalue()) // 2], options)
     _fingerprint(_video(), options)
+
+
+def _import_all(package: ModuleType) -> None:
+    """Every module of a library that imports parts of itself on first use: a confined worker can open no file."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if module.name.rpartition(".")[2] in _FRONT_ENDS:
+            continue
+        with contextlib.suppress(ImportError):  # of other platforms
+            importlib.import_module(module.name)
+        if module.ispkg and module.name in sys.modules:
+            _import_all(sys.modules[module.name])
 
 
 def _fingerprint(content: bytes, options: Options) -> None:
