@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hashsets import hashtypes
 from hashsets.types import Queries, Signal
 from scanner.errors import LedgerError
 
@@ -100,7 +101,7 @@ def groups(blob: bytes) -> Iterator[Group]:
     try:
         yield from _groups(blob)
     except (struct.error, ValueError, IndexError, UnicodeDecodeError) as exc:
-        raise LedgerError("Stored signals of a content are damaged: run `hashward scan` on its root again.") from exc
+        raise LedgerError("Stored signals of a content are damaged: restore ledger.db from a backup.") from exc
 
 
 def _groups(blob: bytes) -> Iterator[Group]:
@@ -115,6 +116,9 @@ def _groups(blob: bytes) -> Iterator[Group]:
             end = at + 1 + blob[at]
             texts.append(blob[at + 1 : end].decode("utf-8"))
             at = end
+        hash_type = hashtypes.find(texts[0])
+        if hash_type is None or hash_type.name != texts[0] or hash_type.size_bytes != width or not width or flags > 15:
+            raise ValueError("group")
         values = np.frombuffer(blob, np.uint8, count * width, at).reshape(count, width)
         at += count * width
         columns: list[NDArray[np.generic] | None] = []
