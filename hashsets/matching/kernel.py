@@ -38,6 +38,7 @@ class Strategy(IntEnum):
     JOIN = 2
     PLANES = 3
     SCAN = 4
+    STREAM = 5
 
 
 @cache

@@ -4,8 +4,8 @@ Owns the list (`index.json`), the names and the order in which files appear and 
 caller's `state` says what the index stands for.
 
 Rules
-- The list is replaced last, in one rename: before it, the old index; after it, the new; no third.
-- Every file carries the index's random uid; the list has its own checksum. What does not fit is refused and built again.
+- The list is replaced last, in one rename: before it stands the old index, after it the new.
+- Every file carries the index's random uid; the list has its own checksum. What does not fit is refused.
 - One process writes a folder (the caller holds its writer lock); any number read, and `refresh` follows the writer.
 """
 

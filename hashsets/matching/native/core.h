@@ -78,6 +78,7 @@ typedef struct {
     const char *name;
     int (*probe)(const hw_index *index, const hw_plan *plan, const uint64_t *queries, size_t count, hw_hits *hits);
     int (*join)(const hw_index *index, const hw_plan *plan, const uint64_t *queries, size_t count, hw_hits *hits);
+    int (*stream)(const hw_index *index, const hw_plan *plan, const uint64_t *queries, size_t count, hw_hits *hits);
     int (*planes)(const hw_index *index, int radius, const uint64_t *queries, size_t count, hw_hits *hits);
     int (*scan)(const hw_index *index, int radius, const uint64_t *queries, size_t count, hw_hits *hits);
     void (*permute)(const uint8_t *source_bit, int words, const uint8_t *values, size_t count, uint64_t *rows);
@@ -96,7 +97,7 @@ int hw_sort(uint64_t *key, size_t count);
 void hw_permute_portable(const uint8_t *source_bit, int words, const uint8_t *values, size_t count, uint64_t *rows);
 
 /* Which of a kernel's searches answers `count` queries soonest. */
-enum hw_strategy { HW_AUTO, HW_PROBE, HW_JOIN, HW_PLANES, HW_SCAN };
+enum hw_strategy { HW_AUTO, HW_PROBE, HW_JOIN, HW_PLANES, HW_SCAN, HW_STREAM };
 enum hw_strategy hw_choose(const hw_index *index, const hw_plan *plan, int planned, int radius, size_t count);
 
 /* build.c */

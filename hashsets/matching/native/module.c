@@ -193,6 +193,8 @@ static int run(const hw_kernel *kernel, const hw_index *index, const uint8_t *so
         status = kernel->probe(index, &plan, queries, count, hits);
     else if (strategy == HW_JOIN && planned == 0)
         status = kernel->join(index, &plan, queries, count, hits);
+    else if (strategy == HW_STREAM && planned == 0)
+        status = kernel->stream(index, &plan, queries, count, hits);
     else if (strategy == HW_PLANES && index->plane)
         status = kernel->planes(index, radius, queries, count, hits);
     else if (strategy == HW_SCAN)

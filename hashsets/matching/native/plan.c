@@ -51,23 +51,48 @@ int hw_plan_make(const hw_index *index, int radius, hw_plan *plan)
     return 0;
 }
 
-/* Costs in nanoseconds, from `bench/runs`: a bucket met costs about a line from memory; a row of a filter plane, a row read
- * in full and a bucket joined cost what the arithmetic does. They only steer: every choice gives the same hits. */
+/* Costs in nanoseconds as measured on one machine (bench/runs). They only steer: every choice gives the same hits. */
+static double cost_of_probing(const hw_index *index, const hw_plan *plan, double queries)
+{
+    double n = (double)index->n;
+    double line = 6 + (n < 1e6 ? n / 5e4 : 20); /* from the caches, then from memory */
+    return queries * (double)plan->ranges * (line + n / HW_BUCKETS * 0.25);
+}
+
+static double cost_of_joining(const hw_index *index, const hw_plan *plan, double queries)
+{
+    double n = (double)index->n, buckets = n < HW_BUCKETS ? n : HW_BUCKETS;
+    double met = (double)plan->ranges, used = plan->tables_used;
+    return met * buckets * 2 + n * used * 0.15 + queries * (used * 10 + met * buckets / HW_BUCKETS * 3 + met * n / HW_BUCKETS * 0.05);
+}
+
+static double cost_of_streaming(const hw_index *index, const hw_plan *plan, double queries)
+{
+    double entries = (double)index->n * (double)plan->ranges, used = plan->tables_used;
+    double each = entries / used, filled = each / HW_BUCKETS;
+    double look = each < 100000 ? 10 : 35; /* one table's entries fit the second cache, or do not */
+    return entries * 15 + used * HW_BUCKETS * 3 + queries * used * (1.5 + (filled < 1 ? filled : 1) * look);
+}
+
 enum hw_strategy hw_choose(const hw_index *index, const hw_plan *plan, int planned, int radius, size_t count)
 {
-    double n = (double)index->n, q = (double)count;
+    double n = (double)index->n, queries = (double)count;
     int filters = index->plane && (index->words == 1 || radius < 40); /* of 96 bits, 48 differ by chance */
-    double scan = filters ? 0.12 * n : 0.6 * n * index->words;
     enum hw_strategy best = filters ? HW_PLANES : HW_SCAN;
+    double least = queries * (filters ? 10 + 0.13 * n : 0.6 * n * index->words), cost;
     if (planned < 0)
         return best;
-    double met = (double)plan->ranges, bucket = n / HW_BUCKETS;
-    double line = 8 + (n < 1e6 ? n / 5e4 : 20); /* from the caches, then from memory */
-    double probe = met * (line + bucket * 0.25);
-    if (scan < probe)
+    if ((cost = cost_of_probing(index, plan, queries)) < least) {
+        least = cost;
+        best = HW_PROBE;
+    }
+    if (count <= 256) /* the others read or sort whole tables */
         return best;
-    double join = met * HW_BUCKETS * 2 + n * plan->tables_used * 0.15 + q * met * (3 + bucket * 0.05);
-    return q > 512 && join < probe * q ? HW_JOIN : HW_PROBE;
+    if ((cost = cost_of_joining(index, plan, queries)) < least) {
+        least = cost;
+        best = HW_JOIN;
+    }
+    return cost_of_streaming(index, plan, queries) < least ? HW_STREAM : best;
 }
 
 int hw_hits_grow(hw_hits *hits)
