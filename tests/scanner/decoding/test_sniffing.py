@@ -1,0 +1,117 @@
+"""What a content is shows in its bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from scanner.decoding import Form, sniff
+from scanner.decoding.sniffing import HEAD_BYTES
+from tests.shared_material import corpus
+
+PICTURE = Image.radial_gradient("L").resize((40, 40))
+
+
+def encoded(form: str, mode: str = "RGB") -> bytes:
+    stream = io.BytesIO()
+    PICTURE.convert(mode).save(stream, form)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("JPEG", "jpeg"), ("PNG", "png"), ("GIF", "gif"), ("WEBP", "webp"), ("TIFF", "tiff"), ("BMP", "bmp"),
+        ("AVIF", "avif"), ("HEIF", "heif"), ("ICO", "ico"), ("JPEG2000", "jpeg2000"), ("PPM", "pnm"), ("PCX", "pcx"),
+        ("SGI", "sgi"), ("TGA", "tga"), ("DDS", "dds"), ("QOI", "qoi"), ("ICNS", "icns"),
+    ],
+)  # fmt: skip
+def test_stills_are_known_by_their_bytes(form: str, name: str) -> None:
+    """Every format a Pillow writes is a still of that name."""
+    assert (Form.STILL, name) == sniff(encoded(form)[:HEAD_BYTES])
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", "empty"),
+        (b"Dear all,\n\nminutes of the meeting.\n", "text"),
+        ("Grüße aus Köln\n".encode(), "text"),
+        ("Grüße".encode("utf-16"), "text"),
+        (b"P1 incident: the queue is full", "text"),
+        (b"BMW sales figures for the year", "text"),
+        (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/a.ts\n", "text"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "text"),
+        (b"PK\x03\x04" + bytes(30), "zip"),
+        (b"%PDF-1.7\n%\xe2\xe3", "pdf"),
+        (b"\x1f\x8b\x08" + bytes(10), "gzip"),
+        (b"\x7fELF" + bytes(20), "elf"),
+        (b"MZ\x90\0" + bytes(60), "program"),
+    ],
+)
+def test_what_is_plainly_not_media(content: bytes, name: str) -> None:
+    """Text, archives, documents and programs are not media, whatever their first letters look like."""
+    assert (Form.NOT_MEDIA, name) == sniff(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"<?xml version='1.0'?>\n<!-- logo -->\n<svg xmlns='http://www.w3.org/2000/svg'></svg>", "svg"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "eps"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(20), "eps"),
+        (b"\xff\xd8garbage", "jpeg"),
+        (b"\x00PNG\r\n\x1a\n" + bytes(20), "png"),
+        (b"P5\n3 3\n255\n" + bytes(9), "pnm"),
+        (b"BM\xff\xff\xff\xff" + bytes([0x80] * 40), "bmp"),
+    ],
+)
+def test_what_must_not_pass_for_something_else(content: bytes, name: str) -> None:
+    """Pictures nothing here renders, and damaged signatures, are still pictures, so never clear."""
+    assert (Form.STILL, name) == sniff(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "mp4"),
+        (b"\0\0\0\x08moov", "mp4"),
+        (b"\x1a\x45\xdf\xa3\x93", "matroska"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+        (b"FLV\x01\x05", "flv"),
+        (b"OggS\0\x02", "ogg"),
+        (b"\0\0\0\x01\x67\x42", "h26x-annexb"),
+        (b"\0\0\x01\xba\x44", "mpeg-ps"),
+        ((b"G" + bytes(187)) * 4, "mpegts"),
+        (b"YUV4MPEG2 W4 H4 F25:1\n", "y4m"),
+    ],
+)
+def test_videos_are_known_by_their_bytes(content: bytes, name: str) -> None:
+    """Containers and raw streams are videos."""
+    assert (Form.VIDEO, name) == sniff(content)
+
+
+@given(st.binary(max_size=HEAD_BYTES))
+def test_any_bytes_are_something(content: bytes) -> None:
+    """Sniffing never raises; bytes that are not UTF text and carry no signature are unknown, not "not media"."""
+    assert isinstance(sniff(content).form, Form)
+
+
+def test_corpus_media_is_never_not_media() -> None:
+    """No file of the corpus with a media signature is taken for a document."""
+    media = {"png", "jpeg", "tiff", "webp", "gif", "mp4", "bmp", "avif", "heif", "h26x-annexb", "flv", "jxl", "apng"}
+    with corpus("MANIFEST.tsv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["kind"] in media]
+    wrong = []
+    for row in rows:
+        with corpus(*row["path"].split("/")).open("rb") as content:
+            form = sniff(content.read(HEAD_BYTES)).form
+        if form not in (Form.STILL, Form.VIDEO):
+            wrong.append((row["path"], row["kind"], form))
+
+    assert [] == wrong
