@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashsets.snapshots import current
+from hashsets.errors import MatchingError, NoSuchSet, UsageError
+from hashsets.evidence import BLOCK_QUERIES
+from hashsets.snapshots import NearHit, Snapshot, changes_since, current
 from hashsets.store import Store
-from hashsets.types import Delta, Entry, FrameShares, Rule, Shape, Signal
+from hashsets.types import (
+    Classification,
+    Delta,
+    Entry,
+    EntryHit,
+    FrameShares,
+    Queries,
+    Rule,
+    Shape,
+    Signal,
+    entry_key,
+)
 from tests.hashsets.oracle import Asked, Meeting, meetings, queries_of
 
 # Few seeds, so that values meet often; flips up to just past every radius in use.
@@ -71,10 +87,12 @@ ASKED = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(RULES, entries()), min_size=1, max_size=3), ASKED)
 def test_match_equals_comparing_everything_with_everything(
-    tmp_path: Path, listed: list[tuple[Rule, tuple[Entry, ...]]], asked: list[Asked]
+    tmp_path: Path, listed: list[tuple[Rule, tuple[Entry, ...]]], rows: list[Asked]
 ) -> None:
     """Over any sets, rules, entries and queries, frames included."""
     with Store.open(tmp_path / "home") as store:
@@ -86,9 +104,201 @@ def test_match_equals_comparing_everything_with_everything(
             store.stage(created.name, Delta(page))
             store.activate(created.name, complete=True, checkpoint=None, day="2026-01-01")
             stored.append((created, page))
-        hits = current(store).match(queries_of(asked))
+        hits = current(store).match(queries_of(rows))
 
     found = [
         Meeting(hit.owner, hit.set_uid, hit.entry_key, hit.hash_type, hit.distance, hit.exact_types) for hit in hits
     ]
-    assert meetings(stored, asked) == found
+    assert meetings(stored, rows) == found
+
+
+# -- single behaviours ------------------------------------------------------------------------------------------------
+
+DAY = "2026-01-01"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with Store.open(tmp_path / "home") as opened:
+        yield opened
+
+
+def md5(number: int) -> Entry:
+    """An entry of one md5."""
+    signal = Signal("md5", number.to_bytes(16))
+    return Entry(entry_key(signal), (signal,))
+
+
+def put(store: Store, name: str, *added: Entry, removed: tuple[bytes, ...] = (), complete: bool = False) -> None:
+    """One delta, in force."""
+    store.stage(name, Delta(added, removed))
+    store.activate(name, complete=complete, checkpoint=None, day=DAY)
+
+
+def asked(*numbers: int) -> list[Queries]:
+    """A query row a number; the number is the owner too."""
+    return queries_of(Asked(number, "md5", number.to_bytes(16)) for number in numbers)
+
+
+def owners(snapshot: Snapshot, *numbers: int) -> list[int]:
+    """Which of these numbers are listed."""
+    return [hit.owner for hit in snapshot.match(asked(*numbers))]
+
+
+def test_a_hit_tells_the_entry_as_the_set_lists_it(store: Store) -> None:
+    """Ref, classifications and the version that first listed it, as of the snapshot's version."""
+    marks = (Classification("s", "a"),)
+    store.create("a")
+    put(store, "a", md5(9))
+    put(store, "a", Entry(b"ref\0r", md5(1).signals, ref="r", classifications=marks))
+    snapshot = current(store)
+    put(store, "a", Entry(b"ref\0r", md5(1).signals, ref="r"))
+    put(store, "a", removed=(b"ref\0r",))
+    uid = store.hash_set("a").uid
+
+    expected = EntryHit(1, uid, b"ref\0r", "r", marks, 2, "md5", 0, frozenset({"md5"}))
+    assert [expected] == snapshot.match(asked(1))
+    assert {uid: 2} == dict(snapshot.versions)
+    assert [] == current(store).match(asked(1))
+
+
+def test_enabled_sets_are_seen_unless_sets_are_named(store: Store) -> None:
+    """A switched-off set makes no new match; naming it is how its old ones are compared again."""
+    for number, name in enumerate("abc"):
+        store.create(name)
+        put(store, name, md5(number))
+    off = store.set_enabled("b", False)
+    snapshot = current(store)
+
+    assert [0, 2] == owners(snapshot, 0, 1, 2)
+    assert [1] == owners(current(store, uids=[off.uid, b"no such set"]), 0, 1, 2)
+    assert [] == owners(current(store, uids=[]), 0, 1, 2)
+    assert store.catalogue() == snapshot.catalogue
+    assert 1 == snapshot.rule_revisions[store.hash_set("a").uid]
+    assert store.hash_set("a") == snapshot.hash_sets[store.hash_set("a").uid]
+    assert 2 == len(snapshot)
+
+
+def test_hits_are_sorted_by_owner_set_and_key(store: Store) -> None:
+    """Whatever the order of queries and of listing; two sets that list one value give two hits."""
+    for name in "ab":
+        store.create(name)
+        put(store, name, md5(3), md5(1), Entry(b"k", (*md5(1).signals, *md5(3).signals)))
+    hits = current(store).match(asked(3, 1, 2))
+    order = [(hit.owner, hit.set_uid, hit.entry_key) for hit in hits]
+
+    assert sorted(order) == order
+    assert 8 == len(order)
+
+
+def test_nothing_asked_or_nothing_listed_is_nothing_found(store: Store) -> None:
+    """No query, empty arrays, no set, an empty set, a type that no set lists."""
+    assert [] == current(store).match(asked(1))
+    store.create("a")
+    assert [] == current(store).match(asked(1))
+    put(store, "a", md5(1))
+    empty = Queries("md5", np.empty((0, 16), np.uint8), np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, bool))
+    assert [] == current(store).match([])
+    assert [] == current(store).match([empty])
+    assert [] == current(store).match(queries_of([Asked(1, "sha256", bytes(32))]))
+    assert [] == current(store).near("pdq", np.zeros((1, 32), np.uint8), 31)
+
+
+def test_a_set_that_lists_only_what_says_nothing_matches_nothing(store: Store) -> None:
+    """The degenerate values of the list itself are dropped, and the index may be empty then."""
+    store.create("a")
+    put(store, "a", Entry(b"flat", (Signal("pdq", bytes(32)), Signal("phash", bytes(8)))))
+    flat = [Asked(1, "pdq", bytes(32)), Asked(1, "pdq", b"\x01" + bytes(31)), Asked(1, "phash", bytes(8))]
+
+    assert [] == current(store).match(queries_of(flat))
+    assert 0 == len(current(store))
+
+
+def test_entries_purged_or_removed_since_are_no_hits_any_more(store: Store) -> None:
+    """An old snapshot never fails, and never tells another entry's details."""
+    kept, gone = store.create("a"), store.create("b")
+    for name in "ab":
+        put(store, name, md5(1), md5(2))
+    snapshot = current(store)
+    put(store, "a", removed=(md5(1).key,))
+    store.purge_withdrawn(kept.uid, 2)
+    store.remove("b")
+    put(store, "a", md5(5), md5(6))
+
+    assert [(2, kept.uid)] == [(hit.owner, hit.set_uid) for hit in snapshot.match(asked(1, 2))]
+    assert gone.uid in snapshot.versions
+
+
+def test_changes_tell_the_keys_and_what_is_left_of_them(store: Store) -> None:
+    """New, re-listed, changed and withdrawn entries; entries that stayed are neither told nor matched."""
+    uid = store.create("a").uid
+    put(store, "a", md5(1), md5(2), Entry(b"k", (*md5(3).signals, *md5(4).signals)))
+    put(store, "a", md5(7), Entry(b"k", (*md5(4).signals, *md5(5).signals)), removed=(md5(2).key,))
+    put(store, "a", md5(2), removed=(md5(1).key,))
+    first, both = changes_since(store, uid, 1, 2), changes_since(store, uid, 1, 3)
+
+    assert {md5(2).key, md5(7).key, b"k"} == first.keys
+    assert [4, 5, 7] == owners(first.snapshot, *range(1, 8))
+    assert {md5(1).key, md5(2).key, md5(7).key, b"k"} == both.keys
+    assert [2, 4, 5, 7] == owners(both.snapshot, *range(1, 8))
+    assert {uid: 2} == dict(first.snapshot.versions)
+    assert frozenset() == changes_since(store, uid, 3, 3).keys
+    assert {md5(1).key, md5(2).key, md5(7).key, b"k"} == changes_since(store, uid, 0, 3).keys
+    for wrong in ((2, 1), (-1, 2), (1, 4)):
+        with pytest.raises(UsageError):
+            changes_since(store, uid, *wrong)
+    with pytest.raises(NoSuchSet):
+        changes_since(store, b"no such uid", 0, 0)
+
+
+def test_near_finds_by_radius_alone(store: Store) -> None:
+    """Whatever the set's own radius; an entry of several values by its nearest."""
+    store.create("a", rule=Rule(radius_bits={"pdq": 0}))
+    base = bytes([0x5A, 0x3C] * 16)
+    near = bytes([0x5B]) + base[1:]
+    put(store, "a", Entry(b"k", (Signal("pdq", base), Signal("pdq", near)), ref="r"))
+    further = np.frombuffer(bytes([0x5B ^ 6]) + base[1:], np.uint8).reshape(1, 32)
+    uid = store.hash_set("a").uid
+
+    assert [NearHit(0, uid, b"k", "r", 2)] == current(store).near("PDQ", further, 31)
+    assert [] == current(store).near("pdq", further, 1)
+    with pytest.raises(MatchingError):
+        current(store).near("pdq", further, -1)
+    with pytest.raises(MatchingError):
+        current(store).near("pdq", further[:, :31], 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda q: Queries("md4", q.values, q.owners, q.quality, q.is_frame),
+        lambda q: Queries("MD5", q.values, q.owners, q.quality, q.is_frame),
+        lambda q: Queries("md5", q.values[:, :15], q.owners, q.quality, q.is_frame),
+        lambda q: Queries("md5", q.values[:1], q.owners, q.quality, q.is_frame),
+        lambda q: Queries("md5", q.values.astype(np.int8), q.owners, q.quality, q.is_frame),
+        lambda q: Queries("md5", q.values, q.owners.astype(np.int32), q.quality, q.is_frame),
+        lambda q: Queries("md5", q.values, q.owners, q.quality[:1], q.is_frame),
+        lambda q: Queries("md5", q.values, q.owners, q.quality, q.is_frame.astype(np.uint8)),
+    ],
+)
+def test_queries_that_are_not_aligned_are_refused(store: Store, wrong: Callable[[Queries], Queries]) -> None:
+    """Before anything is compared, whether or not the type is listed."""
+    (good,) = asked(1, 2)
+    with pytest.raises(MatchingError):
+        current(store).match([wrong(good)])
+
+
+def test_blocks_of_queries_give_what_one_block_gives(store: Store) -> None:
+    """More queries than are looked up at once, frames of one owner across the border."""
+    store.create("a", rule=Rule(frame_shares=FrameShares(query=1.0, listed=1.0)))
+    generator = np.random.default_rng(3)
+    values = generator.integers(0, 256, (BLOCK_QUERIES + 50, 32), np.uint8)
+    frames = tuple(Signal("pdq", bytes(value)) for value in values)
+    put(store, "a", Entry(b"film", frames, Shape.FRAMES), Entry(b"still", (Signal("pdq", bytes(values[-1])),)))
+    count = len(values)
+    film = Queries("pdq", values, np.full(count, 5, np.int64), np.full(count, 90, np.uint8), np.ones(count, bool))
+    cut = Queries("pdq", values[1:], film.owners[1:], film.quality[1:], film.is_frame[1:])
+
+    assert [b"film", b"still"] == [hit.entry_key for hit in current(store).match([film])]
+    assert [b"still"] == [hit.entry_key for hit in current(store).match([cut])]
