@@ -9,16 +9,17 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashsets.sqlite import Database
+from hashsets.sqlite import Database, make_private_directory
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
 from scanner.ledger import assets, contents, coverage, matches, outbox
-from scanner.ledger.contents import Content, StoredSignals
+from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
+from scanner.ledger.inventory import Inventory
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.places import Places
@@ -28,6 +29,7 @@ from scanner.reports import Cause
 from scanner.types import Digests, Fingerprint, Outcome, Trigger
 
 FILE_NAME = "ledger.db"
+SEGMENTS = "segments"
 
 
 class Stale(LedgerError):
@@ -99,15 +101,19 @@ class Pinned:
 class Ledger:
     """ledger.db, opened. Usable from several threads; several processes may hold it."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, segments: Path) -> None:
         self.db = db
         self.places = Places(db)
+        self.inventory = Inventory(db, segments)
         self.sealing = Sealing(db)
 
     @classmethod
     def open(cls, home: Path) -> Ledger:
         """Open or create the ledger of a home. Raises StoreError."""
-        return cls(Database.open(home / FILE_NAME, MIGRATIONS))
+        db = Database.open(home / FILE_NAME, MIGRATIONS)
+        segments = home / SEGMENTS
+        make_private_directory(segments)
+        return cls(db, segments)
 
     def close(self) -> None:
         """Close every connection."""
@@ -143,7 +149,14 @@ class Ledger:
                 raise Stale("the sets have changed meanwhile")
             for hash_set in pinned.sets:
                 self._meet(hash_set, occasion)
-            return [self._record_one(item, pinned, occasion) for item in items]
+            recorded = [self._record_one(item, pinned, occasion) for item in items]
+            compared = {
+                done.outcome.content_seq for item, done in zip(items, recorded, strict=True) if item.hits is not None
+            }
+            for seq_lo, seq_hi in _runs(sorted(compared)):
+                for uid, met in pinned.targets().items():
+                    coverage.assign(self.db, uid, seq_lo, seq_hi, met)
+            return recorded
 
     def _meet(self, hash_set: HashSet, occasion: Occasion) -> None:
         """Take note of how a set stands; where role or mode changed, bring what is said of its matches in line."""
@@ -162,30 +175,34 @@ class Ledger:
                 outbox.reconcile(self.db, match, Occasion(occasion.trigger, occasion.day, Cause.RULE))
 
     def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
-        new = contents.find(self.db, item.digests.sha256) is None
-        seq, known, changed = self._store_content(item)
+        old = contents.find(self.db, item.digests.sha256)
+        seq, changed = self._store_content(item, old)
         asset_id, before = self._store_asset(item.place, seq)
-        change = Change()
-        if changed or item.hits is not None:
-            change = self._store_matches(seq, item.hits, pinned, changed=changed, occasion=occasion)
+        if old is None and not item.hits:  # by far the most: nothing to withdraw, settle or say
+            assert item.fingerprint is not None
+            outcome = Outcome(seq, item.fingerprint.media, item.fingerprint.looked, (), known=False)
+            return Recorded(outcome, asset_id, True, Change())
+        change = self._store_matches(seq, item.hits, pinned, changed=changed, occasion=occasion)
         if asset_id is not None and before != seq:
             outbox.reconcile_content(self.db, seq, occasion)
         content = contents.by_seq(self.db, seq)
+        known = old is not None and item.fingerprint is None
         outcome = Outcome(seq, content.media, content.looked, matches.verdict(self.db, seq), known)
-        return Recorded(outcome, asset_id, new, change)
+        return Recorded(outcome, asset_id, old is None, change)
 
-    def _store_content(self, item: Recording) -> tuple[int, bool, bool]:
-        """(seq, was it known and not looked at again, did its signals change)."""
-        old = contents.find(self.db, item.digests.sha256)
+    def _store_content(self, item: Recording, old: Content | None) -> tuple[int, bool]:
+        """The content's number, and whether signals it had before have changed."""
+        if item.fingerprint is not None and item.hits is None:
+            raise Stale("signals without a comparison")
         if old is None:
             if item.fingerprint is None:
                 raise Stale("a known content is gone")
-            return contents.insert(self.db, item.digests, item.fingerprint), False, True
+            return contents.insert(self.db, item.digests, item.fingerprint), False
         if item.fingerprint is None:
-            return old.seq, True, False
+            return old.seq, False
         if contents.fold(self.db, old.seq, item.fingerprint) != item.fingerprint:
             raise Stale("another look was recorded meanwhile")
-        return old.seq, False, contents.look_again(self.db, old.seq, item.fingerprint)
+        return old.seq, contents.look_again(self.db, old.seq, item.fingerprint)
 
     def _store_asset(self, place: Place | None, seq: int) -> tuple[int | None, int | None]:
         if place is None:
@@ -196,19 +213,21 @@ class Ledger:
     def _store_matches(
         self, seq: int, hits: tuple[EntryHit, ...] | None, pinned: Pinned, *, changed: bool, occasion: Occasion
     ) -> Change:
-        if hits is None:
-            raise Stale("signals changed without a comparison")
+        """Make the matches of a content with all enabled sets exactly `hits` (None: they are as they should be)."""
         change = Change()
+        if hits is None:
+            return change
         targets = pinned.targets()
-        for uid in sorted({*targets, *(coverage.sets(self.db) if changed else ())}):
-            target = targets.get(uid, NOTHING)
-            if uid in targets:
-                met = coverage.at(self.db, uid, seq)
-                same_rule = met.rule_revision == target.rule_revision and not changed
-                why = Occasion(occasion.trigger, occasion.day, Cause.ENTRY if same_rule else Cause.RULE)
-                own = [_owned(hit, seq) for hit in hits if hit.set_uid == uid]
-                change += self._replace_matches(uid, seq, seq, None, own, why)
-            coverage.assign(self.db, uid, seq, seq, target)
+        for uid in sorted(targets):
+            revision = coverage.at(self.db, uid, seq).rule_revision
+            same_rule = not changed and revision in (NOTHING.rule_revision, targets[uid].rule_revision)
+            why = Occasion(occasion.trigger, occasion.day, Cause.ENTRY if same_rule else Cause.RULE)
+            own = [_owned(hit, seq) for hit in hits if hit.set_uid == uid]
+            change += self._replace_matches(uid, seq, seq, None, own, why)
+        if changed:  # sets that are switched off have met what it was before
+            for uid in coverage.sets(self.db):
+                if uid not in targets and coverage.at(self.db, uid, seq) != NOTHING:
+                    coverage.assign(self.db, uid, seq, seq, NOTHING)
         return change
 
     def _replace_matches(
@@ -239,11 +258,6 @@ class Ledger:
         with self.db.read():
             target = Met(hash_set.rule_revision, hash_set.version)
             return coverage.first_behind(self.db, hash_set.uid, target, contents.top_seq(self.db))
-
-    def stored(self, seq_lo: int, seq_hi: int, max_bytes: int) -> list[StoredSignals]:
-        """Contents of a stretch in order, as many as pack into `max_bytes`, at least one where there is any."""
-        with self.db.read():
-            return list(contents.stored(self.db, seq_lo, seq_hi, max_bytes))
 
     def sweep(
         self,
@@ -306,3 +320,12 @@ def _owned(hit: EntryHit, seq: int) -> EntryHit:
         hit.distance,
         hit.exact_types,
     )
+
+
+def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as stretches without a gap."""
+    start = 0
+    for at in range(1, len(seqs) + 1):
+        if at == len(seqs) or seqs[at] != seqs[at - 1] + 1:
+            yield seqs[start], seqs[at - 1]
+            start = at
