@@ -113,7 +113,7 @@ class _Look:
     def _still(self) -> Looked | None:
         """Pillow strictly, Pillow tolerantly, OpenCV; None where all refuse."""
         for tolerant in (False, True):
-            one = PillowPass(self._budget, self._say, loose=self._sniffed.form is Form.UNKNOWN)
+            one = PillowPass(self._budget, self._say, self._sniffed)
             run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=self._shown)
             went_through = self._attempt(run)
             self._exif = one.exif

@@ -43,6 +43,13 @@ class MediaFile(io.RawIOBase):
         self._offset += count
         return count
 
+    def read(self, count: int | None = -1) -> bytes:
+        """Up to `count` bytes, all that are left when negative; never makes room for more than there can be."""
+        left = max(0, self.size_bytes - self._offset)
+        block = self.at(self._offset, left if count is None or count < 0 else min(count, left))
+        self._offset += len(block)
+        return block
+
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes at `offset`, without moving the offset."""
         block = bytearray(count)

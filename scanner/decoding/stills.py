@@ -19,6 +19,8 @@ from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.picture import Picture
 from scanner.decoding.pixels import rows_of
 from scanner.decoding.reading import MediaFile
+from scanner.decoding.sniffing import Sniffed
+from scanner.decoding.webp_header import canvas
 from scanner.types import MediaKind
 
 # Formats with a signature, which Pillow may try on anything.
@@ -79,10 +81,11 @@ def _tolerating(truncation: bool) -> Iterator[None]:
 class PillowPass:
     """One way through a content with Pillow. `short` says that fewer frames came than the header promised."""
 
-    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None], *, loose: bool) -> None:
+    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None], sniffed: Sniffed) -> None:
         self._budget = budget
         self._kind = kind
-        self._formats = FORMATS + (LOOSE_FORMATS if loose else ())
+        self._formats = FORMATS + (LOOSE_FORMATS if sniffed.name in ("unknown", "tga") else ())
+        self._is_webp = sniffed.name == "webp"
         self.short = False
         self.exif = 1
         self._tolerant = False
@@ -90,6 +93,8 @@ class PillowPass:
 
     def run(self, file: MediaFile, show: Callable[[Picture], None], *, tolerant: bool, skip: int) -> None:
         """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
+        width, height = canvas(file.at(0, 64)) if self._is_webp else (0, 0)
+        self._budget.charge(width * height * _DECODE_BYTES_PER_PIXEL["WEBP", False])
         file.seek(0)
         self._tolerant = tolerant
         with _tolerating(tolerant), Image.open(cast(IO[bytes], file), formats=self._formats) as image:

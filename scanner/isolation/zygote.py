@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import struct
+import warnings
 from dataclasses import asdict, astuple, dataclass
 from typing import cast
 
@@ -108,6 +109,7 @@ def main(arguments: list[str]) -> int:
     """Warm up, then obey."""
     no_core_dumps()
     os.umask(0o077)
+    warnings.simplefilter("ignore")  # what decoders find odd in a file, said to nobody
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = Settings.decode(arguments[1])
     warm(settings.options)

@@ -1,0 +1,114 @@
+"""Small files that cost much end with one outcome, within budget, in bounded memory, and the pool goes on."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scanner.fingerprint import Limits
+from scanner.isolation import WorkerPool
+from scanner.types import WHOLE, Extent, Fingerprint, Reason
+from tests.scanner.isolation import bombs
+
+LIMITS = Limits(image_s=1.0, video_s=1.0)
+# The header alone refuses these; the others are decoded until their time is up.
+QUICK = ("png_13000", "png_one_column", "png_icc", "jpeg_65500", "webp_34_bytes", "gif_header_only")
+MOST_PEAK_MIB = 256
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(1, LIMITS, files_per_worker=1) as running:
+        yield running
+
+
+@contextmanager
+def peak_of_workers() -> Iterator[list[int]]:
+    """The greatest resident size, in MiB, that any process below this one reached."""
+    peak = [0]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            for status in Path("/proc").glob("[0-9]*/status"):
+                try:
+                    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                    mine = int(Path(f"/proc/{int(fields['PPid'])}/stat").read_text().rpartition(")")[2].split()[1])
+                except (OSError, KeyError, ValueError):
+                    continue
+                if mine == os.getpid() and "VmHWM" in fields:
+                    peak[0] = max(peak[0], int(fields["VmHWM"].split()[0]) // 1024)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watcher.join()
+
+
+def take(pool: WorkerPool, path: Path) -> tuple[Fingerprint, float, int]:
+    """The answer, the seconds it took, and the peak memory in MiB."""
+    fd = os.open(path, os.O_RDONLY)
+    start = time.monotonic()
+    try:
+        with peak_of_workers() as peak:
+            found = pool.fingerprint(fd)
+    finally:
+        os.close(fd)
+    return found, time.monotonic() - start, peak[0]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.prove) for name in bombs.BOMBS]
+)
+def test_bombs_are_bounded(pool: WorkerPool, tmp_path: Path, name: str) -> None:
+    """Never whole, never a crash, never more than the wall budget and 256 MiB; the next file is looked at whole."""
+    path = tmp_path / "bomb"
+    path.write_bytes(bombs.BOMBS[name]())
+    found, took, peak_mib = take(pool, path)
+
+    assert found.looked.extent is not Extent.WHOLE
+    assert found.looked.reason in (Reason.OVER_BUDGET, Reason.TIMEOUT, Reason.TRUNCATED)
+    assert took < LIMITS.image_s * LIMITS.wall_factor + 1.0
+    assert peak_mib <= MOST_PEAK_MIB
+    path.write_bytes(bombs.small_png())
+    assert WHOLE == take(pool, path)[0].looked
+
+
+@pytest.mark.parametrize(
+    ("head", "clear"),
+    [
+        (bombs.small_png(), True),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", False),
+        (b"\x80\x01" * 50, True),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", False),
+    ],
+)
+def test_ten_gigabytes_of_nothing(pool: WorkerPool, tmp_path: Path, head: bytes, clear: bool) -> None:
+    """A sparse file costs what its content costs, not what its size says."""
+    path = tmp_path / "sparse"
+    bombs.sparse(path, head)
+    found, took, peak_mib = take(pool, path)
+    path.unlink()
+
+    assert clear == (found.looked == WHOLE)
+    assert took < LIMITS.image_s * LIMITS.wall_factor + 1.0
+    assert peak_mib <= MOST_PEAK_MIB
+
+
+def test_half_an_animation_is_kept_when_time_is_up(pool: WorkerPool, tmp_path: Path) -> None:
+    """What a worker told before it was killed or stopped is part of the answer."""
+    path = tmp_path / "bomb"
+    path.write_bytes(bombs.gif_many_frames(1500, 3000))
+    found, _, _ = take(pool, path)
+
+    assert Extent.PARTIAL is found.looked.extent
+    assert found.signals
