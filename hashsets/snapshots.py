@@ -59,6 +59,11 @@ class Snapshot:
             name: TypeIndex(hashtypes.get(name), rules, [columns.get(name) for columns in listed]) for name in names
         }
 
+    @property
+    def hash_types(self) -> frozenset[str]:
+        """The hash types of which anything is listed: queries of others find nothing."""
+        return frozenset(self._indexes)
+
     def __len__(self) -> int:
         """How many values can be matched."""
         return sum(len(index) for index in self._indexes.values())

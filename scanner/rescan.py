@@ -1,8 +1,9 @@
 """Re-scan: bring every content up to every set's version and rule, from stored signals. Opens no file.
 
-Where only entries changed, the delta is joined: contents x changed entries. Where the set is new to some contents, or
-its rule changed, those contents meet all its entries. Either way a stretch of contents is compared, then committed with
-its coverage in one transaction; a kill loses at most the stretch in hand.
+Signals come from the ledger's mapped inventory. Where only entries changed, the delta is joined: contents x changed
+entries. Where the set is new to some contents, or its rule changed, those contents meet all its entries. Either way a
+stretch of contents is compared, then committed with its coverage in one transaction; a kill loses at most the stretch
+in hand.
 """
 
 from __future__ import annotations
@@ -14,17 +15,13 @@ from dataclasses import dataclass
 from hashsets.errors import NoSuchSet, UsageError
 from hashsets.snapshots import Snapshot, changes_since, current
 from hashsets.store import Store
-from hashsets.types import EntryHit, HashSet, Role
+from hashsets.types import HashSet, Role
 from scanner.clock import Clock, utc_day
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.ledger import Change, Ledger, Stale
 from scanner.ledger.outbox import Occasion
-from scanner.ledger.packing import QueryBuilder
 from scanner.reports import Cause
 from scanner.types import Trigger
-
-# Signals read and compared per transaction: some 25,000 images. Large enough for the matchers, small enough for memory.
-STRETCH_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +56,7 @@ class Rescan:
 
     def run(self) -> RescanSummary:
         """Sweep until nothing is behind. Safe beside scans, uploads and other re-scans."""
+        self._ledger.inventory.keep_up()
         change = self._withdraw_removed()
         while behind := self._next():
             try:
@@ -91,19 +89,14 @@ class Rescan:
 
     def _sweep(self, hash_set: HashSet, interval: Interval, catalogue: int) -> Change:
         basis = self._basis(hash_set, interval.met, catalogue)
-        batch = self._ledger.stored(interval.seq_lo, interval.seq_hi, STRETCH_BYTES)
-        # A stretch that ended early stops at its last content; one that did not reaches over numbers no longer held.
-        full = sum(len(content.blob) + 100 for content in batch) > STRETCH_BYTES
-        stretch = Interval(interval.seq_lo, batch[-1].seq if full else interval.seq_hi, interval.met)
-        builder = QueryBuilder()
-        for content in batch:
-            builder.add(content.seq, content.digests, content.blob)
-        hits: list[EntryHit] = basis.snapshot.match(builder.queries()) if batch else []
+        signals = self._ledger.inventory.stretch(interval.seq_lo, interval.seq_hi, basis.snapshot.hash_types)
+        stretch = Interval(interval.seq_lo, signals.seq_hi, interval.met)
+        hits = basis.snapshot.match(signals.queries)
         change = self._ledger.sweep(
             hash_set, stretch, basis.keys, hits, self._occasion(basis.cause), self._store.catalogue, catalogue
         )
-        self._touched += len(batch)
-        self._progress(len(batch))
+        self._touched += signals.contents
+        self._progress(signals.contents)
         return change
 
     def _basis(self, hash_set: HashSet, met: Met, catalogue: int) -> _Basis:

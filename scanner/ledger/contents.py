@@ -14,6 +14,9 @@ from scanner.types import Digests, Extent, Fingerprint, Looked, MediaKind, Reaso
 MAX_LOOKS = 3
 
 
+_DIGEST_BYTES = 100  # what three digests and a row cost, about
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """A known content: its number, kind, how far it was looked at, and how many looks were taken."""
@@ -98,6 +101,11 @@ def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
     return Fingerprint(fingerprint.media, looked, kept)
 
 
+def _mark_relooked(db: Database, seq: int) -> None:
+    """The content's rows in the inventory are old from now on (see inventory.py)."""
+    db.execute("INSERT OR REPLACE INTO relooked (seq) VALUES (?)", (seq,))
+
+
 def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
     """Write another look at a known content, already folded; True when its signals changed."""
     changed = set(fingerprint.signals) != set(signals(db, seq))
@@ -112,6 +120,8 @@ def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
             seq,
         ),
     )
+    if changed:
+        _mark_relooked(db, seq)
     return changed
 
 
@@ -129,9 +139,14 @@ def stored(db: Database, seq_lo: int, seq_hi: int, max_bytes: int) -> Iterator[S
     )
     for seq, md5, sha1, sha256, blob in rows:
         yield StoredSignals(seq, (Signal("md5", md5), Signal("sha1", sha1), Signal("sha256", sha256)), blob)
-        total += len(blob) + 100
+        total += len(blob) + _DIGEST_BYTES
         if total > max_bytes:
             return
+
+
+def weight(content: StoredSignals) -> int:
+    """What a content counts for towards `max_bytes` of `stored`."""
+    return len(content.blob) + _DIGEST_BYTES
 
 
 def top_seq(db: Database) -> int:

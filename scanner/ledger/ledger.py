@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashsets.sqlite import Database, make_private_directory
+from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
 from scanner.ledger import assets, contents, coverage, matches, outbox
@@ -101,19 +101,18 @@ class Pinned:
 class Ledger:
     """ledger.db, opened. Usable from several threads; several processes may hold it."""
 
-    def __init__(self, db: Database, segments: Path) -> None:
+    def __init__(self, db: Database) -> None:
         self.db = db
         self.places = Places(db)
-        self.inventory = Inventory(db, segments)
+        self.inventory = Inventory(db, db.path.parent / SEGMENTS)
         self.sealing = Sealing(db)
 
     @classmethod
     def open(cls, home: Path) -> Ledger:
         """Open or create the ledger of a home. Raises StoreError."""
         db = Database.open(home / FILE_NAME, MIGRATIONS)
-        segments = home / SEGMENTS
-        make_private_directory(segments)
-        return cls(db, segments)
+        (home / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
+        return cls(db)
 
     def close(self) -> None:
         """Close every connection."""

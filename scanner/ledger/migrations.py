@@ -55,6 +55,25 @@ CREATE TABLE asset (
 );
 CREATE INDEX asset_content ON asset (content_seq);
 
+-- Which mapped segments of signals count (see inventory.py). Written when one is made; dies when they are made anew.
+CREATE TABLE inventory (
+    seq_lo INTEGER PRIMARY KEY,
+    seq_hi INTEGER NOT NULL,
+    stamp BLOB NOT NULL UNIQUE,
+    contents INTEGER NOT NULL
+);
+CREATE TABLE inventory_column (
+    stamp BLOB NOT NULL,
+    hash_type TEXT NOT NULL,
+    PRIMARY KEY (stamp, hash_type)
+) WITHOUT ROWID;
+-- Contents whose signals have changed since they were put into a segment. Written with a content's signals; dies when a
+-- segment takes the content in.
+CREATE TABLE relooked (
+    look INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL UNIQUE
+);
+
 -- For every set the partition of 1..highest seq by what its contents have met: version 0 is "nothing yet". Written with
 -- every record and sweep; dies when the set is removed.
 CREATE TABLE coverage (

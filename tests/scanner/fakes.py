@@ -26,6 +26,8 @@ from hashsets.types import Delta, Entry, HashSet, Signal, Version, entry_key
 from scanner.clock import utc_day
 from scanner.ledger import Ledger, Place, Recorded
 from scanner.ledger.assets import UPLOADS
+from scanner.ledger.inventory import Inventory
+from scanner.ledger.ledger import SEGMENTS
 from scanner.ledger.sealing import Listener
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.rescan import Rescan, RescanSummary
@@ -128,6 +130,7 @@ class Site:
     clock: MovableClock = field(default_factory=MovableClock)
     fingerprinter: FakeFingerprinter = field(default_factory=FakeFingerprinter)
     lanes: int = 2
+    least_tail: int = 3  # so that few contents make a segment
 
     def __post_init__(self) -> None:
         self.open()
@@ -136,6 +139,7 @@ class Site:
         """Open store and ledger (again)."""
         self.store = Store.open(self.home)
         self.ledger = Ledger.open(self.home)
+        self.ledger.inventory = Inventory(self.ledger.db, self.home / SEGMENTS, least_tail=self.least_tail)
         self.pipeline = Pipeline(SetsInForce(self.store), self.ledger, self.fingerprinter, self.clock)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pytest
 
 from hashsets.store import Store
 from hashsets.types import Classification, Entry, Mode, Role, Rule, Signal, entry_key
-from scanner.ledger.contents import StoredSignals
+from scanner.ledger import contents
+from scanner.ledger.inventory import Inventory, Stretch
 from scanner.ledger.ledger import Ledger
 from scanner.rescan import Rescan
 from tests.scanner.fakes import (
@@ -195,9 +196,9 @@ def test_known_good_suppresses_near_matches_and_holds_exact_ones(site: Site) -> 
 
 def test_known_good_that_loses_a_digest_vouches_no_longer(site: Site) -> None:
     """MD5 and SHA-1 together vouch; when the entry is listed again with MD5 alone, its match stays and vouches not."""
-    content = fake_media(pdq(1))
-    recorded = site.upload(content, b"u")
-    digests = {s.hash_type: s for s in site.ledger.stored(recorded.outcome.content_seq, 9, 1)[0].digests}
+    recorded = site.upload(fake_media(pdq(1)), b"u")
+    stored = next(contents.stored(site.ledger.db, recorded.outcome.content_seq, 9, 1))
+    digests = {signal.hash_type: signal for signal in stored.digests}
     site.store.create("good", role=Role.KNOWN_GOOD)
     site.list_entries("good", entry_of(digests["md5"], digests["sha1"], ref="g"))
     site.list_entries("A", entry_of(pdq(1), ref="near"))
@@ -253,14 +254,14 @@ def test_an_upload_obeys_a_mode_changed_since_the_last_re_scan(site: Site) -> No
     assert [] == site.said()
 
 
-class BetweenReadingAndWriting(Ledger):
-    """A ledger that lets something happen after contents were read for a sweep, once."""
+class BetweenReadingAndWriting(Inventory):
+    """An inventory that lets something happen after contents were read for a sweep, once."""
 
     happens: list[Callable[[], object]]
 
-    def stored(self, seq_lo: int, seq_hi: int, max_bytes: int) -> list[StoredSignals]:
+    def stretch(self, seq_lo: int, seq_hi: int, hash_types: Collection[str]) -> Stretch:
         """Read, then let it happen."""
-        found = super().stored(seq_lo, seq_hi, max_bytes)
+        found = super().stretch(seq_lo, seq_hi, hash_types)
         if self.happens:
             self.happens.pop()()
         return found
@@ -268,8 +269,11 @@ class BetweenReadingAndWriting(Ledger):
 
 def rescan_with(site: Site, happening: Callable[[], object]) -> None:
     """Re-scan while something happens between reading the first stretch and committing it."""
-    ledger = BetweenReadingAndWriting(site.ledger.db)
-    ledger.happens = [happening]
+    segments = site.home / "segments"
+    ledger = Ledger(site.ledger.db)
+    inventory = BetweenReadingAndWriting(ledger.db, segments)
+    inventory.happens = [happening]
+    ledger.inventory = inventory
     Rescan(site.store, ledger, site.clock).run()
 
 

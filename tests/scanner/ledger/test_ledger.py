@@ -90,7 +90,7 @@ class Moving(Ledger):
 def test_an_upload_meets_the_sets_as_they_are_when_it_is_recorded(site: Site) -> None:
     """A delta, from another handle too, that comes between comparison and record is not missed."""
     other = Site(site.home, site.clock)
-    moving = Moving(site.ledger.db)
+    moving = Moving.open(site.home)
     content = fake_media(pdq(7))
     moving.happens = [
         lambda: other.list_entries("A", sha256_entry(content, "x")),
@@ -99,19 +99,21 @@ def test_an_upload_meets_the_sets_as_they_are_when_it_is_recorded(site: Site) ->
     site.pipeline._ledger = moving
     recorded = site.upload(content, b"u")
     other.close()
+    moving.close()
 
     assert {"x", "y"} == {hit.ref for hit in recorded.outcome.matches}
 
 
 def test_sets_that_never_stand_still_are_a_fault_that_is_said(site: Site) -> None:
     """Not an endless loop."""
-    moving = Moving(site.ledger.db)
+    moving = Moving.open(site.home)
     moving.happens = [
         lambda number=number: site.list_entries("A", entry_of(pdq(number), ref=f"{number}")) for number in range(2, 200)
     ]
     site.pipeline._ledger = moving
     with pytest.raises(Stale):
         site.upload(fake_media(pdq(1)), b"u")
+    moving.close()
 
 
 def test_scans_deltas_and_re_scans_from_two_processes_end_in_the_join(site: Site, tmp_path: Path) -> None:
