@@ -121,19 +121,21 @@ def test_scans_deltas_and_re_scans_from_two_processes_end_in_the_join(site: Site
     contents = [fake_media(pdq(number), comment=str(number)) for number in range(40)]
     script = _UPLOADER.format(home=str(site.home), scratch=str(tmp_path))
     child = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     assert "ready\n" == child.stdout.readline()
     for number in range(0, 40, 2):
         site.list_entries("A", sha256_entry(contents[number], f"r{number}"))
         site.rescan()
-    beside = child.poll() is None
-    child.communicate(timeout=60)
+    child.communicate(timeout=60)  # ends its standard input, and so its uploads
     site.rescan()
 
     assert 0 == child.returncode
-    assert beside, "the uploads were over before the last re-scan: this showed nothing"
     matched = {key for _, _, key, state in site.matches() if state == "active"}
     assert {sha256_entry(contents[number]).key for number in range(0, 40, 2)} <= matched
     # 80 contents, the first 40 in three places and the rest in two; entry "e" is met by one of each.
@@ -141,12 +143,16 @@ def test_scans_deltas_and_re_scans_from_two_processes_end_in_the_join(site: Site
 
 
 _UPLOADER = """
+import select, sys
 from pathlib import Path
 from tests.scanner.fakes import Site, fake_media, pdq
 with Site(Path({home!r})) as site:
     print("ready", flush=True)
-    for number in range(200):
-        site.upload(fake_media(pdq(number % 40), comment=str(number % 80)), b"%d" % number, Path({scratch!r}))
+    number = 0
+    while number < 200 or not select.select([sys.stdin], [], [], 0)[0]:
+        ref = number % 200
+        site.upload(fake_media(pdq(ref % 40), comment=str(ref % 80)), b"%d" % ref, Path({scratch!r}))
+        number += 1
 """
 
 
