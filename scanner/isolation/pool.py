@@ -11,8 +11,10 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import select
+import signal
 import threading
 import time
 from types import TracebackType
@@ -53,6 +55,7 @@ class WorkerPool:
         self._files_per_worker = files_per_worker
         self._heal = threading.Lock()
         self._closed = False
+        self._forbidden_calls = 0
         self._zygote = Zygote(self._settings)
         if not (self.sandbox.complete or allow_unsandboxed):
             self._zygote.close()
@@ -74,6 +77,11 @@ class WorkerPool:
     def sandbox(self) -> Sandbox:
         """What confines the workers."""
         return self._zygote.sandbox
+
+    @property
+    def forbidden_calls(self) -> int:
+        """Workers that the sandbox ended for a system call no decoder makes: an attack, or a list too short."""
+        return self._forbidden_calls
 
     def close(self) -> None:
         """End every process of the pool. Calls under way end as crashes."""
@@ -139,9 +147,13 @@ class WorkerPool:
     def _end(self, worker: Worker) -> None:
         """Kill a worker. One of a lost zygote died with it."""
         try:
-            self._zygote.end(worker)
+            status = self._zygote.end(worker)
         except ZygoteLost:
             worker.channel.close()
+            return
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
+            with self._heal:
+                self._forbidden_calls += 1
 
 
 class _Task:
@@ -195,10 +207,10 @@ class _Task:
                 self.kind = kind
                 moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO)
                 self._cpu_s = self._limits.cpu_s(moving, duration_ms)
-            case Signal() as signal:
+            case Signal() as one:
                 if len(self.signals) >= self._limits.signals:
                     return self._cut_short(Reason.OVER_BUDGET)
-                self.signals.append(signal)
+                self.signals.append(one)
             case EndRecord(media=kind, looked=looked):
                 if looked.extent is Extent.DIGESTS_ONLY and self.signals:
                     looked = partial(looked.reason or Reason.CRASH)

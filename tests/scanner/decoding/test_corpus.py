@@ -83,7 +83,9 @@ def looked_at(rows: list[dict[str, str]]) -> list[Fingerprint]:
             return pool.fingerprint(file.fileno())
 
     with WorkerPool(2) as pool, ThreadPoolExecutor(2) as callers:
-        return list(callers.map(one, rows))
+        found = list(callers.map(one, rows))
+        assert 0 == pool.forbidden_calls
+    return found
 
 
 def test_every_file_has_one_outcome() -> None:
