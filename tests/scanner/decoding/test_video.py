@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
+import os
 import statistics
 import threading
 from collections.abc import Iterator
@@ -16,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from scanner.decoding import DecodeOptions, Limits
-from scanner.decoding.video import luma
+from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture
+from scanner.decoding.video import VideoPass, luma
 from scanner.hashing import pdq
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look, look_at_path
@@ -271,3 +273,28 @@ def test_a_playlist_fetches_nothing(tmp_path: Path) -> None:
         server.shutdown()
 
     assert [] == asked
+
+
+def shown_by_ffmpeg(text: bytes) -> int:
+    """How many pictures FFmpeg shows of a text handed straight to it, past the sniffing."""
+    shown: list[Picture] = []
+    fd = os.memfd_create("text")
+    os.write(fd, text)
+    try:
+        one = VideoPass(Budget(Limits()), lambda duration_ms, still: None, shown.append, dense=True, gap_ms=1000)
+        with contextlib.suppress(av.error.FFmpegError):
+            one.run(MediaFile(fd))
+    finally:
+        os.close(fd)
+    return len(shown)
+
+
+def test_the_whitelists_alone_stop_a_concat_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handed straight to FFmpeg, a concat list shows nothing; with the whitelists away it would show the other file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.mp4").write_bytes(clip(5))
+    text = b"ffconcat version 1.0\nfile other.mp4\n"
+    with av.open(io.BytesIO(text)) as container:
+        free = sum(1 for _ in container.decode(video=0))
+
+    assert (5, 0) == (free, shown_by_ffmpeg(text))
