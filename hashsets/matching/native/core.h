@@ -33,6 +33,7 @@
 #define HW_OFFSETS 65552  /* words from one table's offsets to the next: 65,537 and what keeps each on its own cache line */
 #define HW_FLIPS 697      /* 16-bit masks of at most three bits: 1 + 16 + 120 + 560 */
 #define HW_PAD_BYTES 64   /* every array is readable this far past its end: vector tails need a mask, not a branch */
+#define HW_FEW 16         /* fewer queries are not taken table by table: all of a query's lines are asked for at once */
 #define HW_GROUP 16       /* rows of one group of filter planes */
 #define HW_MAX_PLANES 3
 

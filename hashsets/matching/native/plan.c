@@ -54,9 +54,11 @@ int hw_plan_make(const hw_index *index, int radius, hw_plan *plan)
 /* Costs in nanoseconds as measured on one machine (bench/runs). They only steer: every choice gives the same hits. */
 static double cost_of_probing(const hw_index *index, const hw_plan *plan, double queries)
 {
-    double n = (double)index->n;
-    double line = 6 + (n < 1e6 ? n / 5e4 : 20); /* from the caches, then from memory */
-    return queries * (double)plan->ranges * (line + n / HW_BUCKETS * 0.25);
+    double n = (double)index->n, met = queries * (double)plan->ranges, bucket = n / HW_BUCKETS;
+    if (queries < HW_FEW)
+        return met * (6 + (n < 1e6 ? n / 5e4 : 20) + bucket * 0.25); /* lines from the caches, then from memory */
+    double first_touch = n * plan->tables_used * 0.13, lines = met * 35;
+    return met * (6 + (n < 1e6 ? n / 2.5e5 : 4) + bucket * 0.2) + (lines < first_touch ? lines : first_touch);
 }
 
 static double cost_of_joining(const hw_index *index, const hw_plan *plan, double queries)
