@@ -31,8 +31,9 @@ def problems(connection: Connection, row: SetRow) -> list[str]:
         if count:
             found.append(f"{count} {words}")
     (in_force,) = connection.execute(
-        """SELECT COUNT(DISTINCT entry_id) FROM signal
-           WHERE set_id = :id AND added <= :version AND (withdrawn IS NULL OR withdrawn > :version)""",
+        """SELECT COUNT(*) FROM (
+               SELECT 1 FROM signal WHERE set_id = :id AND added <= :version
+               AND (withdrawn IS NULL OR withdrawn > :version) GROUP BY entry_id)""",
         parameters,
     ).fetchone()
     if in_force != row.hash_set.entries:

@@ -33,6 +33,8 @@ MAX_KEY_BYTES = 0xFFFF
 
 #: (type id, value, quality, frame, frame_ms)
 PackedSignal = tuple[int, bytes, int | None, int | None, int | None]
+#: Neither quality nor frame.
+NOTHING_MORE = (None, None, None)
 
 
 class TypeId(NamedTuple):
@@ -141,7 +143,7 @@ def unpack(body: bytes) -> Iterator[Operation]:
         if flags & _BARE:
             labels, type_id, size = _BARE_BODY.unpack_from(body, at)
             at += _BARE_BODY.size + size
-            signal = (type_id, body[at - size : at], None, None, None)
+            signal = (type_id, body[at - size : at], *NOTHING_MORE)
             yield Operation(hashed, None, (signal,), labels=labels, fragment=bool(flags & _FRAGMENT))
             continue
         key, at = _unpack_name(body, at) if flags & _KEYED else (None, at)
