@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from scanner.isolation.confinement import available
+
 
 def sandbox_level() -> str:
-    """In words: what a worker process has given up before it meets a stranger's file."""
-    return "separate processes with memory, time and file limits; no system-call filter"
+    """In words: what a worker process on this kernel gives up before it meets a stranger's file."""
+    offered = available()
+    if offered.complete:
+        return f"separate processes with memory, time and file limits; {offered}"
+    return f"separate processes with memory, time and file limits; incomplete sandbox: {offered}"
