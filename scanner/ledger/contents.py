@@ -37,8 +37,15 @@ class StoredSignals:
     """A content as re-scan reads it: its number, digests, and packed signals."""
 
     seq: int
-    digests: tuple[Signal, Signal, Signal]
+    md5: bytes
+    sha1: bytes
+    sha256: bytes
     blob: bytes
+
+    @property
+    def digests(self) -> tuple[Signal, Signal, Signal]:
+        """The three digests as signals."""
+        return Signal("md5", self.md5), Signal("sha1", self.sha1), Signal("sha256", self.sha256)
 
 
 def find(db: Database, sha256: bytes) -> Content | None:
@@ -138,7 +145,7 @@ def stored(db: Database, seq_lo: int, seq_hi: int, max_bytes: int) -> Iterator[S
         "SELECT seq, md5, sha1, sha256, signals FROM content WHERE seq BETWEEN ? AND ? ORDER BY seq", (seq_lo, seq_hi)
     )
     for seq, md5, sha1, sha256, blob in rows:
-        yield StoredSignals(seq, (Signal("md5", md5), Signal("sha1", sha1), Signal("sha256", sha256)), blob)
+        yield StoredSignals(seq, md5, sha1, sha256, blob)
         total += len(blob) + _DIGEST_BYTES
         if total > max_bytes:
             return

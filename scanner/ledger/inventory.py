@@ -236,7 +236,9 @@ class _Builder:
 
     def add(self, content: contents.StoredSignals) -> None:
         """Add the next content, in order of seq."""
-        self._pending.add(content.seq, content.digests, content.blob)
+        for name in ("md5", "sha1", "sha256"):
+            self._pending.add_value(content.seq, name, getattr(content, name))
+        self._pending.add(content.seq, (), content.blob)
         self.contents += 1
         self.bytes += contents.weight(content)
         self.last = content.seq

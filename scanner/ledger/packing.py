@@ -158,31 +158,73 @@ def _signals(group: Group) -> Iterator[Signal]:
         )
 
 
+@dataclass(slots=True)
+class _Alike:
+    """Blobs of one group that differ in nothing but values and qualities: sliced together, not parsed one by one."""
+
+    group: Group
+    start: int
+    blobs: list[bytes]
+    owners: list[int]
+
+    def queries(self) -> Queries:
+        """All their signals, owners in the order they came."""
+        count, width = self.group.values.shape
+        rows = np.frombuffer(b"".join(self.blobs), np.uint8).reshape(len(self.blobs), -1)
+        end = self.start + count * width
+        owners = np.repeat(np.array(self.owners, np.int64), count)
+        quality = np.full(len(owners), NO_QUALITY, np.uint8)
+        if self.group.quality is not None:
+            quality = rows[:, end : end + count].reshape(-1)
+        is_frame = np.full(len(owners), self.group.frame is not None)
+        return Queries(self.group.hash_type, rows[:, self.start : end].reshape(-1, width), owners, quality, is_frame)
+
+
 class QueryBuilder:
     """Collects the signals of many contents into one `Queries` per hash type; owners are content sequence numbers."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[tuple[NDArray[np.uint8], int, NDArray[np.uint8] | None, bool]]] = {}
         self._digests: dict[str, tuple[list[bytes], list[int]]] = {}
+        self._alike: dict[tuple[bytes, int], _Alike] = {}
         self.rows = 0
 
     def add(self, owner: int, digests: Iterable[Signal], blob: bytes) -> None:
-        """Add a content's digests and its packed signals."""
+        """Add a content's digests and its packed signals. Raises LedgerError for a blob that is none of ours."""
         for digest in digests:
-            values, owners = self._digests.setdefault(digest.hash_type, ([], []))
-            values.append(digest.value)
-            owners.append(owner)
-            self.rows += 1
-        for group in groups(blob):
+            self.add_value(owner, digest.hash_type, digest.value)
+        start = _values_start(blob)
+        alike = self._alike.get((blob[:start], len(blob)))
+        if alike is not None:
+            alike.blobs.append(blob)
+            alike.owners.append(owner)
+            self.rows += len(alike.group.values)
+            return
+        found = list(groups(blob))
+        self.rows += sum(len(group.values) for group in found)
+        if len(found) == 1:
+            self._alike[blob[:start], len(blob)] = _Alike(found[0], start, [blob], [owner])
+            return
+        for group in found:
             column = (group.values, owner, group.quality, group.frame is not None)
             self._columns.setdefault(group.hash_type, []).append(column)
-            self.rows += len(group.values)
+
+    def add_value(self, owner: int, hash_type: str, value: bytes) -> None:
+        """Add one value that has neither quality nor frame: a digest."""
+        values, owners = self._digests.setdefault(hash_type, ([], []))
+        values.append(value)
+        owners.append(owner)
+        self.rows += 1
 
     def queries(self) -> list[Queries]:
-        """What was collected, sorted by hash type."""
+        """What was collected, one `Queries` per hash type, sorted by it; the rows by owner."""
         built = [self._digest_queries(name) for name in self._digests]
         built += [self._perceptual_queries(name) for name in self._columns]
-        return sorted(built, key=lambda queries: queries.hash_type)
+        built += [alike.queries() for alike in self._alike.values()]
+        by_type: dict[str, list[Queries]] = {}
+        for queries in built:
+            by_type.setdefault(queries.hash_type, []).append(queries)
+        return [_joined(by_type[name]) for name in sorted(by_type)]
 
     def _digest_queries(self, name: str) -> Queries:
         values, owners = self._digests[name]
@@ -202,3 +244,28 @@ class QueryBuilder:
             np.concatenate(quality),
             np.repeat(np.array([is_frame for *_, is_frame in columns], np.bool_), counts),
         )
+
+
+def _values_start(blob: bytes) -> int:
+    """Where the values of the first group begin, as its header has it; past the end where there is no group."""
+    at = len(MAGIC) + _GROUP.size
+    for _ in range(4):
+        at += 1 + (blob[at] if at < len(blob) else 0)
+    return at
+
+
+def _joined(parts: list[Queries]) -> Queries:
+    """Queries of one type as one, rows by owner, in the order they came within one owner."""
+    joined = Queries(
+        parts[0].hash_type,
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.owners for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.is_frame for part in parts]),
+    )
+    if len(parts) == 1:
+        return joined
+    order = np.argsort(joined.owners, kind="stable")
+    return Queries(
+        joined.hash_type, joined.values[order], joined.owners[order], joined.quality[order], joined.is_frame[order]
+    )
