@@ -47,8 +47,8 @@ DEGENERATE = Signal("pdq", bytes(29) + b"\x07\xff\xff", quality=100)
 CONTENTS, ENTRIES, VARIANTS = 12, 12, 3
 
 
-def drawn_content(number: int) -> bytes:
-    """One of the contents of this little world."""
+def drawn_content(number: int, *, owed: int = 0) -> bytes:
+    """One of the contents of this little world; with `owed`, another of the same signals whose first look sees half."""
     draw = random.Random(f"content {number}")
     if number == 0:
         return b""
@@ -57,13 +57,15 @@ def drawn_content(number: int) -> bytes:
     kind = draw.choice(("image", "image", "video", "animation"))
     signals = []
     for frame in range(draw.randint(1, 5) if kind != "image" else draw.randint(0, 2)):
-        one = pdq(draw.randrange(2), draw.choice(FLIPS), draw.choice(QUALITIES), None if kind == "image" else 3 * frame)
+        one = pdq(draw.randrange(3), draw.choice(FLIPS), draw.choice(QUALITIES), None if kind == "image" else 3 * frame)
         signals.append(one)
     if draw.random() < 0.2:
         signals.append(DEGENERATE)
     if kind == "image" and draw.random() < 0.5:
         signals.append(Signal("phash", value("phash", draw.randrange(2), draw.choice((0, 8, 9)))))
     sees = draw.randint(0, len(signals)) if draw.random() < 0.3 else None
+    if owed:
+        return fake_media(*signals, kind=MediaKind(kind), sees=len(signals) // 2, comment=f"content {number} {owed}")
     return fake_media(*signals, kind=MediaKind(kind), sees=sees, comment=f"content {number}")
 
 
@@ -85,18 +87,18 @@ def drawn_entry(number: int, variant: int) -> Entry:
         chosen = draw.choice((("sha256",), ("md5", "sha1"), ("md5",), ("sha1", "sha256")))
         signals = tuple(Signal(name, digests[name]) for name in chosen)
     elif form == 1:
-        signals = tuple(pdq(draw.randrange(2), draw.choice(FLIPS), 100) for _ in range(draw.randint(1, 2)))
+        signals = tuple(pdq(draw.randrange(3), draw.choice(FLIPS), 100) for _ in range(draw.randint(1, 2)))
     elif form == 2:
         shape = Shape.FRAMES
         signals = tuple(
-            pdq(draw.randrange(2), draw.choice(FLIPS), draw.choice(QUALITIES), frame)
+            pdq(draw.randrange(3), draw.choice(FLIPS), draw.choice(QUALITIES), frame)
             for frame in range(draw.randint(1, 4))
         )
     else:
         digests = digests_of(drawn_content(draw.randrange(CONTENTS)))
         signals = (
             Signal("sha256", digests["sha256"]),
-            pdq(draw.randrange(2), 0, 100),
+            pdq(draw.randrange(3), 0, 100),
             Signal("phash", value("phash", draw.randrange(2))),
             DEGENERATE,
         )
@@ -181,15 +183,30 @@ class Join(RuleBasedStateMachine):
             self.path(to).parent.mkdir(exist_ok=True)
             self.path(key).rename(self.path(to))
 
-    @rule(place=st.integers(0, 7), spare=st.integers(0, 1), sealed=st.booleans())
-    def move(self, place: int, spare: int, sealed: bool) -> None:
-        """A file goes where none was; a walk sees it, half the time after what was matched has been told."""
+    @rule(place=st.integers(0, 7), spare=st.integers(0, 1), sealed=st.booleans(), copies=st.booleans())
+    def move(self, place: int, spare: int, sealed: bool, copies: bool) -> None:
+        """A file goes where none was and perhaps a copy of it goes for good; a walk sees it, perhaps after sealing."""
+        there = self.files()
+        if not self.root.exists() or not there:
+            return
+        self.scan()
+        if sealed:
+            self.seal(0)
+        key = sorted(there)[place % len(there)]
+        for other in [other for other in there if copies and other != key and there[other] == there[key]][:1]:
+            self.delete(other)
+        self.rename(key, SPARE[spare])
+        self.scan()
+
+    @rule(place=st.integers(0, 7), number=st.integers(2, CONTENTS - 1), told=st.booleans())
+    def change(self, place: int, number: int, told: bool) -> None:
+        """A place that held one content holds another."""
         there = sorted(self.files())
         if self.root.exists() and there:
-            self.scan()
-            if sealed:
+            self.rescan()
+            if told:
                 self.seal(0)
-            self.rename(there[place % len(there)], SPARE[spare])
+            self.write(there[place % len(there)], number)
             self.scan()
 
     @rule(key=st.sampled_from(KEYS))
@@ -253,7 +270,9 @@ class Join(RuleBasedStateMachine):
 
     @rule(ref=st.sampled_from([*REFS, None]), number=st.integers(0, CONTENTS - 1))
     def upload(self, ref: bytes | None, number: int) -> None:
-        content = drawn_content(number)
+        self.upload_content(ref, drawn_content(number))
+
+    def upload_content(self, ref: bytes | None, content: bytes) -> None:
         recorded = self.site.upload(content, ref, self.base)
         self.hold(content)
         self.current = False
@@ -264,6 +283,34 @@ class Join(RuleBasedStateMachine):
         )
 
         assert sorted(key for (key,) in rows) == sorted(hit.entry_key for hit in recorded.outcome.matches)
+
+    @rule(number=st.integers(2, CONTENTS - 1), name=st.sampled_from([*NAMES, None]), listed=LISTED)
+    def look_twice(self, number: int, name: str | None, listed: list[tuple[int, int]]) -> None:
+        """A first look sees part, everything catches up, another sees all while a set is off; then a list grows."""
+        self.writes += 1
+        content = drawn_content(number, owed=self.writes)
+        self.upload_content(REFS[1], content)
+        self.rescan()
+        if name is not None:
+            self.change_standing(name, None, None, False)
+        self.upload_content(REFS[1], content)
+        if name is not None:
+            self.change_standing(name, None, None, True)
+        self.delta("A", listed, [], False, "rescan")
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        number=st.integers(0, ENTRIES - 1),
+        variants=st.permutations(range(VARIANTS)),
+        as_rule=st.one_of(st.none(), RULES),
+        told=st.booleans(),
+    )
+    def list_again(self, name: str, number: int, variants: list[int], as_rule: Rule | None, told: bool) -> None:
+        """An entry is listed, met and perhaps told, and listed again otherwise, perhaps under another rule."""
+        self.delta(name, [(number, variants[0])], [], False, "seal" if told else "rescan")
+        if as_rule is not None:
+            self.change_rule(name, as_rule)
+        self.delta(name, [(number, variants[1])], [], False, "rescan")
 
     @rule(ref=st.sampled_from(REFS))
     def forget_upload(self, ref: bytes) -> None:
@@ -537,7 +584,7 @@ class Join(RuleBasedStateMachine):
 def test_the_match_table_equals_brute_force_after_any_interleaving() -> None:
     """Quick counts; `make prove` runs many more."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Join, settings=settings(max_examples=120, stateful_step_count=30, suppress_health_check=list(HealthCheck))
+        Join, settings=settings(max_examples=150, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     )
 
 
