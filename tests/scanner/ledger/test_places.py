@@ -273,7 +273,11 @@ def test_a_conclusion_killed_half_way_is_drawn_again_by_the_next_walk(
     monkeypatch.setattr("scanner.ledger.places._CHUNK", 1)
     for number in range(20):
         (media(site) / f"more-{number}").write_bytes(fake_media(pdq(100 + number)))
+    for copy in ("copy-1", "copy-2"):
+        (media(site) / copy).write_bytes(fake_media(pdq(50)))
     site.scan(media(site))
+    (media(site) / "copy-1").rename(media(site) / "copy-3")
+    (media(site) / "copy-2").unlink()
     for name in ("3", "4"):
         (media(site) / name).rename(media(site) / f"new-{name}")
     (media(site) / "5").unlink()
@@ -282,8 +286,10 @@ def test_a_conclusion_killed_half_way_is_drawn_again_by_the_next_walk(
             concluding_dies_after(site, transactions)
     walked = site.scan(media(site))
     fates = [fate(site, key) for key in (b"3", b"4", b"5", b"new-3", b"new-4")]
+    copies = sorted(fate(site, b"copy-%d" % number) for number in (1, 2, 3))
 
     assert ["unknown", "unknown", "missing", "present", "present"] == fates
+    assert ["missing", "present", "unknown"] == copies
     assert walked.suspect is None
     assert ["match"] == [kind for kind, *_ in site.said()]
 
