@@ -110,6 +110,7 @@ void hw_build_planes(const uint64_t *rows, size_t n, int words, int planes, uint
 /* digests.c */
 int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint8_t *sorted, uint32_t *row);
 void hw_digest_prefixes(const uint8_t *sorted, size_t n, size_t width, int prefix_bits, uint32_t *offsets);
+int hw_digest_has(const uint8_t *sorted, size_t width, int prefix_bits, const uint32_t *offsets, const uint8_t *wanted);
 int hw_digest_find(const uint8_t *sorted, const uint32_t *row, size_t n, size_t width, int prefix_bits,
                    const uint32_t *offsets, const uint8_t *dead, const uint8_t *queries, size_t count, hw_hits *hits);
 

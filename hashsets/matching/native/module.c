@@ -359,13 +359,8 @@ static int digests_contains(PyObject *object, PyObject *value)
         return -1;
     if ((size_t)width != self->width)
         return 0;
-    hw_hits hits = {0};
-    int status = digests_run(self, NULL, (const uint8_t *)digest, 1, &hits);
-    int found = hits.count > 0;
-    free(hits.key);
-    if (status < 0)
-        PyErr_NoMemory();
-    return status < 0 ? -1 : found;
+    return hw_digest_has(self->views[SORTED].buf, self->width, self->prefix_bits, self->views[PREFIXES].buf,
+                         (const uint8_t *)digest);
 }
 
 static PyMethodDef digests_methods[] = {

@@ -1,0 +1,89 @@
+"""`python -m bench`: every defined case, into a run; `python -m bench matching ...`: one question on the spot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bench import cases, matching, report, works
+from bench.engines import PEERS, EngineMissing
+from bench.measure import WrongAnswer
+from bench.populations import Kind
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure hashward against its peers. Without a command: every defined case, into a new run."""
+    if context.invoked_subcommand is None:
+        context.invoke(run_all)
+
+
+@main.command("run")
+@click.option("--only", metavar="TEXT", default="", help="Only cases and works whose name holds this text.")
+@click.option("--rows-at-most", type=int, default=None, help="Leave out larger cases, and all works.")
+def run_all(only: str = "", rows_at_most: int | None = None) -> None:
+    """Run the defined cases and works; Markdown, SVG and raw figures go to bench/runs/."""
+    results: list[report.Measured] = []
+    for case in cases.load():
+        if only in case.name and (rows_at_most is None or case.rows <= rows_at_most):
+            try:
+                results += _told(case.name, [_result(case)])
+            except EngineMissing as missing:
+                click.echo(f"{case.name}: not measured: {missing}", err=True)
+    for name, work in works.WORKS.items():
+        if only in name and rows_at_most is None:
+            try:
+                figures = work()
+            except EngineMissing as missing:
+                click.echo(f"{name}: not measured: {missing}", err=True)
+                continue
+            results += _told(name, figures if isinstance(figures, list) else [figures])
+    click.echo(report.write(results, sys.argv[1:]).name)
+
+
+def _told(name: str, results: Sequence[report.Measured]) -> Sequence[report.Measured]:
+    for result in results:
+        click.echo(f"{name}: {result.name} {result.ratio:.2f}x of {result.peer} (goal {result.goal:g}x)", err=True)
+    return results
+
+
+@main.command("matching")
+@click.option("--size", type=click.IntRange(0), default=1_000_000, show_default=True, help="Listed values.")
+@click.option("--distribution", type=click.Choice(["uniform", "skewed"]), default="uniform", show_default=True)
+@click.option("--bits", type=click.Choice(["64", "256"]), default="256", show_default=True, help="Bits of a value.")
+@click.option("--radius", type=click.IntRange(0, 256), default=31, show_default=True, help="Greatest distance in bits.")
+@click.option(
+    "--queries", type=click.IntRange(1), default=1, show_default=True, help="Asked at once; 1: singly, blocks of 60."
+)
+@click.option("--against", type=click.Choice(PEERS), default="faiss", show_default=True, help="The peer.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the population.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def matching_command(
+    size: int, distribution: Kind, bits: str, radius: int, queries: int, against: str, seed: int, as_json: bool
+) -> None:
+    """Ours against one peer on one population, judged by brute force."""
+    case = cases.Case("asked", "", distribution, int(bits), radius, size, queries, against, seed, 0, 0, 0, 0)
+    try:
+        result = _result(case)
+    except EngineMissing as missing:
+        raise click.ClickException(str(missing)) from missing
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        click.echo(report.table([result]))
+
+
+def _result(case: cases.Case) -> matching.Result:
+    real = matching.real_values() if case.bits == 256 and case.distribution == "skewed" else None
+    try:
+        return matching.run(case, real)
+    except WrongAnswer as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")
