@@ -6,31 +6,40 @@ the pipeline and the batch door. The command line is a thin layer over this.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import delivery
 from scanner.clock import Clock, SystemClock
 from scanner.config import Config, FingerprintConfig, Home, LimitsConfig, load
 from scanner.delivery import Delivered
-from scanner.errors import UsageError
-from scanner.fingerprint import Limits, Options, Orientations
-from scanner.isolation import WorkerPool
-from scanner.ledger import Ledger, Place, tallies
+from scanner.errors import RootOverlap, UsageError
+from scanner.ledger import Ledger, Place, coverage, tallies
 from scanner.ledger.assets import UPLOADS, Root
+from scanner.ledger.contents import top_seq
+from scanner.ledger.coverage import Met
 from scanner.ledger.tallies import Outcomes
+from scanner.patterns import literal
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.reports import RandomSource, system_random
 from scanner.rescan import Rescan, RescanSummary
 from scanner.types import Outcome, Trigger
 from scanner.walking import FolderTrouble, WalkRules
 from scanner.worker import RootWalk, Walked
+
+# The decoders come with these: loaded when the first file needs them, so that most commands never load them.
+if TYPE_CHECKING:
+    from scanner.fingerprint import Limits, Options
+    from scanner.isolation import WorkerPool
 
 __all__ = ["ScanSummary", "Scanner"]
 
@@ -119,17 +128,21 @@ class Scanner:
     def store(self) -> Store:
         """hashsets.db."""
         self.home.create()
-        return Store.open(self.home.folder)
+        with _named("hashsets.db"):
+            return Store.open(self.home.folder)
 
     @cached_property
     def ledger(self) -> Ledger:
         """ledger.db."""
         self.home.create()
-        return Ledger.open(self.home.folder)
+        with _named("ledger.db"):
+            return Ledger.open(self.home.folder)
 
     @cached_property
     def pool(self) -> WorkerPool:
         """The worker processes."""
+        from scanner.isolation import WorkerPool
+
         return WorkerPool(
             self.config.scan.worker_count(), limits_of(self.config.limits), options_of(self.config.fingerprint)
         )
@@ -164,7 +177,7 @@ class Scanner:
                 self.pipeline,
                 self.clock,
                 lanes=self.config.scan.worker_count(),
-                rules=self._rules(),
+                rules=self._rules(root),
                 look_at_owed=owed,
                 progress=progress,
             )
@@ -179,6 +192,17 @@ class Scanner:
     def rescan(self, progress: Progress = _nothing) -> RescanSummary:
         """Bring every content up to every set's version and rule. Opens no file."""
         return Rescan(self.store, self.ledger, self.clock, progress).run()
+
+    def behind(self) -> int:
+        """How many contents a re-scan has still to compare, once for each hash set they are behind."""
+        db = self.ledger.db
+        with db.read():
+            top = top_seq(db)
+            return sum(
+                coverage.count_behind(db, each.uid, Met(each.rule_revision, each.version), top)
+                for each in self.store.hash_sets()
+                if each.enabled
+            )
 
     def scan_upload(self, fd: int, ref: bytes | None = None) -> Outcome:
         """Scan an upload open on `fd`; with the platform's own `ref` (<= 512 bytes) it can be found again."""
@@ -201,9 +225,12 @@ class Scanner:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _rules(self) -> WalkRules:
+    def _rules(self, root: Root) -> WalkRules:
+        """How a root is walked. Our own home is left out: its databases change while they are read."""
         scan = self.config.scan
-        return WalkRules(scan.include, scan.exclude, scan.one_file_system)
+        home = os.path.realpath(os.fsencode(self.home.folder))
+        own = () if not _lies_in(home, root.path) else (literal(b"/" + _key(home, root.path)),)
+        return WalkRules(scan.include, scan.exclude + own, scan.one_file_system)
 
     def _catch_up(self, summary: ScanSummary, progress: Progress) -> None:
         change = self.rescan(progress).change
@@ -218,31 +245,73 @@ class Scanner:
         summary.matched_assets += [i for i in tallies.matched_assets(self.ledger.db, root.id) if i in seen]
 
     def _places(self, paths: Sequence[str | bytes | os.PathLike[str]]) -> list[tuple[Root, bytes | None]]:
-        roots = self.ledger.places.roots()
+        """What to walk, nothing of it twice."""
         if not paths:
+            roots = self.ledger.places.roots()
             if not roots:
                 raise UsageError("Nothing to scan: name a folder or file, or add a root (`hashward root add`).")
             return [(root, None) for root in roots]
-        return [self._place(os.fsencode(path), {root.name: root for root in roots}) for path in paths]
+        places: list[tuple[Root, bytes | None]] = []
+        for path in paths:
+            place = self._place(os.fsencode(path))
+            # A folder above known roots takes them in: what was to be walked there is walked with it.
+            known = {root.id for root in self.ledger.places.roots()}
+            places = [each for each in places if each[0].id in known and not _covers(place, each)]
+            if not any(_covers(each, place) for each in places):
+                places.append(place)
+        return places
 
-    def _place(self, path: bytes, roots: dict[str, Root]) -> tuple[Root, bytes | None]:
+    def _place(self, path: bytes) -> tuple[Root, bytes | None]:
         """The root and key of a path; a folder or file outside every root makes a root (of its folder)."""
-        named = roots.get(os.fsdecode(path))
+        named = {os.fsencode(root.name): root for root in self.ledger.places.roots()}.get(path)
         if named is not None:
             return named, None
+        if not path:
+            raise UsageError("One of the paths is empty.")
         real = os.path.realpath(path)
+        mode = _mode(real)
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UsageError("One of the paths is neither a regular file nor a folder.")
+        home = os.path.realpath(os.fsencode(self.home.folder))
+        if real == home or _lies_in(real, home):
+            raise UsageError("One of the paths is hashward's own home: there is nothing to scan in it.")
+        try:
+            return self._root_of(real, stat.S_ISDIR(mode))
+        except RootOverlap:  # another process has just added it
+            return self._root_of(real, stat.S_ISDIR(mode))
+
+    def _root_of(self, real: bytes, is_folder: bool) -> tuple[Root, bytes | None]:
         places = self.ledger.places
         holding = places.root_holding(real)
-        if holding is not None and holding.path == real:
-            return holding, None
-        mode = _mode(real)
-        if stat.S_ISREG(mode):
-            holding = holding or places.add_root(os.path.dirname(real), may_adopt=True)
-        elif not stat.S_ISDIR(mode):
-            raise UsageError("One of the paths is neither a regular file nor a folder.")
-        elif holding is None:
-            return places.add_root(real, may_adopt=True), None
-        return holding, real[len(holding.path.rstrip(b"/")) + 1 :]
+        if holding is None:
+            holding = places.add_root(real if is_folder else os.path.dirname(real), may_adopt=True)
+        return holding, None if holding.path == real else _key(real, holding.path)
+
+
+def _covers(one: tuple[Root, bytes | None], other: tuple[Root, bytes | None]) -> bool:
+    """Whether walking `one` meets all of `other`."""
+    if one[0].id != other[0].id:
+        return False
+    return one[1] is None or (other[1] is not None and (other[1] + b"/").startswith(one[1] + b"/"))
+
+
+def _lies_in(path: bytes, folder: bytes) -> bool:
+    return path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _key(path: bytes, root: bytes) -> bytes:
+    return path[len(root.rstrip(b"/")) + 1 :]
+
+
+@contextlib.contextmanager
+def _named(database: str) -> Iterator[None]:
+    """Say which of the two databases cannot be used; the advice differs."""
+    try:
+        yield
+    except DriverRefused:
+        raise
+    except StoreError as error:
+        raise StoreError(f"{database}: {error}") from error
 
 
 def _mode(path: bytes) -> int:
@@ -256,11 +325,15 @@ def _mode(path: bytes) -> int:
 
 def limits_of(config: LimitsConfig) -> Limits:
     """What one content may cost, as configured."""
+    from scanner.fingerprint import Limits
+
     return Limits(image_s=config.image_seconds, video_s=config.video_seconds, memory_bytes=config.memory_mb * 2**20)
 
 
 def options_of(config: FingerprintConfig, *, exact: bool = False, dense: bool = False) -> Options:
     """What is computed of a content, as configured."""
+    from scanner.fingerprint import Options, Orientations
+
     return Options(
         exact=exact, dense=dense, hash_types=config.hash_types, orientations=Orientations(config.orientations)
     )

@@ -16,6 +16,7 @@ import difflib
 import ipaddress
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,9 +103,7 @@ class Home:
                 if folder.stat().st_mode & 0o077:
                     folder.chmod(0o700)
             except OSError as exc:
-                raise ConfigError(
-                    f"the home folder cannot be used ({os.strerror(exc.errno or 0)}); name another with --home"
-                ) from None  # the cause holds the path
+                raise ConfigError(_unusable(exc)) from None  # the cause holds the path
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +196,32 @@ def load(home: Home, path: str | Path | None = None, environ: Mapping[str, str] 
     named = str(path) if path is not None else environ.get("HASHWARD_CONFIG", "")
     file = Path(os.path.abspath(named)) if named else home.config_file
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+        content = _read(file)
     except FileNotFoundError:
         if named:
             raise ConfigError("there is no configuration file where one was named") from None
         return Config.defaults()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
+        if not named and not home.folder.is_dir():
+            raise ConfigError(_unusable(exc)) from None
         raise ConfigError(
             "the configuration file cannot be read; check that it is a file and its permissions"
         ) from None
     return parse(content, file.parent, home)
+
+
+def _read(file: Path) -> bytes:
+    """The file, up to one byte too many. A FIFO would make us wait for ever, so only regular files are read."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError
+        return stream.read(MAX_FILE_BYTES + 1)
+
+
+def _unusable(cause: Exception) -> str:
+    why = f" ({os.strerror(cause.errno)})" if isinstance(cause, OSError) and cause.errno else ""
+    return f"the home folder cannot be used{why}; name another with --home"
 
 
 def parse(content: bytes, folder: Path, home: Home) -> Config:

@@ -51,6 +51,11 @@ def compile_pattern(pattern: bytes) -> Pattern:
     return Pattern(tuple(_compile_name(component) for component in components), folders_only, any_depth)
 
 
+def literal(path: bytes) -> bytes:
+    """The pattern that matches this very path and no other: what means something in a pattern becomes a class."""
+    return re.sub(rb"[*?\[]", rb"[\g<0>]", path)
+
+
 def compile_patterns(patterns: Iterable[bytes]) -> tuple[Pattern, ...]:
     """Read several patterns, in order."""
     return tuple(compile_pattern(pattern) for pattern in patterns)

@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 
 from scanner.errors import UsageError
 from scanner.hashing.digests import digest_fd
-from scanner.opening import Root, RootUnavailable, Unopenable, check_unchanged, open_file, open_root
+from scanner.opening import Root, RootTrouble, RootUnavailable, Unopenable, check_unchanged, open_file, open_root
 from scanner.types import Digests, Fingerprint, Fingerprinter, Reason
-from scanner.walking import FoundFile, Unreadable, WalkRules, walk
+from scanner.walking import FolderTrouble, FolderUnlisted, FoundFile, Unreadable, WalkRules, walk
 
 IN_HAND_PER_LANE = 8
+
+# Folders that were meant not to be entered, and one that is no more: nothing there was left unlooked at.
+_MEANT = {FolderTrouble.EXCLUDED, FolderTrouble.OTHER_DEVICE, FolderTrouble.LOOP, FolderTrouble.VANISHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +38,61 @@ class FileSignals:
 def signals_of(
     paths: Sequence[bytes], fingerprinter: Fingerprinter, *, lanes: int, rules: WalkRules
 ) -> Iterator[FileSignals]:
-    """The signals of every file named or below a folder named. Raises UsageError for a path that is not there."""
-    for path in paths:
-        if not os.path.lexists(path) or b"\x00" in path:
-            raise UsageError("One of the paths is not there.")
+    """The signals of every file named or below a folder named, and a line for each folder that cannot be entered.
+
+    Raises UsageError, before the first answer, for a path that is neither a file nor a folder.
+    """
+    named = [(path, _real(path)) for path in paths]
     in_hand: deque[Future[FileSignals]] = deque()
     with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as executor:
-        for root, prefix, key in _files(paths, rules):
-            in_hand.append(executor.submit(_look, root, prefix, key, fingerprinter))
-            if len(in_hand) >= lanes * IN_HAND_PER_LANE:
+        try:
+            for folder, path, key in _files(named, rules):
+                in_hand.append(executor.submit(_look, folder, path, key, fingerprinter))
+                if len(in_hand) >= lanes * IN_HAND_PER_LANE:
+                    yield in_hand.popleft().result()
+            while in_hand:
                 yield in_hand.popleft().result()
-        while in_hand:
-            yield in_hand.popleft().result()
+        finally:
+            executor.shutdown(cancel_futures=True)
 
 
-def _files(paths: Sequence[bytes], rules: WalkRules) -> Iterator[tuple[bytes, bytes, bytes | Reason]]:
+def _real(path: bytes) -> bytes:
+    """Where a path leads; links in it are followed, as they were named by whoever calls."""
+    try:
+        real = os.path.realpath(path)
+        mode = os.stat(real, follow_symlinks=False).st_mode if path else 0
+    except OSError as exc:
+        raise UsageError(f"One of the paths cannot be looked at ({os.strerror(exc.errno or 0)}).") from None
+    except ValueError:
+        raise UsageError("One of the paths holds a NUL byte.") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UsageError("One of the paths is neither a regular file nor a folder.")
+    return real
+
+
+def _files(named: Sequence[tuple[bytes, bytes]], rules: WalkRules) -> Iterator[tuple[bytes, bytes, bytes | Reason]]:
     """(folder, path to print, key below the folder, or why it cannot be read) of every file."""
-    for path in paths:
-        opened = open_root(path)
-        if isinstance(opened, RootUnavailable):
-            folder, name = os.path.split(path.rstrip(b"/"))
-            yield folder or b".", path, name
-            continue
-        with opened:
-            yield from _below(opened, path, rules)
+    for path, real in named:
+        opened = open_root(real)
+        if not isinstance(opened, RootUnavailable):
+            with opened:
+                yield from _below(opened, real, path, rules)
+        elif os.path.isdir(real):
+            yield real, path, Reason.PERMISSION if opened.trouble is RootTrouble.PERMISSION else Reason.IO
+        else:
+            folder, name = os.path.split(real)
+            yield folder, path, name
 
 
-def _below(opened: Root, path: bytes, rules: WalkRules) -> Iterator[tuple[bytes, bytes, bytes | Reason]]:
+def _below(opened: Root, real: bytes, path: bytes, rules: WalkRules) -> Iterator[tuple[bytes, bytes, bytes | Reason]]:
     for item in walk(opened.fd, rules):
         if isinstance(item, FoundFile):
-            yield path, os.path.join(path, item.key), item.key
+            yield real, os.path.join(path, item.key), item.key
         elif isinstance(item, Unreadable):
-            yield path, os.path.join(path, item.key), item.trouble.reason
+            yield real, os.path.join(path, item.key), item.trouble.reason
+        elif isinstance(item, FolderUnlisted) and item.reason not in _MEANT:
+            why = Reason.PERMISSION if item.reason is FolderTrouble.PERMISSION else Reason.IO
+            yield real, os.path.join(path, item.key), why
 
 
 def _look(folder: bytes, path: bytes, key: bytes | Reason, fingerprinter: Fingerprinter) -> FileSignals:

@@ -90,7 +90,7 @@ SQL = re.compile(
 # Borders where foreign exceptions become ours, and outermost worker loops: module and function, each with its reason.
 CATCHES_EVERYTHING: dict[str, str] = {
     "scanner.decoding.attempts:_attempt": "the border of decoding: decoders raise anything at all for bad content",
-    "scanner.cli.output:error_border": "the outermost border: a traceback could show a path or a value",
+    "scanner.cli.border:error_border": "the outermost border: a traceback could show a path or a value",
     "scanner.decoding.stills:_orientation": "metadata a stranger wrote: unreadable means not turned",
 }
 

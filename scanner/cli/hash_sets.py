@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from hashsets import hashtypes
 from hashsets.refresh import RefreshSummary, import_list, is_complete
-from hashsets.sources.file import FileSource
+from hashsets.sources.file import FileSource, open_list_file
 from hashsets.types import FrameShares, HashSet, Mode, Role, Rule
 from scanner.api import Scanner
-from scanner.cli.output import counts, emit_json, json_option, progress, show, table
+from scanner.cli.groups import Group, set_name
+from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
+from scanner.cli.progress import Advance, Bars, bars
 from scanner.clock import utc_day
 from scanner.errors import UsageError
 
@@ -21,13 +28,13 @@ ROLES = click.Choice([role.value for role in Role])
 MODES = click.Choice([mode.value for mode in Mode])
 
 
-@click.group()
+@click.group(cls=Group)
 def hashset() -> None:
     """Hash sets: what is listed, version by version."""
 
 
 @hashset.command(name="import")
-@click.argument("name")
+@set_name
 @click.argument("file")
 @click.option("--type", "type_name", help="The hash type of a bare list's values.")
 @click.option("--role", type=ROLES, default=Role.ALERT.value, help="What a match means; of a set this creates.")
@@ -57,10 +64,8 @@ def import_(
     if known is not None and known.role != role and role != Role.ALERT.value:
         raise UsageError("The set has another role: `hashward hashset set NAME --role` changes it.")
     whole = is_complete(known, add=add, complete=complete)
-    if file != "-" and "\x00" in file:
-        raise UsageError("The path of the list holds a NUL byte.")
-    source = FileSource(sys.stdin.buffer if file == "-" else Path(file), complete=whole, type_name=type_name)
-    with progress("entries") as advance:
+    with _opened(file) as stream, bars() as display:
+        source = FileSource(stream, complete=whole, type_name=type_name)
         summary = import_list(
             scanner.store,
             name,
@@ -69,9 +74,42 @@ def import_(
             role=Role(role),
             allow_shrink=allow_shrink,
             dry_run=dry_run,
-            progress=advance,
+            progress=_import_bar(display, stream),
         )
     emit_json(_summary_object(summary)) if as_json else _print_summary(summary)
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:
+            raise UsageError("Standard input is closed: there is no list to read.")
+        yield sys.stdin.buffer
+        return
+    if not file or "\x00" in file:
+        raise UsageError("The path of the list is empty or holds a NUL byte.")
+    with open_list_file(Path(file)) as stream:
+        yield stream
+
+
+def _import_bar(display: Bars, stream: BinaryIO) -> Advance:
+    """A bar over the bytes of the list, where it is a file; over its records where it comes through a pipe."""
+    size = os.fstat(stream.fileno())
+    if not stat.S_ISREG(size.st_mode):
+        return display.add("records")
+
+    def read() -> int:
+        return min(os.lseek(stream.fileno(), 0, os.SEEK_CUR), size.st_size)
+
+    before = read()
+    advance = display.add("bytes", left=lambda: size.st_size - read())
+
+    def page_done(_records: int) -> None:
+        nonlocal before
+        before, done = read(), read() - before
+        advance(done)
+
+    return page_done
 
 
 def _summary_object(summary: RefreshSummary) -> dict[str, object]:
@@ -92,9 +130,10 @@ def _summary_object(summary: RefreshSummary) -> dict[str, object]:
 
 
 def _print_summary(summary: RefreshSummary) -> None:
-    would = "would be: " if summary.dry_run else ""
+    changes = bool(summary.added or summary.changed or summary.withdrawn)
+    version = f"would be version {summary.version + changes}" if summary.dry_run else f"version {summary.version}"
     click.echo(
-        f"{summary.hash_set}: {would}version {summary.version}, {summary.entries:,} entries"
+        f"{summary.hash_set}: {version}, {number_of(summary.entries, 'entry', 'entries')}"
         f" ({summary.added:,} added, {summary.changed:,} changed, {summary.withdrawn:,} withdrawn,"
         f" {summary.unchanged:,} unchanged)"
     )
@@ -104,7 +143,7 @@ def _print_summary(summary: RefreshSummary) -> None:
         click.echo(f"  of types that cannot be compared here: {counts(dict(summary.unmatchable))}")
     if summary.unknown_columns:
         click.echo(f"  columns not known and not used: {summary.unknown_columns}")
-    if not summary.dry_run and (summary.added or summary.changed or summary.withdrawn):
+    if changes and not summary.dry_run:
         click.echo("Next: `hashward rescan` compares what was scanned before with the change.")
 
 
@@ -133,7 +172,7 @@ def list_(scanner: Scanner, as_json: bool) -> None:
     if as_json:
         emit_json([_object(each) for each in sets])
         return
-    rows = table("name", "role", "mode", "version", "entries")
+    rows = table("name", "role", "mode", "version", "entries", numbers=("version", "entries"))
     for each in sets:
         mode = each.mode.value if each.enabled else "disabled"
         rows.add_row(each.name, each.role.value, mode, str(each.version), f"{each.entries:,}")
@@ -141,7 +180,7 @@ def list_(scanner: Scanner, as_json: bool) -> None:
 
 
 @hashset.command(name="show")
-@click.argument("name")
+@set_name
 @json_option
 @click.pass_obj
 def show_(scanner: Scanner, name: str, as_json: bool) -> None:
@@ -150,7 +189,7 @@ def show_(scanner: Scanner, name: str, as_json: bool) -> None:
     if as_json:
         emit_json(_object(each))
         return
-    click.echo(f"{each.name}: {each.entries:,} entries at version {each.version}")
+    click.echo(f"{each.name}: {number_of(each.entries, 'entry', 'entries')} at version {each.version}")
     click.echo(f"  role {each.role.value}, mode {each.mode.value}, {'enabled' if each.enabled else 'disabled'}")
     for type_name in hashtypes.names():
         known = hashtypes.get(type_name)
@@ -166,7 +205,7 @@ def show_(scanner: Scanner, name: str, as_json: bool) -> None:
 
 
 @hashset.command(name="history")
-@click.argument("name")
+@set_name
 @json_option
 @click.pass_obj
 def history(scanner: Scanner, name: str, as_json: bool) -> None:
@@ -187,7 +226,9 @@ def history(scanner: Scanner, name: str, as_json: bool) -> None:
             ]
         )
         return
-    rows = table("version", "day", "added", "changed", "withdrawn", "list")
+    rows = table(
+        "version", "day", "added", "changed", "withdrawn", "list", numbers=("version", "added", "changed", "withdrawn")
+    )
     for v in versions:
         kind = "complete" if v.complete else "addition"
         rows.add_row(str(v.version), v.day, f"{v.added:,}", f"{v.changed:,}", f"{v.withdrawn:,}", kind)
@@ -195,12 +236,13 @@ def history(scanner: Scanner, name: str, as_json: bool) -> None:
 
 
 @hashset.command(name="verify")
-@click.argument("name")
+@set_name
 @json_option
 @click.pass_obj
 def verify(scanner: Scanner, name: str, as_json: bool) -> None:
     """Check a set's rows against each other. Exit 6 when they do not agree."""
-    with progress("checking"):
+    with bars() as display:
+        display.add("checking")
         problems = scanner.store.verify(name)
     if as_json:
         emit_json({"hash_set": name, "problems": problems})
@@ -211,7 +253,7 @@ def verify(scanner: Scanner, name: str, as_json: bool) -> None:
 
 
 @hashset.command(name="set")
-@click.argument("name")
+@set_name
 @click.option("--role", type=ROLES, help="What a match means.")
 @click.option("--mode", type=MODES, help="Whether matches may be reported, or are only recorded.")
 @click.option("--radius", "radii", multiple=True, metavar="TYPE=BITS", help="Greatest distance for a hash type.")
@@ -290,30 +332,37 @@ def _pair(text: str) -> tuple[str, int]:
 
 
 @hashset.command(name="enable")
-@click.argument("name")
+@set_name
+@json_option
 @click.pass_obj
-def enable(scanner: Scanner, name: str) -> None:
+def enable(scanner: Scanner, name: str, as_json: bool) -> None:
     """Let a disabled set match again; the next re-scan catches up."""
     scanner.store.set_enabled(name, True)
-    click.echo("Enabled: `hashward rescan` compares what it missed.")
+    _say(scanner, name, as_json, "Enabled: `hashward rescan` compares what it missed.")
 
 
 @hashset.command(name="disable")
-@click.argument("name")
+@set_name
+@json_option
 @click.pass_obj
-def disable(scanner: Scanner, name: str) -> None:
+def disable(scanner: Scanner, name: str, as_json: bool) -> None:
     """Stop new matches with a set; withdraws nothing."""
     scanner.store.set_enabled(name, False)
-    click.echo("Disabled: no new matches. Nothing is withdrawn.")
+    _say(scanner, name, as_json, "Disabled: no new matches. Nothing is withdrawn.")
+
+
+def _say(scanner: Scanner, name: str, as_json: bool, story: str) -> None:
+    emit_json(_object(scanner.store.hash_set(name))) if as_json else click.echo(story)
 
 
 @hashset.command(name="remove")
-@click.argument("name")
+@set_name
+@json_option
 @click.pass_obj
-def remove(scanner: Scanner, name: str) -> None:
+def remove(scanner: Scanner, name: str, as_json: bool) -> None:
     """Remove a set; the next re-scan withdraws its matches."""
     scanner.store.remove(name)
-    click.echo("Removed: `hashward rescan` withdraws its matches.")
+    emit_json({"removed": name}) if as_json else click.echo("Removed: `hashward rescan` withdraws its matches.")
 
 
 COMMANDS = (hashset,)

@@ -8,8 +8,8 @@ import click
 
 from hashsets.types import Signal
 from scanner.api import Scanner, limits_of, options_of
-from scanner.cli.output import emit_json, json_option
-from scanner.isolation import WorkerPool
+from scanner.cli.output import emit_json, json_option, printable
+from scanner.cli.progress import bars
 from scanner.signals import FileSignals, signals_of
 from scanner.types import Extent, MediaKind
 from scanner.walking import WalkRules
@@ -26,18 +26,23 @@ _STATUS = {Extent.WHOLE: "ok", Extent.PARTIAL: "partial", Extent.DIGESTS_ONLY: "
 def hash_(scanner: Scanner, path: tuple[str, ...], exact: bool, dense: bool, as_json: bool) -> None:
     """Print the signals of files; touches no database.
 
-    PATH is a file or a folder, which is walked. With --json one object a line.
+    PATH is a file or a folder, which is walked. With --json one object a line. What a file cannot show is said in its
+    own line (`status`, `reason`), and a folder that cannot be entered gets one too; the exit code stays 0.
     """
+    from scanner.isolation import WorkerPool  # brings the decoders, which most commands never need
+
     config = scanner.config
     lanes = config.scan.worker_count()
     options = options_of(config.fingerprint, exact=exact, dense=dense)
     rules = WalkRules(config.scan.include, config.scan.exclude, config.scan.one_file_system)
-    with WorkerPool(lanes, limits_of(config.limits), options) as pool:
+    with WorkerPool(lanes, limits_of(config.limits), options) as pool, bars(beside_output=True) as display:
+        advance = display.add("files")
         for found in signals_of([os.fsencode(each) for each in path], pool, lanes=lanes, rules=rules):
             if as_json:
                 emit_json(_object(found))
             else:
                 _print(found)
+            advance(1)
 
 
 def _object(found: FileSignals) -> dict[str, object]:
@@ -88,7 +93,7 @@ def _pdq(found: FileSignals) -> dict[str, object] | None:
 def _print(found: FileSignals) -> None:
     shown = _object(found)
     reason = f" ({shown['reason']})" if shown["reason"] else ""
-    click.echo(f"{shown['path']}: {shown['media'] or 'unread'}, {shown['status']}{reason}")
+    click.echo(f"{printable(found.path)}: {shown['media'] or 'unread'}, {shown['status']}{reason}")
     for name in ("md5", "sha1", "sha256"):
         if shown[name]:
             click.echo(f"  {name:<7}{shown[name]}")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import click
 import numpy as np
 
 from hashsets import hashtypes
+from hashsets.errors import ListError
 from hashsets.hashtypes import HashType
 from hashsets.snapshots import Snapshot, current
 from scanner.api import Scanner
-from scanner.cli.output import emit_json, json_option
+from scanner.cli.output import emit_json, json_option, note, number_of
 from scanner.errors import UsageError
 
-VALUES_AT_ONCE = 4096  # a batch large enough for the matcher, small enough to answer a slow pipe soon
+BLOCK_BYTES = 2**18  # some 4,000 values of 64 digits: enough for the matcher to work in bulk
+MAX_LINE_BYTES = 4096  # no value is nearly as long; what is longer is another file
 
 
 @click.command()
@@ -29,17 +31,21 @@ def lookup(scanner: Scanner, type: str, value: tuple[str, ...], radius: int | No
     """Look values up in the hash sets.
 
     TYPE is a hash type; VALUE is hex or base64, or `-` to read one a line from standard input, where `ps` does not show
-    them. Exit 1: a hit. 0: none. The sets' own radii and quality floors do not apply, nothing is recorded.
+    them; each is answered as it comes. Exit 1: a hit. 0: none. The sets' own radii and quality floors do not apply,
+    nothing is recorded.
     """
     hash_type = hashtypes.get(type)
     if not hash_type.matchable:
         raise UsageError("Values of this type cannot be compared here.")
     radius_bits = _radius(hash_type, radius)
+    known = scanner.store.hash_sets()
     snapshot = current(scanner.store)
-    names = {each.uid: each.name for each in scanner.store.hash_sets()}
+    known += scanner.store.hash_sets()  # one may have come or gone meanwhile
+    names = {each.uid: each.name for each in known}
+    if not any(each.enabled and each.entries for each in known):
+        note("hashward: No hash set is in force, so nothing can be found: `hashward hashset import NAME FILE`.")
     hits = 0
-    values = _values(value)
-    while chunk := list(islice(values, VALUES_AT_ONCE)):
+    for chunk in _chunks(value, hash_type):
         for answer in _answers(snapshot, names, hash_type, radius_bits, chunk):
             hits += bool(answer["hits"])
             emit_json(answer) if as_json else _print(answer)
@@ -58,20 +64,47 @@ def _radius(hash_type: HashType, said: int | None) -> int:
     return radius_bits
 
 
-def _values(said: Iterable[str]) -> Iterator[str]:
-    for value in said:
-        if value != "-":
-            yield value
-            continue
-        for line in sys.stdin:
-            if line.strip():
-                yield line.strip()
+def _chunks(said: Iterable[str], hash_type: HashType) -> Iterator[list[bytes]]:
+    """The values, in order; a chunk is what can be answered at once. Raises ListError after what came before it."""
+    for word in said:
+        if word != "-":
+            yield [hashtypes.parse(hash_type.name, word)]
+        elif sys.stdin is not None:  # else it was closed before we began
+            yield from _read(hash_type)
+
+
+def _read(hash_type: HashType) -> Iterator[list[bytes]]:
+    """Values from standard input, as many at a time as have come: who waits for an answer gets it."""
+    number = 0
+    for lines in _lines(sys.stdin.fileno()):
+        values = []
+        for line in lines:
+            number += 1
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
+                if text:
+                    values.append(hashtypes.parse(hash_type.name, text))
+            except ListError as error:
+                yield values
+                raise ListError(f"line {number:,}: {error}") from None
+        yield values
+
+
+def _lines(descriptor: int) -> Iterator[list[bytes]]:
+    rest = b""
+    while block := os.read(descriptor, BLOCK_BYTES):
+        *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            break
+        yield lines
+    yield [rest]
 
 
 def _answers(
-    snapshot: Snapshot, names: dict[bytes, str], hash_type: HashType, radius_bits: int, texts: list[str]
+    snapshot: Snapshot, names: dict[bytes, str], hash_type: HashType, radius_bits: int, values: list[bytes]
 ) -> list[dict[str, object]]:
-    values = [hashtypes.parse(hash_type.name, text) for text in texts]
+    if not values:
+        return []
     rows = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
     found: list[list[dict[str, object]]] = [[] for _ in values]
     for hit in snapshot.near(hash_type.name, rows, radius_bits):
@@ -82,7 +115,7 @@ def _answers(
 def _print(answer: dict[str, object]) -> None:
     hits = answer["hits"]
     assert isinstance(hits, list)
-    click.echo(f"{answer['value']}: {len(hits) or 'no'} hit{'' if len(hits) == 1 else 's'}")
+    click.echo(f"{answer['value']}: {number_of(len(hits), 'hit') if hits else 'no hits'}")
     for hit in hits:
         click.echo(f"  {hit['hash_set']}  ref {hit['ref']}  distance {hit['distance']}")
 

@@ -1,4 +1,4 @@
-"""The command itself: its common options, its groups, its error border."""
+"""The command itself: its common options and its groups."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ import click
 
 from scanner.api import Scanner
 from scanner.cli import hash_sets, hashing, looking_up, reporting, roots, scanning, selftest, status
-from scanner.cli.output import error_border
+from scanner.cli.border import error_border, reader_may_go
+from scanner.cli.groups import Group
 from scanner.config import Home, load
 
 
-class _Command(click.Group):
-    """The group, inside the error border: also what click itself refuses becomes one sentence."""
+class _Command(Group):
+    """The outermost group, inside the error border: also what click itself refuses becomes one sentence."""
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
         """Run the command and exit."""
+        extra.setdefault("prog_name", "hashward")  # also for `python -m scanner`
         extra["standalone_mode"] = False
         with error_border():
             sys.exit(super().main(args, *positional, **extra))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with reader_may_go():
+            return super().invoke(ctx)
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

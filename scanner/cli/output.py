@@ -1,30 +1,22 @@
-"""How commands speak: results on standard output, everything else on standard error, one border for errors.
+"""How commands speak: results on standard output, everything else on standard error.
 
 Rules
 - `--json` prints one JSON document, or one object a line for streams. Nothing else then goes to standard output.
-- Progress bars go to standard error on a terminal and vanish when it is none.
-- No message repeats a path, a file name or a value: logs are kept longer than files.
+- What a file or a list is called was chosen by strangers: it reaches a terminal only with its control characters spelt
+  out (`printable`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
-
-from hashsets.errors import HashsetsError
-from scanner.errors import ScannerError
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
 
@@ -34,78 +26,51 @@ def emit_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=True, separators=(", ", ": ")))
 
 
-def counts(counter: dict[str, int]) -> str:
+def note(message: str) -> None:
+    """Tell a person something beside the result, on standard error."""
+    click.echo(message, err=True)
+
+
+def number_of(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 file", "2 files", "3 matches"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def counts(counter: Mapping[str, int]) -> str:
     """Reasons with their counts, most frequent first: "undecodable 12, timeout 1"."""
     return ", ".join(
         f"{name} {number:,}" for name, number in sorted(counter.items(), key=lambda item: (-item[1], item[0]))
     )
 
 
-def table(*headings: str) -> Table:
-    """An unframed table."""
+def printable(path: bytes) -> str:
+    """A path for a terminal: whatever is no printable text is spelt out as `\\x1b`."""
+    text = path.decode("utf-8", "surrogateescape")
+    return "".join(c if c.isprintable() else _spelt_out(c) for c in text)
+
+
+def _spelt_out(character: str) -> str:
+    raw = character.encode("utf-8", "surrogateescape")
+    return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def table(*headings: str, numbers: tuple[str, ...] = ()) -> Table:
+    """An unframed table; the columns in `numbers` are set flush right."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        made.add_column(heading)
+        right = heading in numbers
+        made.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=right)
     return made
 
 
 def show(renderable: Any) -> None:
-    """Print a table on standard output, as wide as it needs to be where nobody looks."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(renderable)
+    """Print a table on standard output: to the width of a terminal, and one row a line where there is none."""
+    console = Console(highlight=False, markup=False, emoji=False, width=None if _is_terminal() else 1000)
+    with console.capture() as captured:
+        console.print(renderable)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
-class _Rate(ProgressColumn):
-    """How many a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:,.0f}/s", style="progress.data.speed")
-
-
-@contextlib.contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, for as long as the block runs; silent where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-
-        def advance(done: int) -> None:
-            bar.advance(task, done)
-
-        yield advance
-
-
-@contextlib.contextmanager
-def error_border() -> Iterator[None]:
-    """Turn every error into one sentence and its exit code; nothing a user does ends in a traceback."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        yield
-    except (HashsetsError, ScannerError) as error:
-        _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("Stopped. What was finished is recorded; the same command goes on from there.", 130)
-    except BrokenPipeError:
-        # Whoever read us has gone. Point standard output elsewhere so that the flush at exit does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except MemoryError:
-        _fail("There is not enough memory for this.", 1)
-    except OSError as error:
-        _fail(f"The system refused an operation ({os.strerror(error.errno or 0)}).", 1)
-    except Exception as error:  # the outermost border: a traceback could show a path or a value
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        fault = f"{type(error).__name__} in {os.path.basename(place.filename)}:{place.lineno}"
-        _fail(f"This is a fault of hashward ({fault}); please report it. What was finished is recorded.", 70)
-
-
-def _as_interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"hashward: {message}", err=True)
-    sys.exit(code)
+def _is_terminal() -> bool:
+    return sys.stdout is not None and os.isatty(sys.stdout.fileno())

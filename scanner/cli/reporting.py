@@ -7,12 +7,13 @@ import json
 import click
 
 from scanner.api import Scanner
-from scanner.cli.output import emit_json, json_option, show, table
+from scanner.cli.groups import Group
+from scanner.cli.output import emit_json, json_option, number_of, show, table
 from scanner.errors import DeliveryError
 from scanner.reports import ReportBody, canonical_json, report_schema
 
 
-@click.group()
+@click.group(cls=Group)
 def reports() -> None:
     """Anonymous match reports: pending, sealed, delivered."""
 
@@ -32,7 +33,19 @@ def list_(scanner: Scanner, as_json: bool) -> None:
         for item in listed:
             emit_json(item)
         return
-    rows = table("state", "kind", "hash set", "version", "ref", "type", "proximity", "media", "trigger", "day")
+    rows = table(
+        "state",
+        "kind",
+        "hash set",
+        "version",
+        "ref",
+        "type",
+        "proximity",
+        "media",
+        "trigger",
+        "day",
+        numbers=("version",),
+    )
     for item in listed:
         kind = f"{item['kind']} ({item['cause']})" if item["cause"] else item["kind"]
         said = ("hash_set", "listed_version", "ref", "hash_type", "proximity", "media", "trigger", "day")
@@ -50,9 +63,11 @@ def seal(scanner: Scanner, as_json: bool) -> None:
     if as_json:
         emit_json({"sealed": sealed, "batches_owed": owed})
     else:
-        click.echo(f"{sealed:,} reports sealed; {owed:,} batches to deliver.")
+        click.echo(f"{number_of(sealed, 'report')} sealed; {number_of(owed, 'batch', 'batches')} to deliver.")
         if sealed and not scanner.config.sinks:
             click.echo("No sink is configured, so nothing leaves this machine.")
+        elif owed:
+            click.echo("Next: `hashward reports deliver`.")
 
 
 @reports.command(name="deliver")
@@ -65,15 +80,19 @@ def deliver(scanner: Scanner, now: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})
     else:
-        click.echo(f"{done.delivered:,} batches delivered, {done.failed:,} not taken, {done.waiting:,} waiting.")
+        batches = number_of(done.delivered, "batch", "batches")
+        click.echo(f"{batches} delivered, {done.failed:,} not taken, {done.waiting:,} waiting.")
+        if done.failed or done.waiting:
+            click.echo("What was not taken stays owed. Later calls try again; `--now` does not wait.")
     if done.failed:
         raise SystemExit(DeliveryError.exit_code)
 
 
 @reports.command(name="schema")
-def schema() -> None:
+@json_option
+def schema(as_json: bool) -> None:
     """Print the JSON Schema of a report."""
-    click.echo(json.dumps(report_schema(), indent=2))
+    emit_json(report_schema()) if as_json else click.echo(json.dumps(report_schema(), indent=2))
 
 
 COMMANDS = (reports,)

@@ -7,18 +7,19 @@ import os
 import click
 
 from scanner.api import Scanner
-from scanner.cli.output import emit_json, json_option, show, table
+from scanner.cli.groups import Group, root_name
+from scanner.cli.output import emit_json, json_option, printable, show, table
 from scanner.errors import UsageError
 from scanner.ledger.assets import Root
 
 
-@click.group()
+@click.group(cls=Group)
 def root() -> None:
     """Configured storage locations."""
 
 
 def _folder(path: str) -> bytes:
-    real = os.path.realpath(os.fsencode(path)) if "\x00" not in path else b""
+    real = os.path.realpath(os.fsencode(path)) if path and "\x00" not in path else b""
     if not os.path.isdir(real):
         raise UsageError("There is no folder at that path.")
     return real
@@ -35,14 +36,12 @@ def _object(each: Root) -> dict[str, object]:
 
 
 @root.command(name="add")
-@click.argument("name")
+@root_name
 @click.argument("path")
 @json_option
 @click.pass_obj
 def add(scanner: Scanner, name: str, path: str, as_json: bool) -> None:
     """Add a folder as a root under a name."""
-    if not name or len(name) > 64 or not name.isprintable() or "/" in name:
-        raise UsageError("A root's name is 1 to 64 printable characters without '/'.")
     if name in {each.name for each in scanner.ledger.places.roots()}:
         raise UsageError("There is a root of that name already.")
     added = scanner.ledger.places.add_root(_folder(path), name)
@@ -58,39 +57,46 @@ def list_(scanner: Scanner, as_json: bool) -> None:
     if as_json:
         emit_json([_object(each) for each in roots])
         return
-    rows = table("name", "standing", "walks", "path")
+    rows = table("name", "standing", "walks", "path", numbers=("walks",))
     for each in roots:
         standing = f"suspect ({each.suspect})" if each.suspect else "trusted" if each.completed_walk else "not walked"
-        rows.add_row(each.name, standing, str(each.walks), os.fsdecode(each.path).encode("utf-8", "replace").decode())
+        rows.add_row(each.name, standing, str(each.walks), printable(each.path))
     show(rows) if roots else click.echo("No roots yet: `hashward root add NAME PATH`.")
 
 
 @root.command(name="accept")
-@click.argument("name")
+@root_name
+@json_option
 @click.pass_obj
-def accept(scanner: Scanner, name: str) -> None:
+def accept(scanner: Scanner, name: str, as_json: bool) -> None:
     """Take a suspect root as it now is: from the next walk on its losses count."""
     scanner.ledger.places.accept_root(name)
-    click.echo(f"Root {name} is accepted as it is; the next walk learns it anew.")
+    _say(scanner, name, as_json, f"Root {name} is accepted as it is; the next walk learns it anew.")
 
 
 @root.command(name="move")
-@click.argument("name")
+@root_name
 @click.argument("path")
+@json_option
 @click.pass_obj
-def move(scanner: Scanner, name: str, path: str) -> None:
+def move(scanner: Scanner, name: str, path: str, as_json: bool) -> None:
     """Say that a root lies elsewhere now; nothing is read again."""
     scanner.ledger.places.move_root(name, _folder(path))
-    click.echo(f"Root {name} moved.")
+    _say(scanner, name, as_json, f"Root {name} moved.")
+
+
+def _say(scanner: Scanner, name: str, as_json: bool, story: str) -> None:
+    emit_json(_object(scanner.ledger.places.root(name))) if as_json else click.echo(story)
 
 
 @root.command(name="remove")
-@click.argument("name")
+@root_name
+@json_option
 @click.pass_obj
-def remove(scanner: Scanner, name: str) -> None:
+def remove(scanner: Scanner, name: str, as_json: bool) -> None:
     """Forget a root: its files are gone for us, nothing is sent."""
     scanner.ledger.places.remove_root(name)
-    click.echo(f"Root {name} removed.")
+    emit_json({"removed": name}) if as_json else click.echo(f"Root {name} removed.")
 
 
 COMMANDS = (root,)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import click
 
 from scanner.api import Scanner, ScanSummary
-from scanner.cli.output import counts, emit_json, json_option, progress
+from scanner.cli.output import counts, emit_json, json_option, number_of, printable
+from scanner.cli.progress import bars
+from scanner.ledger.tallies import Outcomes
 from scanner.rescan import RescanSummary
 
 EXIT_MATCH, EXIT_COULD_NOT_LOOK = 1, 3
@@ -25,15 +26,20 @@ def scan(scanner: Scanner, path: tuple[str, ...], owed: bool, show_paths: bool, 
 
     PATH is a file, a folder or the name of a root; without any, all roots are walked. Unchanged files are not opened,
     known contents not decoded. Exit 1: a match. 3: no match, but something could not be looked at whole. 0: neither.
+    With --json, --show-paths prints to standard error.
     """
-    with progress("files") as advance, progress("re-scan") as rescanned:
-        summary = scanner.scan(path, owed=owed, progress=advance, rescanned=rescanned)
+    with bars() as display:
+        files = display.add("files")
+        compared = display.add("re-scan", left=scanner.behind, from_start=False)
+        summary = scanner.scan(path, owed=owed, progress=files, rescanned=compared)
     if as_json:
         emit_json(_scan_object(summary))
     else:
         _print_scan(summary)
     if show_paths:
         _print_paths(scanner, summary, to_stderr=as_json)
+    if not as_json:
+        _print_next(scanner, summary, show_paths=show_paths)
     if summary.outcomes.matched:
         raise SystemExit(EXIT_MATCH)
     if summary.could_not_look:
@@ -49,7 +55,9 @@ def _scan_object(summary: ScanSummary) -> dict[str, object]:
         "skipped": walked.skipped,
         "matched": outcomes.matched,
         "matched_partial": outcomes.matched_partial,
+        "held": outcomes.held,
         "clear": outcomes.clear,
+        "suppressed": outcomes.suppressed,
         "not_media": outcomes.not_media,
         "partial": dict(outcomes.partial),
         "unscannable": dict(outcomes.unscannable),
@@ -68,36 +76,60 @@ def _scan_object(summary: ScanSummary) -> dict[str, object]:
 
 def _print_scan(summary: ScanSummary) -> None:
     walked, outcomes = summary.walked, summary.outcomes
-    click.echo(f"{outcomes.assets:,} files: {walked.scanned:,} read, {walked.skipped:,} unchanged and not opened.")
-    click.echo(f"  matched         {outcomes.matched:,}" + _in_part(outcomes.matched_partial))
-    click.echo(f"  clear           {outcomes.clear:,}")
-    click.echo(f"  not media       {outcomes.not_media:,}")
-    if outcomes.partial:
-        click.echo(f"  seen in part    {sum(outcomes.partial.values()):,}  ({counts(outcomes.partial)})")
-    if outcomes.unscannable:
-        click.echo(f"  could not look  {sum(outcomes.unscannable.values()):,}  ({counts(outcomes.unscannable)})")
+    click.echo(
+        f"{number_of(outcomes.assets, 'file')} in {summary.seconds:.1f} s: {walked.scanned:,} read,"
+        f" {walked.skipped:,} unchanged and not opened."
+    )
+    known_good = f"{outcomes.suppressed:,} near a listed one, but known good" if outcomes.suppressed else ""
+    lines = [
+        ("matched", outcomes.matched, _of_matched(outcomes)),
+        (
+            "clear",
+            outcomes.clear,
+            known_good,
+        ),
+        ("not media", outcomes.not_media, ""),
+        ("seen in part", outcomes.partial.total(), counts(outcomes.partial)),
+        ("could not look", outcomes.unscannable.total(), counts(outcomes.unscannable)),
+    ]
+    width = max(len(f"{number:,}") for _, number, _ in lines)
+    for name, number, remark in lines:
+        if number or name in ("matched", "clear"):
+            click.echo(f"  {name:<14} {number:>{width},}" + (f"  ({remark})" if remark else ""))
     if outcomes.owed:
-        click.echo(f"  owed a look     {outcomes.owed:,}")
+        click.echo(f"  {'owed a look':<14} {outcomes.owed:>{width},}  (scans try again; `scan --owed` always does)")
     if walked.ignored:
-        click.echo(f"not files, or excluded: {counts(walked.ignored)}")
+        click.echo(f"passed by: {counts(walked.ignored)}")
     if walked.unlisted:
         click.echo(f"folders not entered: {counts(walked.unlisted)}")
     if walked.missing or walked.moved:
         click.echo(f"moved {walked.moved:,}, not found this time {walked.missing:,}")
     for name, why in summary.suspect.items():
         click.echo(f"root {name} is suspect ({why}): nothing there is closed until `hashward root accept {name}`")
-    click.echo(
-        f"matches added {summary.matches_added:,}, withdrawn {summary.matches_withdrawn:,}; {summary.seconds:.1f} s"
-    )
+    if summary.matches_added or summary.matches_withdrawn:
+        click.echo(f"matches added {summary.matches_added:,}, withdrawn {summary.matches_withdrawn:,}")
 
 
-def _in_part(number: int) -> str:
-    return f"  (of them seen in part {number:,})" if number else ""
+def _of_matched(outcomes: Outcomes) -> str:
+    remarks = []
+    if outcomes.matched_partial:
+        remarks.append(f"{outcomes.matched_partial:,} seen in part only")
+    if outcomes.held:
+        remarks.append(f"{outcomes.held:,} held: known good too, so not reported")
+    return "; ".join(remarks)
+
+
+def _print_next(scanner: Scanner, summary: ScanSummary, *, show_paths: bool) -> None:
+    if not any(each.enabled and each.entries for each in scanner.store.hash_sets()):
+        click.echo("Compared with nothing: no hash set is in force. Import one (`hashward hashset import NAME FILE`),")
+        click.echo("then `hashward rescan` compares what was read now, without opening it again.")
+    elif summary.outcomes.matched and not show_paths:
+        click.echo("What would be said of it: `hashward reports list`. Which files: the same scan with `--show-paths`.")
 
 
 def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> None:
     for asset_id in summary.matched_assets:
-        click.echo(os.fsdecode(scanner.ledger.places.where(asset_id)), err=to_stderr)
+        click.echo(printable(scanner.ledger.places.where(asset_id)), err=to_stderr)
 
 
 @click.command()
@@ -106,16 +138,17 @@ def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> 
 def rescan(scanner: Scanner, as_json: bool) -> None:
     """Bring every content up to every set's version and rule, from stored signals; opens no file."""
     started = time.monotonic()
-    with progress("contents") as advance:
-        summary = scanner.rescan(advance)
+    with bars() as display:
+        summary = scanner.rescan(display.add("re-scan", left=scanner.behind))
     seconds = time.monotonic() - started
     if as_json:
         emit_json(_rescan_object(summary, scanner.opened_files, seconds))
     else:
+        compared = number_of(summary.contents, "content")
+        click.echo(f"{compared} compared in {seconds:.1f} s, {scanner.opened_files:,} files opened.")
         click.echo(
-            f"{summary.contents:,} contents compared, {len(summary.change.contents):,} newly matched;"
-            f" matches added {summary.change.added:,}, withdrawn {summary.change.withdrawn:,};"
-            f" files opened {scanner.opened_files:,}; {seconds:.1f} s"
+            f"  {len(summary.change.contents):,} newly matched;"
+            f" matches added {summary.change.added:,}, withdrawn {summary.change.withdrawn:,}"
         )
 
 

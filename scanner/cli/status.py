@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from hashsets import sqlite
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.api import Scanner
-from scanner.cli.output import counts, emit_json, json_option, show, table
+from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
+from scanner.config import SinkConfig
 from scanner.isolation.standing import sandbox_level
 from scanner.ledger import coverage, tallies
 from scanner.ledger.contents import top_seq
@@ -38,6 +41,8 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "outcomes": {
             "matched": outcomes.matched,
             "matched_partial": outcomes.matched_partial,
+            "held": outcomes.held,
+            "suppressed": outcomes.suppressed,
             "clear": outcomes.clear,
             "not_media": outcomes.not_media,
             "partial": dict(outcomes.partial),
@@ -46,6 +51,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "owed": outcomes.owed,
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
+        "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
         "kernel": kernel_name(),
         "sandbox": sandbox_level(),
         "sqlite": {
@@ -58,9 +64,8 @@ def _standing(scanner: Scanner) -> dict[str, object]:
 
 def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
     db = scanner.ledger.db
-    target = Met(each.rule_revision, each.version)
     top = top_seq(db)
-    current = sum(i.seq_hi - i.seq_lo + 1 for i in coverage.intervals(db, each.uid) if i.met == target)
+    behind = coverage.count_behind(db, each.uid, Met(each.rule_revision, each.version), top)
     history = scanner.store.history(each.name)
     return {
         "name": each.name,
@@ -71,57 +76,90 @@ def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
         "entries": each.entries,
         "changed": history[-1].day if history else None,
         "refreshed": scanner.store.refreshed_day(each.name),
-        "contents_current": current,
-        "contents_behind": top - current,
+        "contents_current": top - behind,
+        "contents_behind": behind,
     }
 
 
-def _print(standing: dict[str, object]) -> None:
-    sets, roots = standing["hash_sets"], standing["roots"]
-    assert isinstance(sets, list)
-    assert isinstance(roots, list)
-    if sets:
-        rows = table("hash set", "role", "mode", "version", "entries", "refreshed", "contents behind")
-        for each in sets:
-            mode = each["mode"] if each["enabled"] else "disabled"
-            said = (each["name"], each["role"], mode, each["version"], f"{each['entries']:,}")
-            rows.add_row(*map(str, said), str(each["refreshed"] or "never"), f"{each['contents_behind']:,}")
-        show(rows)
-    else:
-        click.echo("No hash sets: `hashward hashset import NAME FILE`.")
-    for root in roots:
-        state = (
-            f"suspect ({root['suspect']})" if root["suspect"] else "trusted" if root["completed"] else "not walked yet"
-        )
-        click.echo(f"root {root['name']}: {state}")
+def _sink(each: SinkConfig, known: set[str]) -> dict[str, object]:
+    return {
+        "name": each.name,
+        "kind": each.kind.value,
+        "hash_sets": sorted(each.hash_sets),
+        "unknown_hash_sets": sorted(each.hash_sets - known),
+    }
+
+
+def _print(standing: dict[str, Any]) -> None:
+    _print_sets(standing["hash_sets"])
+    for root in standing["roots"]:
+        state = "trusted" if root["completed"] else "not walked to its end yet"
+        if root["suspect"]:
+            state = f"suspect ({root['suspect']}): `hashward root accept {root['name']}` takes it as it is"
+        _line("root", f"{root['name']}: {state}")
     _print_outcomes(standing)
-    click.echo(f"kernel: {standing['kernel']}")
-    click.echo(f"sandbox: {standing['sandbox']}")
+    _line("matches", counts(standing["matches"]).replace("_", " ") or "none")
+    reports = standing["reports"]
+    owed = number_of(reports["batches_owed"], "batch", "batches")
+    _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
+    _print_sinks(standing["sinks"])
+    _line("kernel", standing["kernel"])
+    _line("sandbox", standing["sandbox"])
     driver = standing["sqlite"]
-    assert isinstance(driver, dict)
     shared = "several processes may share this home" if driver["several_processes"] else "one process at a time only"
-    click.echo(f"SQLite {driver['version']} ({driver['driver']}): {shared}")
+    _line("SQLite", f"{driver['version']} ({driver['driver']}): {shared}")
 
 
-def _print_outcomes(standing: dict[str, object]) -> None:
-    outcomes, reports, matches = standing["outcomes"], standing["reports"], standing["matches"]
-    assert isinstance(outcomes, dict)
-    assert isinstance(reports, dict)
-    assert isinstance(matches, dict)
-    click.echo(f"{standing['assets']:,} files and uploads, {standing['contents']:,} contents")
-    click.echo(
-        f"  matched {outcomes['matched']:,}, clear {outcomes['clear']:,}, not media {outcomes['not_media']:,},"
-        f" owed a look {standing['owed']:,}"
+def _line(name: str, said: str) -> None:
+    click.echo(f"{name:<9}{said}")
+
+
+def _print_sets(sets: list[dict[str, Any]]) -> None:
+    if not sets:
+        click.echo("No hash sets: `hashward hashset import NAME FILE`.")
+        return
+    numbers = ("version", "entries", "contents behind")
+    rows = table("hash set", "role", "mode", "version", "entries", "refreshed", "contents behind", numbers=numbers)
+    for each in sets:
+        mode = each["mode"] if each["enabled"] else "disabled"
+        refreshed = each["refreshed"] or "never"
+        sizes = (str(each["version"]), f"{each['entries']:,}", refreshed, f"{each['contents_behind']:,}")
+        rows.add_row(each["name"], each["role"], mode, *sizes)
+    show(rows)
+    if any(each["enabled"] and each["contents_behind"] for each in sets):
+        click.echo("Next: `hashward rescan` compares what is behind.")
+
+
+def _print_outcomes(standing: dict[str, Any]) -> None:
+    outcomes = standing["outcomes"]
+    _line("files", f"{standing['assets']:,} and uploads, {number_of(standing['contents'], 'content')}")
+    remarks = {
+        "seen in part only": outcomes["matched_partial"],
+        "held, as known good too": outcomes["held"],
+    }
+    aside = ", ".join(f"{number:,} {what}" for what, number in remarks.items() if number)
+    known_good = f" ({outcomes['suppressed']:,} near a listed one, but known good)" if outcomes["suppressed"] else ""
+    _line(
+        "",
+        f"matched {outcomes['matched']:,}{f' ({aside})' if aside else ''}, clear {outcomes['clear']:,}{known_good},"
+        f" not media {outcomes['not_media']:,}",
     )
     if outcomes["partial"]:
-        click.echo(f"  seen in part: {counts(outcomes['partial'])}")
+        _line("", f"seen in part: {counts(outcomes['partial'])}")
     if outcomes["unscannable"]:
-        click.echo(f"  could not look: {counts(outcomes['unscannable'])}")
-    click.echo(f"matches: {counts(matches) or 'none'}")
-    click.echo(
-        f"reports: {reports['pending']:,} pending, {reports['sealed']:,} sealed;"
-        f" batches owed to a sink: {reports['batches_owed']:,}"
-    )
+        _line("", f"could not look: {counts(outcomes['unscannable'])}")
+    if standing["owed"]:
+        _line("", f"owed a look: {standing['owed']:,}")
+
+
+def _print_sinks(sinks: list[dict[str, Any]]) -> None:
+    for each in sinks:
+        heard = ", ".join(each["hash_sets"]) or "nothing: it names no hash set"
+        _line("sink", f"{each['name']} ({each['kind']}) hears of {heard}")
+        if each["unknown_hash_sets"]:
+            _line("", f"there is no hash set called {', '.join(each['unknown_hash_sets'])}: check the configuration")
+    if not sinks:
+        _line("sinks", "none: nothing leaves this machine")
 
 
 COMMANDS = (status,)

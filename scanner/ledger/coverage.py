@@ -65,6 +65,11 @@ def first_behind(db: Database, set_uid: bytes, target: Met, top_seq: int) -> Int
     return Interval(end + 1, top_seq, NOTHING) if end < top_seq else None
 
 
+def count_behind(db: Database, set_uid: bytes, target: Met, top_seq: int) -> int:
+    """How many contents up to `top_seq` are not at `target`."""
+    return top_seq - sum(i.seq_hi - i.seq_lo + 1 for i in intervals(db, set_uid) if i.met == target)
+
+
 def assign(db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, met: Met) -> None:
     """Put seq_lo..seq_hi at `met`, splitting and merging neighbours; what lay unknown below becomes NOTHING."""
     end = db.execute("SELECT max(seq_hi) FROM coverage WHERE set_uid = ?", (set_uid,)).fetchone()[0] or 0

@@ -14,13 +14,16 @@ from scanner.types import Extent, MediaKind, Reason
 class Outcomes:
     """How assets stand, each counted under one of `matched`, `clear`, `not_media`, `partial`, `unscannable`.
 
-    A matched asset that was looked at only in part counts under `matched`, and once more in `matched_partial`.
+    Beside that: `matched_partial` of the matched were looked at only in part; `held` of them match only what is known
+    good too, so that no report leaves; `suppressed` of the others are near something listed, but known good.
     """
 
     assets: int = 0
     contents: int = 0
     matched: int = 0
     matched_partial: int = 0
+    held: int = 0
+    suppressed: int = 0
     clear: int = 0
     not_media: int = 0
     owed: int = 0
@@ -29,21 +32,25 @@ class Outcomes:
 
     def add(self, other: Outcomes) -> None:
         """Fold another tally in; contents that stand in both count twice."""
-        for name in ("assets", "contents", "matched", "matched_partial", "clear", "not_media", "owed"):
+        for name in _NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.partial += other.partial
         self.unscannable += other.unscannable
 
 
+_NUMBERS = ("assets", "contents", "matched", "matched_partial", "held", "suppressed", "clear", "not_media", "owed")
+
 # Matched first: what a part of a file shows stays shown. Then what stands in the way of the place, then of the content.
+# The last column is the strongest state of a match that is no known-good set's own: 3 active, 2 held, 1 suppressed.
 _ROWS = """
-SELECT a.id, a.key, a.content_seq, a.reason, c.media, c.extent, c.reason, EXISTS (
-    SELECT 1 FROM match m JOIN met_set s USING (set_uid)
-    WHERE m.content_seq = a.content_seq AND m.state IN ('active', 'held') AND s.role != 'known_good')
+SELECT a.id, a.key, a.content_seq, a.reason, c.media, c.extent, c.reason, coalesce((
+    SELECT max(CASE m.state WHEN 'active' THEN 3 WHEN 'held' THEN 2 WHEN 'suppressed' THEN 1 END)
+    FROM match m JOIN met_set s USING (set_uid)
+    WHERE m.content_seq = a.content_seq AND s.role != 'known_good'), 0)
 FROM asset a LEFT JOIN content c ON c.seq = a.content_seq
 WHERE NOT a.gone AND a.missing_at IS NULL
 """
-
+_HELD, _SUPPRESSED = 2, 1
 
 _RETRYABLE = {reason.value for reason in Reason if reason.retryable}
 
@@ -55,11 +62,13 @@ def outcomes(
     tally = Outcomes()
     where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
     seqs = set()
-    for asset_id, key, seq, place_reason, media, extent, reason, matched in db.execute(_ROWS + where, parameters):
+    for asset_id, key, seq, place_reason, media, extent, reason, state in db.execute(_ROWS + where, parameters):
         if counts(asset_id, key):
             seqs.add(seq)
             tally.owed += any(why in _RETRYABLE for why in (place_reason, reason))
-            _count(tally, place_reason, media, extent, reason, bool(matched))
+            tally.held += state == _HELD
+            tally.suppressed += state == _SUPPRESSED
+            _count(tally, place_reason, media, extent, reason, state >= _HELD)
     tally.contents = len(seqs - {None})
     return tally
 
@@ -86,7 +95,7 @@ def _count(
 def matched_assets(db: Database, root_id: int | None = None) -> list[int]:
     """The ids of present assets with a match that counts."""
     where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
-    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[7]]
+    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[7] >= _HELD]
 
 
 def contents(db: Database) -> int:
@@ -95,8 +104,12 @@ def contents(db: Database) -> int:
 
 
 def match_states(db: Database) -> dict[str, int]:
-    """Match rows by state."""
-    return dict(db.execute("SELECT state, count(*) FROM match GROUP BY state ORDER BY state").fetchall())
+    """Match rows by state; those of known-good sets, which only vouch, under `known_good`."""
+    rows = db.execute(
+        "SELECT CASE WHEN s.role = 'known_good' AND m.state = 'active' THEN 'known_good' ELSE m.state END AS standing,"
+        " count(*) FROM match m JOIN met_set s USING (set_uid) GROUP BY standing ORDER BY standing"
+    )
+    return dict(rows.fetchall())
 
 
 def said(db: Database) -> dict[str, int]:
