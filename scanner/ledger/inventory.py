@@ -14,8 +14,11 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,7 @@ from scanner.ledger import contents
 from scanner.ledger.packing import QueryBuilder
 
 KIND = "inventory"
+LOCK_NAME = "writer.lock"
 LEAST_TAIL = 20_000  # contents left in the database: some 0.2 s to read, so not worth a file
 TAIL_SHARE = 8
 SEGMENT_BYTES = 128 * 2**20  # of packed signals that become one segment: what building one holds in memory
@@ -58,7 +62,7 @@ class _Segment:
 
 
 class Inventory:
-    """The mapped columns of one ledger. Readers in any process; writing is done under the ledger's writer lock."""
+    """The mapped columns of one ledger. Readers in any process, one writer at a time."""
 
     def __init__(self, db: Database, folder: Path, *, least_tail: int = LEAST_TAIL) -> None:
         self._db = db
@@ -138,11 +142,34 @@ class Inventory:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def keep_up(self) -> int:
-        """Put contents that have come since the last segment into new ones, once they are many; how many were."""
+        """Put contents that have come since the last segment into new ones, once they are many; how many were.
+
+        Segments that cannot be opened are made anew. Where another process is at it already, nothing is done.
+        """
         done = 0
-        while pending := self._due():
-            done += self._add_segment(*pending)
+        with self._only_writer() as alone:
+            if alone:
+                if not self._all_open():
+                    self._forget()
+                while pending := self._due():
+                    done += self._add_segment(*pending)
         return done
+
+    @contextlib.contextmanager
+    def _only_writer(self) -> Iterator[bool]:
+        """Whether this process alone may write and remove files here, for as long as the block runs."""
+        descriptor = os.open(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+        except BlockingIOError:
+            yield False
+        finally:
+            os.close(descriptor)
+
+    def _all_open(self) -> bool:
+        rows = self._db.execute("SELECT stamp, hash_type FROM inventory_column").fetchall()
+        return all(self._opened(stamp, name) is not None for stamp, name in rows)
 
     def _due(self) -> tuple[int, int] | None:
         with self._db.read():
@@ -174,7 +201,7 @@ class Inventory:
                 self._db.connection.executemany(
                     "INSERT INTO inventory_column (stamp, hash_type) VALUES (?, ?)", [(stamp, name) for name in names]
                 )
-        self.tidy()
+        self._tidy()
         return 0 if taken else built.contents
 
     def _newest_look(self) -> int:
@@ -182,24 +209,22 @@ class Inventory:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'relooked'").fetchone()
         return 0 if row is None else int(row[0])
 
-    def tidy(self) -> None:
-        """Remove files that no row names: a kill before its transaction left them, or a rebuilt ledger."""
-        with self._db.write(durable=False):
-            counted = {
-                self._path(stamp, name).name
-                for stamp, name in self._db.execute("SELECT stamp, hash_type FROM inventory_column")
-            }
-            for path in self._folder.glob("inventory-*"):
-                if path.name not in counted:
-                    path.unlink(missing_ok=True)
+    def _tidy(self) -> None:
+        """Remove files that no row names: a kill before its transaction left them, or a restored ledger."""
+        rows = self._db.execute("SELECT stamp, hash_type FROM inventory_column")
+        counted = {self._path(stamp, name).name for stamp, name in rows}
+        for path in self._folder.glob("inventory-*"):
+            if path.name not in counted:
+                path.unlink(missing_ok=True)
+        container.discard_partials(self._folder)
 
-    def rebuild(self) -> None:
-        """Forget every segment; `keep_up` makes them anew from the database."""
+    def _forget(self) -> None:
+        """Let no segment count any more; the database has it all."""
         with self._db.write():
             for table in ("inventory", "inventory_column", "relooked"):
                 self._db.execute(f"DELETE FROM {table}")
         self._open.clear()
-        self.tidy()
+        self._tidy()
 
 
 def _reach(mapped: container.Contents, seq_lo: int) -> int:
@@ -215,7 +240,7 @@ def _slice(name: str, mapped: container.Contents, seq_lo: int, seq_hi: int, with
     first, last = np.searchsorted(seqs, [seq_lo, seq_hi + 1])
     width = hashtypes.get(name).size_bytes
     values = mapped.arrays["values"].reshape(-1, width)[first:last]
-    owners = seqs[first:last].view(np.int64)
+    owners = seqs[first:last]
     quality = mapped.arrays["quality"][first:last]
     is_frame = mapped.arrays["is_frame"][first:last].view(np.bool_)
     if without:
@@ -256,7 +281,7 @@ class _Builder:
         for name, parts in self._parts.items():
             arrays: dict[str, NDArray[np.generic]] = {
                 "values": np.concatenate([p.values for p in parts]).reshape(-1),
-                "seqs": np.concatenate([p.owners for p in parts]).astype(np.uint64),
+                "seqs": np.concatenate([p.owners for p in parts]),
                 "quality": np.concatenate([p.quality for p in parts]),
                 "is_frame": np.concatenate([p.is_frame for p in parts]).view(np.uint8),
             }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,15 +165,25 @@ def test_files_that_a_kill_left_are_removed(ledger: Ledger, tmp_path: Path) -> N
     assert not orphan.exists()
 
 
-def test_a_rebuild_starts_from_the_database(ledger: Ledger, tmp_path: Path) -> None:
-    """Forgetting every segment loses nothing."""
+def test_what_cannot_be_opened_is_made_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """The next re-scan heals a torn file by itself."""
     fill(ledger, 5)
+    eager(ledger, tmp_path).keep_up()
+    for path in (tmp_path / "segments").glob("inventory-*.sha1"):
+        path.write_bytes(b"torn")
     inventory = eager(ledger, tmp_path)
-    inventory.keep_up()
-    before = everything(inventory, ledger.db)
-    inventory.rebuild()
 
-    assert not list((tmp_path / "segments").iterdir())
-    assert before == everything(inventory, ledger.db)
-    inventory.keep_up()
-    assert before == everything(inventory, ledger.db)
+    assert 5 == inventory.keep_up()
+    assert 0 == inventory.keep_up()
+    assert 5 == inventory.stretch(1, 5, TYPES).contents
+
+
+def test_two_processes_do_not_make_segments_at_once(ledger: Ledger, tmp_path: Path) -> None:
+    """Whoever comes second leaves it to the first, so that no file vanishes before its row is written."""
+    fill(ledger, 5)
+    descriptor = os.open(tmp_path / "segments" / "writer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    assert 0 == eager(ledger, tmp_path).keep_up()
+    os.close(descriptor)
+    assert 5 == eager(ledger, tmp_path).keep_up()
