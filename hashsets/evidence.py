@@ -61,7 +61,8 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("owners", "entries", "sets", "ranks", "distances", "masks")
     )
-    order = np.lexsort((ranks, distances, hamming_ranks()[ranks], entries, owners))
+    # Exact types come before Hamming types at equal distance by rank, and their own distance is 0.
+    order = np.lexsort((ranks, distances, entries, owners))
     owners, entries, sets, ranks, distances, masks = (
         column[order] for column in (owners, entries, sets, ranks, distances, masks)
     )
@@ -70,12 +71,6 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
     if len(masks):
         masks = np.bitwise_or.reduceat(masks, np.flatnonzero(first))
     return Evidence(owners[first], entries[first], sets[first], ranks[first], distances[first], masks)
-
-
-def hamming_ranks() -> NDArray[np.int64]:
-    """For each rank, 1 where its type is a Hamming type: those come after every exact type."""
-    types = [hashtypes.by_rank(rank) for rank in range(len(hashtypes.names()))]
-    return np.array([hash_type.comparison == "hamming" for hash_type in types], np.int64)
 
 
 class TypeIndex:

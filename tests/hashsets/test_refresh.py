@@ -110,6 +110,10 @@ def test_a_mass_withdrawal_needs_to_be_allowed(store: Store) -> None:
         bring(store, lines(122, 900))
     assert set(range(1, 601)) == numbers(store)
     assert [] == store.verify("a")
+    with store.read() as connection:  # what was staged is gone at once, not only with the next refresh
+        assert 600 == connection.execute("SELECT COUNT(*) FROM entry").fetchone()[0]
+        assert 0 == connection.execute("SELECT COUNT(*) FROM staged").fetchone()[0]
+        assert 0 == connection.execute("SELECT COUNT(*) FROM signal WHERE withdrawn NOTNULL").fetchone()[0]
     assert 120 == bring(store, lines(121, 900)).withdrawn
     assert 720 == bring(store, lines(841, 900), allow_shrink=True).withdrawn
     assert 59 == bring(store, lines(900, 900)).withdrawn  # under 100 entries

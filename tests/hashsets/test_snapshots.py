@@ -252,6 +252,48 @@ def test_changes_tell_the_keys_and_what_is_left_of_them(store: Store) -> None:
         changes_since(store, b"no such uid", 0, 0)
 
 
+@pytest.mark.parametrize("shape", Shape)
+def test_a_value_of_low_quality_matches_on_neither_side(store: Store, shape: Shape) -> None:
+    """Under 50 by default, or under the set's own floor; a value whose quality is not told is good."""
+    value = bytes([0x5A, 0x3C] * 16)
+
+    def matches(listed: int | None, asked_quality: int) -> bool:
+        put(store, "a", Entry(b"k", (Signal("pdq", value, quality=listed),), shape), complete=True)
+        return bool(current(store).match(queries_of([Asked(1, "pdq", value, asked_quality, is_frame=True)])))
+
+    store.create("a")
+    assert [True, False, False, True] == [matches(*pair) for pair in ((50, 50), (50, 49), (49, 50), (None, 50))]
+    store.set_rule("a", Rule(quality_floor={"pdq": 60}))
+    assert [True, False, False, True] == [matches(*pair) for pair in ((60, 60), (60, 59), (59, 60), (None, 60))]
+    store.set_rule("a", Rule(quality_floor={"pdq": 0}))
+    assert matches(0, 0)
+
+
+def test_the_best_evidence_of_an_entry_is_told(store: Store) -> None:
+    """Exact before near at distance 0, the longer digest before the shorter, then the smaller distance."""
+    value, near = bytes([0x5A, 0x3C] * 16), bytes([0x5B, 0x3C]) + bytes([0x5A, 0x3C] * 15)
+    sha256, phash = bytes(range(32)), bytes([0x5A] * 8)
+    signals = (Signal("pdq", value), Signal("phash", phash), *md5(1).signals, Signal("sha256", sha256))
+    store.create("a")
+    put(store, "a", Entry(b"k", signals))
+    rows = [
+        Asked(1, "pdq", near, 90), Asked(1, "phash", phash), Asked(1, "pdq", value, 90),
+        Asked(1, "md5", md5(1).signals[0].value), Asked(1, "sha256", sha256),
+    ]  # fmt: skip
+    told = []
+    for count in range(1, 6):
+        (hit,) = current(store).match(queries_of(rows[:count]))
+        told.append((hit.hash_type, hit.distance, sorted(hit.exact_types)))
+
+    assert [
+        ("pdq", 1, []),
+        ("phash", 0, []),
+        ("pdq", 0, []),
+        ("md5", 0, ["md5"]),
+        ("sha256", 0, ["md5", "sha256"]),
+    ] == told
+
+
 def test_near_finds_by_radius_alone(store: Store) -> None:
     """Whatever the set's own radius; an entry of several values by its nearest."""
     store.create("a", rule=Rule(radius_bits={"pdq": 0}))
