@@ -108,7 +108,7 @@ def build_arrays(rows: NDArray[np.uint64], n: int, words: int, form: Form) -> Ha
     following = kernels.array(len(tables) * n, np.uint16)
     second = kernels.array(len(tables) * n, np.uint16) if form == "full" else None
     row = kernels.array(len(tables) * n, np.uint32)
-    scratch = np.empty(n, dtype=np.uint64)
+    scratch = np.empty(n if form == "full" else 2 * n, dtype=np.uint64)
     for t, chunk in enumerate(tables):
         part = slice(t * n, (t + 1) * n)
         kernels.native.build_table(

@@ -443,7 +443,7 @@ static PyObject *build_table(PyObject *module, PyObject *args)
     }
     size_t rows = (size_t)n;
     int ok = take(o[0], &v[0], PyBUF_SIMPLE, rows * 8 * (size_t)words) == 0 &&
-             take(o[1], &v[1], PyBUF_WRITABLE, rows * 8) == 0 && take(o[2], &v[2], PyBUF_WRITABLE, HW_OFFSETS * 4) == 0 &&
+             take(o[1], &v[1], PyBUF_WRITABLE, rows * (o[4] == Py_None ? 16 : 8)) == 0 && take(o[2], &v[2], PyBUF_WRITABLE, HW_OFFSETS * 4) == 0 &&
              take(o[3], &v[3], PyBUF_WRITABLE, rows * 2) == 0 &&
              (o[4] == Py_None || take(o[4], &v[4], PyBUF_WRITABLE, rows * 2) == 0) &&
              take(o[5], &v[5], PyBUF_WRITABLE, rows * 4) == 0;
