@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -45,6 +46,7 @@ from scanner.walking import (
 BATCH = (
     64  # recordings a transaction: amortises the commit (isolation sheet, section 7: 50-200), short enough to wait for
 )
+RECORD_EVERY_S = 2.0  # or sooner than a batch is full, where files are slow
 IN_HAND_PER_LANE = 16  # so that lanes never wait for the recorder, nor a slow video for the rest
 
 
@@ -153,6 +155,7 @@ class RootWalk:
         self._walked = Walked()
         self._openers: list[FileOpener] = []
         self._lane = _Lane()
+        self._recorded_s = time.monotonic()
 
     def run(self, root: Root) -> Walked:
         """Walk the whole root and draw the conclusions of a completed walk."""
@@ -215,12 +218,15 @@ class RootWalk:
                 for item in items:
                     place = Place(root.id, getattr(item, "key", b""), number)
                     if isinstance(item, Unreadable):
+                        self._progress(1)
                         done.append(_Examined(place, item.trouble.reason, opened=False))
                     elif isinstance(item, FoundFile) and not self._skips(root, item, back):
                         in_hand.add(lanes.submit(self._look, root_fd, place))
                     in_hand = self._collect(in_hand, done, self._lanes * IN_HAND_PER_LANE)
                     self._flush(done, back, BATCH)
-                self._collect(in_hand, done, 0)
+                while in_hand:
+                    in_hand = self._collect(in_hand, done, len(in_hand) - 1)
+                    self._flush(done, back, BATCH)
                 self._flush(done, back, 0)
             finally:
                 lanes.shutdown(cancel_futures=True)
@@ -268,14 +274,16 @@ class RootWalk:
         """Take finished looks, waiting while more than `allowed` are in hand."""
         while len(in_hand) > allowed:
             finished, in_hand = wait(in_hand, return_when=FIRST_COMPLETED)
+            self._progress(len(finished))
             done.extend(future.result() for future in finished)
         return in_hand
 
     def _flush(self, done: list[_Examined], back: list[int], keep: int) -> None:
-        """Record what is done once it is more than `keep`."""
-        if len(done) > keep or (done and not keep):
+        """Record what is done once it is more than `keep`, or has waited: slow files must not be lost to a kill."""
+        overdue = time.monotonic() - self._recorded_s > RECORD_EVERY_S
+        if len(done) > keep or (done and (overdue or not keep)):
             self._record(done)
-            self._progress(len(done))
+            self._recorded_s = time.monotonic()
             done.clear()
         if len(back) > keep or (back and not keep):
             self._ledger.places.back(back)

@@ -93,23 +93,25 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 
 def _import_bar(display: Bars, stream: BinaryIO) -> Advance:
-    """A bar over the bytes of the list, where it is a file; over its records where it comes through a pipe."""
-    size = os.fstat(stream.fileno())
-    if not stat.S_ISREG(size.st_mode):
+    """Progress of an import: over the list's size where it is a file, over its records where it comes by a pipe.
+
+    Once the list is read it is compared with what was listed before, and put in force.
+    """
+    described = os.fstat(stream.fileno())
+    if not stat.S_ISREG(described.st_mode):
         return display.add("records")
+    total = described.st_size // 1024
+    done = 0
+    advance = display.add("KiB read", left=lambda: total - done)
 
-    def read() -> int:
-        return min(os.lseek(stream.fileno(), 0, os.SEEK_CUR), size.st_size)
+    def page_read(_records: int) -> None:
+        nonlocal done
+        before, done = done, min(os.lseek(stream.fileno(), 0, os.SEEK_CUR) // 1024, total)
+        advance(done - before)
+        if before < done == total:
+            display.add("compare")
 
-    before = read()
-    advance = display.add("bytes", left=lambda: size.st_size - read())
-
-    def page_done(_records: int) -> None:
-        nonlocal before
-        before, done = read(), read() - before
-        advance(done)
-
-    return page_done
+    return page_read
 
 
 def _summary_object(summary: RefreshSummary) -> dict[str, object]:
@@ -242,7 +244,7 @@ def history(scanner: Scanner, name: str, as_json: bool) -> None:
 def verify(scanner: Scanner, name: str, as_json: bool) -> None:
     """Check a set's rows against each other. Exit 6 when they do not agree."""
     with bars() as display:
-        display.add("checking")
+        display.add("check")
         problems = scanner.store.verify(name)
     if as_json:
         emit_json({"hash_set": name, "problems": problems})

@@ -9,7 +9,6 @@ Rules
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -73,4 +72,4 @@ def show(renderable: Any) -> None:
 
 
 def _is_terminal() -> bool:
-    return sys.stdout is not None and os.isatty(sys.stdout.fileno())
+    return sys.stdout is not None and sys.stdout.isatty()

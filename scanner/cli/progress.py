@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 Advance = Callable[[int], None]
@@ -21,6 +22,8 @@ class _Done(ProgressColumn):
     """How many of how many."""
 
     def render(self, task: Task) -> Text:
+        if not task.completed and task.total is None:
+            return Text("")
         of = "" if task.total is None else f" of {task.total:,.0f}"
         return Text(f"{task.completed:,.0f}{of}", style="progress.download")
 
@@ -87,6 +90,7 @@ def bars(*, beside_output: bool = False) -> Iterator[Bars]:
     """
     console = Console(stderr=True)
     silent = not console.is_terminal or (beside_output and sys.stdout is not None and sys.stdout.isatty())
-    columns = (TextColumn("{task.description:<8}"), BarColumn(bar_width=None), _Done(), _Rate(), _Time())
+    bar = BarColumn(bar_width=None, table_column=Column(min_width=8, max_width=40, ratio=1))
+    columns = (TextColumn("{task.description}"), bar, *(kind(Column(no_wrap=True)) for kind in (_Done, _Rate, _Time)))
     with Progress(*columns, console=console, transient=True, disable=silent, expand=False) as display:
         yield Bars(display)

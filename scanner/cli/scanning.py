@@ -121,10 +121,10 @@ def _of_matched(outcomes: Outcomes) -> str:
 
 def _print_next(scanner: Scanner, summary: ScanSummary, *, show_paths: bool) -> None:
     if not any(each.enabled and each.entries for each in scanner.store.hash_sets()):
-        click.echo("Compared with nothing: no hash set is in force. Import one (`hashward hashset import NAME FILE`),")
-        click.echo("then `hashward rescan` compares what was read now, without opening it again.")
+        click.echo("Compared with nothing, as no hash set is in force: `hashward hashset import`,")
+        click.echo("then `hashward rescan` compares what was read now without opening it again.")
     elif summary.outcomes.matched and not show_paths:
-        click.echo("What would be said of it: `hashward reports list`. Which files: the same scan with `--show-paths`.")
+        click.echo("Next: `hashward reports list`; with `--show-paths` a scan names the files.")
 
 
 def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> None:
