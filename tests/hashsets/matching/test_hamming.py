@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -196,3 +198,17 @@ def test_values_in_any_memory_order() -> None:
 def test_the_permutation_takes_every_bit_once(words: int) -> None:
     """Bits are moved, never lost, so that distances stay what they were."""
     assert sorted(source_bits(words).tolist()) == list(range(64 * words))
+
+
+def test_threads_share_one_index() -> None:
+    """Searches of several threads at once find what each finds alone: an index has no state of its own."""
+    values = population("families", 20_000, PDQ, 5)
+    asked = near(values, 400, 40, 6)
+    matcher = HammingMatcher.build(PDQ, values, form="full")
+    parts = np.array_split(asked, 8)
+    expected = [matcher.query(part, 31) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda part: matcher.query(part, 31), parts))
+
+    for one, other in zip(expected, found, strict=True):
+        assert_same(one, other)
