@@ -39,8 +39,8 @@ CREATE TABLE hash_set (
     staging_first_id INTEGER          -- entries of this set from this id on are the refresh's own
 );
 
--- Removed sets: those that listed anything are told for ever, so that their matches are withdrawn even by a re-scan that
--- comes much later. Written by remove; unswept until the rows of the set have been deleted, chunk by chunk.
+-- Removed sets: those that listed anything are told for ever, so that their matches are withdrawn even by a re-scan
+-- that comes much later. Written by remove; unswept until the rows of the set have been deleted, chunk by chunk.
 CREATE TABLE removed_set (
     uid BLOB PRIMARY KEY,
     set_id INTEGER NOT NULL,
