@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import proofs
 
 # A deadline measures the machine, not the code. In CI the same examples come each time, so that a red run is about the
 # change.
@@ -23,3 +25,9 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv("HASHWARD_HOME", raising=False)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session")
+def proof() -> Callable[..., None]:
+    """Writes a long proof's figures: `proof(file, what, **figures)`."""
+    return proofs.record
