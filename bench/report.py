@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 RUNS = Path(__file__).parent / "runs"
+_FIRST = ("name", "peer", "ratio", "goal")
 _VERSIONS = ("numpy", "faiss-cpu", "threatexchange", "usearch")
 
 
@@ -54,23 +56,37 @@ def write(results: Sequence[Measured], arguments: Sequence[str]) -> Path:
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         **{name: version for name in _VERSIONS if (version := _version(name))},
     }
     figures = {"facts": facts, "results": [result.as_json() for result in results]}
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     lines = [f"# {facts['day']}, {facts['processor']}", "", *(f"- {key}: {value}" for key, value in facts.items())]
-    text = "\n".join([*lines, "", "![ratios](ratios.svg)", "", table(results), ""])
+    text = "\n".join([*lines, "", "![ratios](ratios.svg)", "", *_told(results), ""])
     (folder / "README.md").write_text(text, encoding="utf-8")
     (folder / "ratios.svg").write_text(chart(results), encoding="utf-8")
     return folder
 
 
+def _told(results: Sequence[Measured]) -> list[str]:
+    """Results with the same columns as a table, the others as a line each."""
+    cases = [result for result in results if "recall" in result.as_json()]
+    lines = [table(cases), ""] if cases else []
+    for result in results:
+        if result in cases:
+            continue
+        more = {key: value for key, value in result.as_json().items() if key not in _FIRST}
+        goal = f" (goal {result.goal:g}x)" if result.goal else ""
+        facts = ", ".join(f"{key} {_cell(value)}" for key, value in more.items())
+        lines.append(f"- {result.name}: {result.ratio:.4g}x of {result.peer}{goal}: {facts}")
+    return lines
+
+
 def table(results: Sequence[Measured]) -> str:
     """The results as a Markdown table; ratios are CPU time, peer over ours."""
-    first = ("name", "peer", "ratio", "goal")
     rows = [result.as_json() for result in results]
     every = dict.fromkeys(column for row in rows for column in row)
-    held = [*first, *(column for column in every if column not in first)]
+    held = [*_FIRST, *(column for column in every if column not in _FIRST)]
     lines = ["| " + " | ".join(held) + " |", "|" + "---|" * len(held)]
     lines += ["| " + " | ".join(_cell(row.get(column, "")) for column in held) + " |" for row in rows]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import measure
 from bench.engines import FaissFlat, FaissMultiHash, NumPy, Ours
@@ -24,6 +25,7 @@ from hashsets.hashtypes import HashType
 from hashsets.matching import joins
 from hashsets.matching.exact import ExactMatcher
 from hashsets.matching.hamming import HammingMatcher
+from hashsets.matching.kernel import source_bits
 from hashsets.matching.shelf import Shelf
 
 PDQ = hashtypes.get("pdq")
@@ -103,6 +105,50 @@ def stream(rows: int = 10_000_000, delta: int = 1_000, peer_rows: int = 20_000) 
     return Figure("stream", "faiss", theirs / ours, 0, more)
 
 
+def bit_order(rows: int = 1_000_000) -> list[Figure]:
+    """What the order of bits buys on a skewed list: chunks as they come, and chunks drawn at random, against ours."""
+    made = kept("skewed", 256, rows, 600, SEED)
+    drawn = np.random.default_rng(3).permutation(256)
+    orders: dict[str, NDArray[np.int64]] = {"ours": source_bits(4).astype(np.int64)}
+    orders |= {"as they come": np.arange(256), "at random": drawn}
+    engines: list[Ours] = []
+    for order in orders.values():
+        engines.append(Ours(256))
+        engines[-1].build(_arranged(made.listed, order), 31)
+    asked = [_arranged(made.asked, order) for order in orders.values()]
+    spent: list[list[float]] = [[] for _ in orders]
+    for block in range(0, len(made.asked), measure.BLOCK):
+        for place, engine in enumerate(engines):
+            for at in range(block, block + measure.BLOCK):
+                spent[place].append(measure.cpu_seconds(partial(engine.ask, asked[place][at : at + 1], 31)) * 1e6)
+    counts = {len(engine.ask(part, 31)) for engine, part in zip(engines, asked, strict=True)}
+    if len(counts) != 1:
+        raise measure.WrongAnswer("an order of bits changed the answer")
+    ours, *others = (float(np.median(times)) for times in spent)
+    names = list(orders)[1:]
+    return [
+        Figure(
+            f"order-{name.replace(' ', '-')}",
+            f"chunks {name}",
+            other / ours,
+            0,
+            {"rows": rows, "ours_us": ours, "peer_us": other},
+        )
+        for name, other in zip(names, others, strict=True)
+    ]
+
+
+def _arranged(values: NDArray[np.uint8], order: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Values whose bits the index, which moves them in its own order, ends up holding in this one."""
+    arranged = np.empty_like(values)
+    for at in range(0, len(values), 100_000):
+        bits = np.unpackbits(values[at : at + 100_000], axis=1, bitorder="little")
+        placed = np.empty_like(bits)
+        placed[:, source_bits(4)] = bits[:, order]
+        arranged[at : at + 100_000] = np.packbits(placed, axis=1, bitorder="little")
+    return arranged
+
+
 def digests(rows: int = 15_000_000, asked: int = 60_000) -> list[Figure]:
     """Exact look-up of sha256 against a Python set of bytes: time of a look-up, and memory."""
     sha256 = hashtypes.get("sha256")
@@ -165,6 +211,7 @@ WORKS: dict[str, Callable[..., Figure | list[Figure]]] = {
     "build": build,
     "open": open_and_change,
     "stream": stream,
+    "bit-order": bit_order,
     "digests": digests,
     "compact": compact,
 }

@@ -91,7 +91,7 @@ def test_the_command_answers_with_one_object() -> None:
 
 def test_works_measure_what_they_check() -> None:
     """Changing, streaming, digests and the compact form work at a size of no consequence."""
-    figures = [*works.digests(3000, 600), works.compact(3000, 20)]
+    figures = [*works.digests(3000, 600), *works.bit_order(9000), works.compact(3000, 20)]
     try:
         engine("faiss", 256)
     except EngineMissing:
