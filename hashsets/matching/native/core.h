@@ -87,7 +87,7 @@ typedef struct {
 
 extern uint16_t hw_flips[HW_FLIPS];          /* ordered by number of bits */
 extern const int hw_flips_below[HW_MAX_WEIGHT + 1]; /* how many flips have fewer bits than a weight */
-extern uint16_t hw_line_flips[HW_FLIPS];     /* the flips that leave the low four bits, and so the cache line, alone last */
+extern uint16_t hw_line_flips[HW_FLIPS];     /* those that keep the low four bits: one for each cache line of offsets */
 extern int hw_line_flips_below[HW_MAX_WEIGHT + 1];
 
 /* plan.c */
