@@ -47,10 +47,13 @@ def run(scanner: Scanner) -> Iterator[Step]:
     yield from _listed(scanner)
 
 
-def picture() -> NDArray[np.uint8]:
-    """A made picture of the size (192, 256, 3), busy enough for a PDQ of full quality."""
+def picture(phase: float = 0.0) -> NDArray[np.uint8]:
+    """A made picture of the size (192, 256, 3), busy enough for a PDQ of full quality; another for another `phase`."""
     rows, columns = np.mgrid[0:192, 0:256] / 16.0
-    waves = sum(np.sin(rows * (k + 1) * 0.37 + k) * np.cos(columns * (5 - k) * 0.29 - k) for k in range(5))
+    waves = sum(
+        np.sin(rows * (k + 1) * 0.37 + k * (1 + phase)) * np.cos(columns * (5 - k) * 0.29 - k + phase * k * k)
+        for k in range(5)
+    )
     grey = np.clip(128 + 50 * waves, 0, 255)
     return np.stack([grey, np.clip(grey * 0.8 + 20, 0, 255), 255 - grey], axis=2).astype(np.uint8)
 
@@ -66,7 +69,7 @@ def _planted(real: Scanner, folder: Path) -> Iterator[Step]:
     exact, near = storage / f"{NAME_CANARY}-1.ppm", storage / f"{NAME_CANARY}-2.ppm"
     exact.write_bytes(ppm(picture()))
     near.write_bytes(ppm((picture() * 0.9).astype(np.uint8)))
-    (storage / "clean.ppm").write_bytes(ppm(picture().transpose(1, 0, 2)[::-1]))
+    (storage / "clean.ppm").write_bytes(ppm(picture(2.0)))
     sink = SinkConfig("selftest", SinkKind.JSONL, path=sent, hash_sets=frozenset({SET}))
     config = replace(real.config, sinks=(sink,))
     with Scanner(Home(folder / "home"), config, real.clock) as scanner:

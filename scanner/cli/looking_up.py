@@ -42,13 +42,13 @@ def lookup(scanner: Scanner, type: str, value: tuple[str, ...], radius: int | No
     snapshot = current(scanner.store)
     known += scanner.store.hash_sets()  # one may have come or gone meanwhile
     names = {each.uid: each.name for each in known}
-    if not any(each.enabled and each.entries for each in known):
-        note("hashward: No hash set is in force, so nothing can be found: `hashward hashset import NAME FILE`.")
     hits = 0
     for chunk in _chunks(value, hash_type):
         for answer in _answers(snapshot, names, hash_type, radius_bits, chunk):
             hits += bool(answer["hits"])
             emit_json(answer) if as_json else _print(answer)
+    if not any(each.enabled and each.entries for each in known):
+        note("hashward: No hash set is in force, so nothing can be found: `hashward hashset import NAME FILE`.")
     if hits:
         raise SystemExit(1)
 

@@ -21,7 +21,7 @@ class _Command(Group):
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **extra: Any) -> Any:
         """Run the command and exit."""
-        extra.setdefault("prog_name", "hashward")  # also for `python -m scanner`
+        extra["prog_name"] = "hashward"  # also for `python -m scanner`
         extra["standalone_mode"] = False
         with error_border():
             sys.exit(super().main(args, *positional, **extra))

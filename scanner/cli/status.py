@@ -12,7 +12,6 @@ from hashsets.types import HashSet
 from scanner.api import Scanner
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.config import SinkConfig
-from scanner.isolation.standing import sandbox_level
 from scanner.ledger import coverage, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
@@ -28,6 +27,8 @@ def status(scanner: Scanner, as_json: bool) -> None:
 
 
 def _standing(scanner: Scanner) -> dict[str, object]:
+    from scanner.isolation.standing import sandbox_level  # brings the decoders, which most commands never need
+
     db = scanner.ledger.db
     outcomes = tallies.outcomes(db)
     return {
