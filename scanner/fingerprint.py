@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from hashsets.types import Signal
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
 from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, pdq, perceptual
-from scanner.types import Looked, MediaKind
+from scanner.resuming import VALUE_BYTES, carried_on, rule_of
+from scanner.types import Looked, MediaKind, Resume
 
 __all__ = [
     "Emit",
@@ -29,8 +30,10 @@ __all__ = [
     "Options",
     "Orientations",
     "fingerprint_file",
+    "go_on",
     "recipe",
     "turned",
+    "usable",
     "with_recipes",
 ]
 
@@ -77,9 +80,15 @@ class Emit(Protocol):
         """One signal, still without its recipe."""
         ...
 
+    def mark(self, resume: Resume) -> None:
+        """All signals before `resume` were told: a look that ends from here on can be gone on with there."""
+        ...
+
 
 # The revision of each pixel and sampling rule; raise one when the golden values of its recipe change.
 _REVISIONS: dict[tuple[str, str], int] = {}
+# Which frames are taken and how positions count; another number makes every look begun earlier start anew.
+_SAMPLING = 1
 
 
 def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = False) -> str:
@@ -99,22 +108,47 @@ def with_recipes(media: MediaKind, signals: list[Signal], options: Options) -> t
     )
 
 
-def fingerprint_file(file: MediaFile, options: Options, limits: Limits, emit: Emit) -> Looked:
+def rule(options: Options, limits: Limits, resume: Resume | None) -> int:
+    """What the looks at a content are made by: positions of another rule are not gone on from.
+
+    After something was passed over as too costly, other limits are another rule, so that raising them mends the gap.
+    """
+    return rule_of(_SAMPLING, sorted(_REVISIONS.items()), options, limits if resume is not None and resume.gaps else 0)
+
+
+def usable(resume: Resume | None, options: Options, limits: Limits) -> Resume | None:
+    """The position, if it was made by this rule; else None: from the start."""
+    return resume if resume is not None and resume.rule == rule(options, limits, resume) else None
+
+
+def go_on(
+    since: Resume | None, latest: Resume | None, looked: Looked, options: Options, limits: Limits
+) -> Resume | None:
+    """Where to go on after a look from `since` that last marked `latest` and ended as `looked`; None: nowhere."""
+    resume = carried_on(since, latest, looked)
+    return None if resume is None else replace(resume, rule=rule(options, limits, resume))
+
+
+def fingerprint_file(
+    file: MediaFile, options: Options, limits: Limits, emit: Emit, resume: Resume | None = None
+) -> Looked:
     """Decode and hash the content, emitting its kind and each signal; how far the look went.
+
+    With `resume` (of the same rule) only what lies behind it; WHOLE then says that both together are everything.
 
     Never raises for bad content. Not for use by several threads at once on Pillow's global switches: they are locked.
     """
     decode_options = DecodeOptions(dense=options.dense, gap_ms=options.gap_ms)
-    return decode(file, decode_options, Budget(limits), _Hasher(options, emit))
+    return decode(file, decode_options, Budget(limits, resume), _Hasher(options, emit, resume), resume)
 
 
 class _Hasher:
     """Turns pictures into signals as they come."""
 
-    def __init__(self, options: Options, emit: Emit) -> None:
+    def __init__(self, options: Options, emit: Emit, resume: Resume | None) -> None:
         self._options = options
         self._emit = emit
-        self._filter = FrameFilter(None if options.dense else options.repeat_bits)
+        self._filter = FrameFilter(None if options.dense else options.repeat_bits, resume.last if resume else b"")
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
         """Pass the kind on."""
@@ -136,6 +170,10 @@ class _Hasher:
             self._signal(picture, "pdq", one.value, orientation, one.quality)
         if self._options.hash_types:
             self._others(picture, named)
+
+    def mark(self, resume: Resume) -> None:
+        """Pass the position on, with the value that the next frame may repeat."""
+        self._emit.mark(replace(resume, last=self._filter.last(VALUE_BYTES)))
 
     def _turns(self, picture: Picture) -> list[tuple[str, int]]:
         """The orientations to hash, each with its EXIF code; stored first."""

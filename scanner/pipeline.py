@@ -16,7 +16,7 @@ from hashsets.store import Store
 from hashsets.types import EntryHit
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
-from scanner.ledger.contents import MAX_LOOKS, folded
+from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
@@ -78,7 +78,7 @@ class Pipeline:
         known = self._ledger.known(digests.sha256)
         if known is not None and not (known.owed and (again or known.attempts < MAX_LOOKS)):
             return Look(digests, None)
-        return Look(digests, self._fingerprinter.fingerprint(fd))
+        return Look(digests, self._fingerprinter.fingerprint(fd, None if known is None else known.resume))
 
     def settle(self, looks: Sequence[tuple[Place | None, Look]], trigger: Trigger) -> list[Recorded]:
         """Match and record some looked-at contents in one transaction."""
@@ -125,7 +125,9 @@ class Pipeline:
                 together[sha256] = folded(together[sha256], look.fingerprint)
             else:
                 together[sha256] = (
-                    look.fingerprint if known is None else self._ledger.folded(known.seq, look.fingerprint)
+                    folded(NEVER_LOOKED, look.fingerprint)
+                    if known is None
+                    else self._ledger.folded(known.seq, look.fingerprint)
                 )
             return together[sha256], True
         if sha256 in together:

@@ -90,22 +90,64 @@ class Digests:
 
 
 @dataclass(frozen=True, slots=True)
+class Landing:
+    """The packet a resumed look at a video has to find again before it may believe a seek."""
+
+    pts: int
+    dts: int
+    pos: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a look that ran out of budget stopped: all before it was looked at, and the next look goes on there.
+
+    `at` counts frames of an animation, pages of a picture, or, where `packets`, those of the video streams in file
+    order; `ms` is the time there. `catch_up_ms` is what it costs to get there again without looking. `last` is the PDQ
+    value of the last frame kept (empty: none), so that repeats are known across looks. `damaged` and `gaps` say that
+    something before `at` could not be decoded, or was passed over as too costly. `fruitless` counts looks in a row that
+    got no further. `loose` says that a stream which seemed to have ended held nothing back: if it goes on after all,
+    that is a gap.
+    `rule` tells what the looks were made by: another rule starts anew.
+    """
+
+    at: int
+    ms: int = 0
+    catch_up_ms: int = 0
+    last: bytes = b""
+    damaged: bool = False
+    gaps: bool = False
+    fruitless: int = 0
+    rule: int = 0
+    packets: bool = False
+    loose: bool = False
+    landing: Landing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What decoding a content gave: its kind, how far the look went, and its perceptual signals.
 
-    `media` OTHER with `looked` WHOLE is "not media, by sniffing": nothing to look at, so clear.
+    `media` OTHER with `looked` WHOLE is "not media, by sniffing": nothing to look at, so clear. `since` is where the
+    look began (None: at the start): `looked` and `signals` are of what lies behind it only. `resume` is where to go on.
     """
 
     media: MediaKind
     looked: Looked
     signals: tuple[Signal, ...]
+    since: Resume | None = None
+    resume: Resume | None = None
 
 
 class Fingerprinter(Protocol):
     """Anything that turns an open file into a fingerprint within a budget. Safe to call from several threads."""
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        """Decode the regular file open on `fd` (not closed, its offset not relied on). Never raises for bad content."""
+    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+        """Decode the regular file open on `fd` (not closed, its offset not relied on). Never raises for bad content.
+
+        With `resume` go on where an earlier look at the same content stopped; the answer's `since` says whether it did.
+        """
         ...
 
 

@@ -4,7 +4,8 @@ Rules
 - Strict Pillow, tolerant Pillow, OpenCV, FFmpeg for stills; FFmpeg, then the others, for video.
 - What only a tolerant reading gives is partial(truncated). What nothing reads is undecodable, or, without any known
   signature, not media.
-- Running out of budget keeps what was shown and says so.
+- Running out of budget keeps what was shown and says so, and where to go on.
+- A look that goes on where another stopped asks the decoder that was at it, and no other.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from scanner.decoding.reading import MediaFile
 from scanner.decoding.second_opinions import Opinion, codec_pixels, opencv_pixels
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 from scanner.decoding.stills import PillowPass, register_codecs
-from scanner.decoding.video import VideoPass
-from scanner.types import WHOLE, Looked, MediaKind, Reason, digests_only, partial
+from scanner.decoding.video import Sampling, VideoPass
+from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume, digests_only, partial
 
 register_codecs()
 
@@ -37,24 +38,35 @@ class DecodeOptions:
     gap_ms: int = 5000
 
 
-def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink) -> Looked:
-    """Show every picture of the content to `sink`; how far the look went. Never raises for bad content.
+def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink, start: Resume | None = None) -> Looked:
+    """Show every picture of the content from `start` on to `sink`; how far the look went. Never raises for bad content.
 
-    The kind is told to `sink` before any picture. MemoryError counts as over budget.
+    The kind is told to `sink` before any picture. MemoryError counts as over budget. WHOLE says that, with what was
+    before `start`, everything was looked at.
     """
     try:
         head = file.at(0, HEAD_BYTES)
     except OSError:
         sink.media(MediaKind.OTHER, None)
         return digests_only(Reason.IO)
-    return _Look(file, sniff(head), options, budget, sink).run()
+    return _Look(file, sniff(head), options, budget, sink, start).run()
 
 
 class _Look:
     """The attempts on one content, and what they add up to."""
 
-    def __init__(self, file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink) -> None:
+    def __init__(
+        self,
+        file: MediaFile,
+        sniffed: Sniffed,
+        options: DecodeOptions,
+        budget: Budget,
+        sink: Sink,
+        start: Resume | None,
+    ) -> None:
         self._file = file
+        self._start = start
+        self._goes_on = start is not None and start.at > 0
         self._sniffed = sniffed
         self._options = options
         self._budget = budget
@@ -70,19 +82,26 @@ class _Look:
             self._say(MediaKind.OTHER)
             return WHOLE
         self._say({Form.STILL: MediaKind.IMAGE, Form.VIDEO: MediaKind.VIDEO}.get(form, MediaKind.OTHER))
-        attempts = (self._video, self._still) if form in (Form.VIDEO, Form.AUDIO) else (self._still, self._video)
         over = False
-        for attempt in attempts:
+        for attempt in self._attempts():
             try:
                 looked = attempt()
             except (OverBudget, MemoryError):
                 over = True
                 looked = None
-            if looked is None and self._shown and over:
+            if looked is None and over and (self._shown or self._goes_on):
                 return partial(Reason.OVER_BUDGET)
             if looked is not None:
                 return self._unless_io(looked)
         return self._unless_io(self._nothing(over))
+
+    def _attempts(self) -> tuple[Callable[[], Looked | None], ...]:
+        """The decoders to try, in turn."""
+        if self._start is not None and self._goes_on:
+            return (self._video,) if self._start.packets else (self._still,)
+        if self._sniffed.form in (Form.VIDEO, Form.AUDIO):
+            return self._video, self._still
+        return self._still, self._video
 
     def _nothing(self, over: bool) -> Looked:
         """No decoder gave a picture."""
@@ -112,14 +131,16 @@ class _Look:
 
     def _still(self) -> Looked | None:
         """Pillow strictly, Pillow tolerantly, OpenCV; None where all refuse."""
-        for tolerant in (False, True):
-            one = PillowPass(self._budget, self._say, self._sniffed)
-            run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=self._shown)
+        before = self._start.at if self._start is not None else 0
+        known_damaged = self._start is not None and self._start.damaged
+        for tolerant in (True,) if known_damaged else (False, True):
+            one = PillowPass(self._budget, self._say, self._sniffed, self._sink.mark)
+            run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=before + self._shown)
             went_through = self._attempt(run)
             self._exif = one.exif
             if went_through and self._shown:
                 return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
-        if self._shown:
+        if self._shown or self._goes_on:
             return partial(Reason.TRUNCATED)
         return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
 
@@ -138,12 +159,14 @@ class _Look:
     def _video(self) -> Looked | None:
         """FFmpeg; None where it refuses or finds no frame."""
         one = self._video_pass(self._options.dense)
-        if not one.result.frames and one.result.streams and not self._options.dense:
+        if not (one.result.frames or self._goes_on or self._options.dense) and one.result.streams:
             one = self._video_pass(dense=True)
         if self._sniffed.name == "mp4" and is_encrypted(self._file):
             return partial(Reason.ENCRYPTED) if self._shown else digests_only(Reason.ENCRYPTED)
         result = one.result
-        if result.frames:
+        if result.gaps:
+            return partial(Reason.OVER_BUDGET)
+        if result.frames or self._goes_on:
             whole = not result.damaged and (self._sniffed.form is not Form.STILL or self._sniffed.name in _NOT_PILLOWS)
             return WHOLE if whole else partial(Reason.TRUNCATED)
         if result.only_sound and not result.damaged:
@@ -152,7 +175,8 @@ class _Look:
         return None
 
     def _video_pass(self, dense: bool) -> VideoPass:
-        one = VideoPass(self._budget, self._begin_video, self._show, dense=dense, gap_ms=self._options.gap_ms)
+        sampling = Sampling(dense, self._options.gap_ms, None if dense else self._start)
+        one = VideoPass(self._budget, self._begin_video, self._show, self._sink.mark, sampling)
         if not self._attempt(lambda: one.run(self._file)):
             one.result.damaged = True
         return one

@@ -8,7 +8,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from scanner.types import Resume
+
 MIB = 1024 * 1024
+# How far over its time a look may go that has not got beyond where it began: less than the parent's grace.
+STEP_S = 0.25
+# How much longer the second look at a step may take that did not fit the first.
+LONGER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,18 @@ class Limits:
     memory_bytes: int = 1024 * MIB
     signals: int = 2_000_000
 
-    def cpu_s(self, moving: bool, duration_ms: int | None) -> float:
-        """The CPU budget of a still, or of a video or animation lasting `duration_ms`."""
-        if not moving:
-            return self.image_s
-        return min(self.video_most_s, max(self.video_s, (duration_ms or 0) / 1000 / 20))
+    def cpu_s(self, moving: bool, duration_ms: int | None, resume: Resume | None = None) -> float:
+        """The CPU budget of a still, or of a video or animation lasting `duration_ms`.
+
+        A look that goes on at `resume` has twice what getting there costs on top, so that even where every look begins
+        by decoding all over again (an animation drawn on what was there) each gets further than the one before. Where
+        the last look got no further, this one has `LONGER` times the time, up to `video_most_s`.
+        """
+        base = self.image_s if not moving else min(self.video_most_s, max(self.video_s, (duration_ms or 0) / 20_000))
+        if resume is None:
+            return base
+        longer = (base + resume.catch_up_ms / 500) * (LONGER if resume.fruitless else 1)
+        return max(base, min(self.video_most_s, longer))
 
 
 class OverBudget(Exception):
@@ -39,24 +52,45 @@ class OverBudget(Exception):
 
 
 class Budget:
-    """The running account of one content."""
+    """The running account of one look."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, resume: Resume | None = None) -> None:
         self._limits = limits
+        self._resume = resume
         self._cpu_start = time.process_time()
         self._wall_start = time.monotonic()
-        self._cpu_s = limits.cpu_s(moving=False, duration_ms=None)
+        self._cpu_s = limits.cpu_s(moving=False, duration_ms=None, resume=resume)
+        self._must_step = False
+        self.looking = Looking()
 
     def moving(self, duration_ms: int | None) -> None:
         """The content turned out to be a video or animation."""
-        self._cpu_s = self._limits.cpu_s(moving=True, duration_ms=duration_ms)
+        self._cpu_s = self._limits.cpu_s(moving=True, duration_ms=duration_ms, resume=self._resume)
+
+    def steps(self) -> None:
+        """The content can be left and gone on with, so that the look is to get one step further, whatever it costs."""
+        self._must_step = True
+
+    def stepped(self) -> None:
+        """The look got a step further than the one before."""
+        self._must_step = False
 
     def check(self) -> None:
         """Raises OverBudget when time is up."""
-        if time.process_time() - self._cpu_start > self._cpu_s:
+        allowed_s = self._cpu_s + STEP_S * self._must_step
+        if time.process_time() - self._cpu_start > allowed_s:
             raise OverBudget
-        if time.monotonic() - self._wall_start > self._cpu_s * self._limits.wall_factor:
+        if time.monotonic() - self._wall_start > allowed_s * self._limits.wall_factor:
             raise OverBudget
+
+    def catch_up_ms(self) -> int:
+        """What was spent so far on getting on rather than on looking, in milliseconds of CPU time.
+
+        Waiting for slow storage counts too, as far as it uses up the time on the wall clock.
+        """
+        cpu_s = time.process_time() - self._cpu_start - self.looking.cpu_s
+        wall_s = time.monotonic() - self._wall_start - self.looking.wall_s
+        return int(1000 * max(cpu_s, wall_s / self._limits.wall_factor))
 
     def fits(self, decode_bytes: int) -> bool:
         """Whether a decode estimated at `decode_bytes` is within budget."""
@@ -67,3 +101,20 @@ class Budget:
         if not self.fits(decode_bytes):
             raise OverBudget
         self.check()
+
+
+class Looking:
+    """A stopwatch for work that a look which goes on behind it need not do again. A context manager, not nested."""
+
+    def __init__(self) -> None:
+        self.cpu_s = 0.0
+        self.wall_s = 0.0
+        self._cpu_start = 0.0
+        self._wall_start = 0.0
+
+    def __enter__(self) -> None:
+        self._cpu_start, self._wall_start = time.process_time(), time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_s += time.process_time() - self._cpu_start
+        self.wall_s += time.monotonic() - self._wall_start

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.types import MediaKind
+from scanner.types import MediaKind, Resume
 
 
 class Rows(Protocol):
@@ -52,4 +52,8 @@ class Sink(Protocol):
 
     def picture(self, picture: Picture) -> None:
         """One picture, in decoding order."""
+        ...
+
+    def mark(self, resume: Resume) -> None:
+        """Everything before `resume` was shown: a look that ends here can be gone on with there."""
         ...

@@ -3,7 +3,9 @@
 Rules
 - Pillow opens only the formats listed here: never EPS (runs Ghostscript), FPX, WMF or stubs for outside programs.
 - The size in the header is charged to the budget before anything is decoded; a JPEG too large is decoded scaled.
-- Animations and pages have no cap: they stream until they end or the budget does.
+- Animations and pages have no cap: they stream until they end or the budget does. A look that goes on behind frames
+  decodes them again, because later ones are drawn on them, but does not show them.
+- No picture shows what the memory held before: the same damaged file always hashes alike.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, cast
 
-from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
+from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.picture import Picture
@@ -21,7 +23,7 @@ from scanner.decoding.pixels import rows_of
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.sniffing import Sniffed
 from scanner.decoding.webp_header import canvas
-from scanner.types import MediaKind
+from scanner.types import MediaKind, Resume
 
 # Formats with a signature, which Pillow may try on anything.
 FORMATS = (
@@ -60,11 +62,30 @@ def register_codecs() -> None:
     Image.preinit()
     Image.init()
     Image.MAX_IMAGE_PIXELS = None  # the budget decides
+    Image.register_open("GIF", _ClearedGif, _is_gif)
     try:
         import pillow_heif
     except ImportError:
         return  # HEIC then ends as undecodable, never as clear
     pillow_heif.register_heif_opener(thumbnails=False)
+
+
+class _Cleared(ImageFile.ImageFile):
+    """Starts on pixels of zero wherever Pillow would start on whatever the memory held."""
+
+    def load_prepare(self) -> None:
+        """Make room for the picture."""
+        if getattr(self, "_im", None) is None:
+            self.im = Image.core.fill(self.mode, self.size, 0)  # type: ignore[attr-defined]  # not in the stubs
+        super().load_prepare()
+
+
+class _ClearedGif(GifImagePlugin.GifImageFile, _Cleared):
+    """GIF makes new room for each frame by itself, and comes to `_Cleared` last, when it has."""
+
+
+def _is_gif(prefix: bytes) -> bool:
+    return prefix.startswith((b"GIF87a", b"GIF89a"))
 
 
 @contextmanager
@@ -81,9 +102,16 @@ def _tolerating(truncation: bool) -> Iterator[None]:
 class PillowPass:
     """One way through a content with Pillow. `short` says that fewer frames came than the header promised."""
 
-    def __init__(self, budget: Budget, kind: Callable[[MediaKind, int | None], None], sniffed: Sniffed) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        kind: Callable[[MediaKind, int | None], None],
+        sniffed: Sniffed,
+        mark: Callable[[Resume], None],
+    ) -> None:
         self._budget = budget
         self._kind = kind
+        self._mark = mark
         self._formats = FORMATS + (LOOSE_FORMATS if sniffed.name in ("unknown", "tga") else ())
         self._is_webp = sniffed.name == "webp"
         self.short = False
@@ -103,13 +131,21 @@ class PillowPass:
             self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             self._kind(MediaKind.ANIMATION if self.moving else MediaKind.IMAGE, None)
             many = self.moving or image.format in _PAGED
+            if many:
+                self._budget.steps()
             for index, place in enumerate(self._places(image, many)):
+                if index > skip:
+                    self._budget.stepped()
+                    self._mark(Resume(index, place, self._budget.catch_up_ms(), damaged=tolerant))
+                if index < skip and not self.moving:
+                    continue  # a page stands by itself
                 original = (image.height, image.width)
                 scale = self._load(image)
                 if index == 0:
                     self.exif = _orientation(image)
                 if index >= skip:
-                    show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
+                    with self._budget.looking:
+                        show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
 
     def _places(self, image: Image.Image, many: bool) -> Iterator[int]:
         """Seek to each frame or page; yields the milliseconds at which it starts."""

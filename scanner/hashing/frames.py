@@ -10,9 +10,15 @@ class FrameFilter:
     it never changes what can match. 20 to 28 keeps 67 to 58 % of hand-held footage with every pair still found.
     """
 
-    def __init__(self, within_bits: int | None) -> None:
+    def __init__(self, within_bits: int | None, last: bytes = b"") -> None:
+        """`last` is the value that an earlier look kept last (empty: none)."""
         self._within_bits = within_bits
-        self._last: dict[str | None, int] = {}
+        self._last: dict[str | None, int] = {None: int.from_bytes(last, "big")} if last else {}
+
+    def last(self, size_bytes: int) -> bytes:
+        """The last kept value of the first track; empty where there is none."""
+        last = self._last.get(None)
+        return b"" if last is None else last.to_bytes(size_bytes, "big")
 
     def keep(self, value: bytes, track: str | None = None) -> bool:
         """Whether the frame with this value is kept; remembers it when it is."""

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from scanner.errors import IsolationError
 from scanner.isolation.confinement import Sandbox
-from scanner.isolation.worker import CONFINED, TASK
+from scanner.isolation.worker import CONFINED, task
 from scanner.isolation.zygote import READY, Settings
+from scanner.types import Resume
 
 # Imports the zygote without the package's front door, which brings the ledger and the network clients with it: what is
 # not loaded cannot be turned against us, and starts are four times faster.
@@ -49,9 +50,9 @@ class Worker:
     channel: socket.socket
     files: int = 0
 
-    def give(self, fd: int) -> None:
-        """Hand over the descriptor of a content. Raises OSError when the worker is gone."""
-        socket.send_fds(self.channel, [TASK.pack(os.fstat(fd).st_size)], [fd])
+    def give(self, fd: int, resume: Resume | None = None) -> None:
+        """Hand over the descriptor of a content, to be looked at from `resume`. Raises OSError when it is gone."""
+        socket.send_fds(self.channel, [task(os.fstat(fd).st_size, resume)], [fd])
 
     def cpu_s(self) -> float:
         """CPU time the process has used. Raises OSError when it is gone."""

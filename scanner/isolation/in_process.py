@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hashsets.types import Signal
-from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, with_recipes
-from scanner.types import Fingerprint, MediaKind
+from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, with_recipes
+from scanner.types import Fingerprint, MediaKind, Resume
 
 
 class Collected:
@@ -13,6 +13,7 @@ class Collected:
     def __init__(self) -> None:
         self.kind = MediaKind.OTHER
         self.signals: list[Signal] = []
+        self.latest: Resume | None = None
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
         """Remember the kind; the last one told counts."""
@@ -22,6 +23,10 @@ class Collected:
         """Keep one signal."""
         self.signals.append(signal)
 
+    def mark(self, resume: Resume) -> None:
+        """Remember the position; the last one told counts."""
+        self.latest = resume
+
 
 class InProcess:
     """A Fingerprinter that decodes in this process, without a kill: budgets are checked between frames only."""
@@ -30,8 +35,11 @@ class InProcess:
         self._options = options or Options()
         self._limits = limits or Limits()
 
-    def fingerprint(self, fd: int) -> Fingerprint:
-        """Decode the regular file open on `fd`."""
+    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+        """Decode the regular file open on `fd`, from `resume` on where that is of this rule."""
+        since = usable(resume, self._options, self._limits)
         collected = Collected()
-        looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected)
-        return Fingerprint(collected.kind, looked, with_recipes(collected.kind, collected.signals, self._options))
+        looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected, since)
+        signals = with_recipes(collected.kind, collected.signals, self._options)
+        carried_on = go_on(since, collected.latest, looked, self._options, self._limits)
+        return Fingerprint(collected.kind, looked, signals, since, carried_on)

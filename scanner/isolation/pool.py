@@ -21,13 +21,13 @@ from types import TracebackType
 
 from hashsets.types import Signal
 from scanner.errors import IsolationError
-from scanner.fingerprint import Limits, Options, with_recipes
+from scanner.fingerprint import Limits, Options, go_on, usable, with_recipes
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
-from scanner.isolation.records import RECORD_BYTES, BadRecord, EndRecord, MediaRecord, parse
+from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, parse
 from scanner.isolation.worker import ANSWER
 from scanner.isolation.zygote import Settings
-from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, digests_only, partial
+from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, Resume, digests_only, partial
 
 FILES_PER_WORKER = 100
 GRACE_S = 0.5  # for the worker to notice its own budget and end in good order
@@ -97,17 +97,18 @@ class WorkerPool:
                 worker.channel.close()
             self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
         """Decode the regular file open on `fd`, waiting for a free worker. Raises IsolationError once closed."""
-        first = self._attempt(fd, fresh=False)
+        since = usable(resume, self._options, self._limits)
+        first = self._attempt(fd, since, fresh=False)
         if first.looked.reason is not Reason.CRASH:
             return first
-        second = self._attempt(fd, fresh=True)
+        second = self._attempt(fd, since, fresh=True)
         if second.looked.reason is Reason.CRASH and len(first.signals) > len(second.signals):
             return first
         return second
 
-    def _attempt(self, fd: int, *, fresh: bool) -> Fingerprint:
+    def _attempt(self, fd: int, since: Resume | None, *, fresh: bool) -> Fingerprint:
         """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
         place = self._places.get()
         kept: Worker | None = None
@@ -116,13 +117,15 @@ class WorkerPool:
                 self._end(place)
                 place = None
             worker = place or self._fork()
-            task = _Task(worker, fd, self._limits)
+            task = _Task(worker, fd, self._limits, since)
             looked = task.run()
             if task.sound and not fresh and worker.files < self._files_per_worker:
                 kept = worker
             else:
                 self._end(worker)
-            return Fingerprint(task.kind, looked, with_recipes(task.kind, task.signals, self._options))
+            signals = with_recipes(task.kind, task.signals, self._options)
+            resume = go_on(since, task.latest, looked, self._options, self._limits)
+            return Fingerprint(task.kind, looked, signals, since, resume)
         finally:
             self._places.put(kept)
 
@@ -159,11 +162,13 @@ class WorkerPool:
 class _Task:
     """One content at one worker."""
 
-    def __init__(self, worker: Worker, fd: int, limits: Limits) -> None:
+    def __init__(self, worker: Worker, fd: int, limits: Limits, since: Resume | None) -> None:
         self._worker = worker
         self._fd = fd
         self._limits = limits
-        self._cpu_s = limits.image_s
+        self._since = since
+        self._cpu_s = limits.cpu_s(moving=False, duration_ms=None, resume=since)
+        self.latest: Resume | None = None
         self.kind = MediaKind.OTHER
         self.signals: list[Signal] = []
         self.sound = False
@@ -173,7 +178,7 @@ class _Task:
         try:
             self._worker.files += 1
             started = self._worker.cpu_s()
-            self._worker.give(self._fd)
+            self._worker.give(self._fd, self._since)
             return self._listen(started)
         except (OSError, BadRecord):
             return self._cut_short(Reason.CRASH)
@@ -187,7 +192,7 @@ class _Task:
                 return self._cut_short(Reason.TIMEOUT)
             if not poll.poll(LOOK_S * 1000):
                 continue
-            ended = self._take(self._worker.channel.recv(RECORD_BYTES + 1))
+            ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
             if ended is not None:
                 return ended
 
@@ -206,7 +211,9 @@ class _Task:
             case MediaRecord(media=kind, duration_ms=duration_ms):
                 self.kind = kind
                 moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO)
-                self._cpu_s = self._limits.cpu_s(moving, duration_ms)
+                self._cpu_s = self._limits.cpu_s(moving, duration_ms, self._since)
+            case Resume() as position:
+                self.latest = position
             case Signal() as one:
                 if len(self.signals) >= self._limits.signals:
                     return self._cut_short(Reason.OVER_BUDGET)

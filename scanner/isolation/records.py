@@ -3,6 +3,7 @@
 Rules
 - A worker may be in the hands of whoever made the file it decodes. Nothing it sends is un-pickled, evaluated, used as
   a length, or believed beyond "this is a value of that type for this file".
+- A position to go on from has a size of its own; only whether it can be meant is checked: the worker alone suffers.
 - Anything unexpected is `BadRecord`; the worker is then killed.
 """
 
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hashsets.types import Signal
-from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason
+from scanner.resuming import RESUME_BYTES, BadResume, decode, encode
+from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason, Resume
 
 # kind, a, b, c, d, 3 pad, value, e (frame), f (part), g (milliseconds or duration)
 _RECORD = struct.Struct("<BBBBB3x32sIIQ")
 RECORD_BYTES = _RECORD.size
+LONGEST_BYTES = max(RECORD_BYTES, RESUME_BYTES)
 _NONE_8, _NONE_32, _NONE_64 = 0xFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 _MEDIA, _SIGNAL, _END = 1, 2, 3
 
@@ -54,7 +57,7 @@ class EndRecord:
     looked: Looked
 
 
-Record = MediaRecord | Signal | EndRecord
+Record = MediaRecord | Signal | EndRecord | Resume
 
 
 def pack_media(kind: MediaKind, duration_ms: int | None) -> bytes:
@@ -76,6 +79,11 @@ def pack_signal(signal: Signal) -> bytes:
         None if signal.part is None else int(signal.part),
         signal.frame_ms,
     )
+
+
+def pack_resume(resume: Resume) -> bytes:
+    """The record of a position to go on from."""
+    return encode(resume)
 
 
 def pack_end(media: MediaKind, looked: Looked) -> bytes:
@@ -110,6 +118,11 @@ def _pack(
 
 def parse(datagram: bytes) -> Record:
     """The record in `datagram`. Raises BadRecord for a wrong length, kind, enumeration, range or padding."""
+    if len(datagram) == RESUME_BYTES:
+        try:
+            return decode(datagram)
+        except BadResume as error:
+            raise BadRecord("position") from error
     if len(datagram) != RECORD_BYTES:
         raise BadRecord("length")
     kind, a, b, c, d, value, frame, part, milliseconds = _RECORD.unpack(datagram)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
-from scanner.types import MediaKind
+from scanner.types import MediaKind, Resume
 
 _STILLS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")
 
@@ -35,6 +35,9 @@ class _Nobody:
         """Ignore."""
 
     def signal(self, signal: Signal) -> None:
+        """Ignore."""
+
+    def mark(self, resume: Resume) -> None:
         """Ignore."""
 
 

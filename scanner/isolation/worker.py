@@ -6,16 +6,22 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
 from scanner.isolation import records
 from scanner.isolation.confinement import confine, die_with_parent
-from scanner.types import MediaKind, Reason, digests_only
+from scanner.resuming import RESUME_BYTES, decode, encode
+from scanner.types import MediaKind, Reason, Resume, digests_only
 
-# A task is the content's size, its descriptor riding along: a confined worker can ask nothing about a file.
-TASK = struct.Struct("=Q")
+# A task is the content's size and, where a look is gone on with, from where; its descriptor rides along: a confined
+# worker can ask nothing about a file.
+_SIZE = struct.Struct("=Q")
+MOST_TASK_BYTES = _SIZE.size + RESUME_BYTES
+# Positions are told this often while they follow each other quickly; the first and the last of a look always.
+MARK_S = 0.02
 CONFINED = b"confined"
 
 
@@ -25,6 +31,8 @@ class _Teller:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self.kind = MediaKind.OTHER
+        self._marked = 0.0
+        self._untold: Resume | None = None
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
         """Tell the kind."""
@@ -35,8 +43,32 @@ class _Teller:
         """Tell one signal."""
         self._channel.send(records.pack_signal(one))
 
+    def mark(self, resume: Resume) -> None:
+        """Tell the position, or keep it for the end if one was told just now."""
+        now = time.monotonic()
+        self._untold = resume
+        if now - self._marked >= MARK_S:
+            self._marked = now
+            self.tell_position()
 
-Answer = Callable[[socket.socket, MediaFile, Options, Limits], None]
+    def tell_position(self) -> None:
+        """Tell a position kept back."""
+        if self._untold is not None:
+            self._channel.send(records.pack_resume(self._untold))
+            self._untold = None
+
+
+def task(size_bytes: int, resume: Resume | None) -> bytes:
+    """The message that goes with a descriptor."""
+    return _SIZE.pack(size_bytes) + (b"" if resume is None else encode(resume))
+
+
+def _read_task(message: bytes) -> tuple[int, Resume | None]:
+    (size_bytes,) = _SIZE.unpack(message[: _SIZE.size])
+    return size_bytes, decode(message[_SIZE.size :]) if len(message) > _SIZE.size else None
+
+
+Answer = Callable[[socket.socket, MediaFile, Options, Limits, Resume | None], None]
 ANSWER = "scanner.isolation.worker:answer"
 
 
@@ -47,20 +79,22 @@ def serve(channel: socket.socket, options: Options, limits: Limits, answer: Answ
     confine(limits.memory_bytes, channel.fileno())
     channel.send(CONFINED)
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, TASK.size + 1, 1)
-        if len(message) != TASK.size or len(fds) != 1:
+        message, fds, _, _ = socket.recv_fds(channel, MOST_TASK_BYTES + 1, 1)
+        if len(message) not in (_SIZE.size, MOST_TASK_BYTES) or len(fds) != 1:
             return
         try:
-            answer(channel, MediaFile(fds[0], *TASK.unpack(message)), options, limits)
+            size_bytes, resume = _read_task(message)
+            answer(channel, MediaFile(fds[0], size_bytes), options, limits, resume)
         finally:
             os.close(fds[0])
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits) -> None:
+def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Fingerprint the content, telling each piece as it is made."""
     teller = _Teller(channel)
     try:
-        looked = fingerprint_file(file, options, limits, teller)
+        looked = fingerprint_file(file, options, limits, teller, resume)
     except MemoryError:
         looked = digests_only(Reason.OVER_BUDGET)
+    teller.tell_position()
     channel.send(records.pack_end(teller.kind, looked))

@@ -8,23 +8,33 @@ from dataclasses import dataclass
 from hashsets.sqlite import Database
 from hashsets.types import Signal
 from scanner.ledger.packing import pack, unpack
-from scanner.types import Digests, Extent, Fingerprint, Looked, MediaKind, Reason
+from scanner.resuming import BadResume, decode, encode
+from scanner.types import Digests, Extent, Fingerprint, Looked, MediaKind, Reason, Resume
 
 # A content that stays owed is looked at three times by ordinary scans; after that only when asked (`scan --owed`).
+# Looks that got further into it than any before do not count: a long film is looked at piece by piece to its end.
 MAX_LOOKS = 3
+# What one content's row can hold: a signal takes some 45 bytes there, and SQLite holds a row of 10^9.
+MOST_SIGNALS = 4_000_000
 
 
+# What two looks are folded from when there was none before.
+NEVER_LOOKED = Fingerprint(MediaKind.OTHER, Looked(Extent.DIGESTS_ONLY, Reason.TIMEOUT), ())
 _DIGEST_BYTES = 100  # what three digests and a row cost, about
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A known content: its number, kind, how far it was looked at, and how many looks were taken."""
+    """A known content: its number, kind, how far it was looked at, and how many looks got no further.
+
+    `resume` is where the next look goes on; None: at the start.
+    """
 
     seq: int
     media: MediaKind
     looked: Looked
     attempts: int
+    resume: Resume | None = None
 
     @property
     def owed(self) -> bool:
@@ -48,28 +58,39 @@ class StoredSignals:
         return Signal("md5", self.md5), Signal("sha1", self.sha1), Signal("sha256", self.sha256)
 
 
+_CONTENT = "SELECT seq, media, extent, reason, attempts, resume FROM content"
+
+
 def find(db: Database, sha256: bytes) -> Content | None:
     """The content of that digest, if known."""
-    row = db.execute("SELECT seq, media, extent, reason, attempts FROM content WHERE sha256 = ?", (sha256,)).fetchone()
+    row = db.execute(f"{_CONTENT} WHERE sha256 = ?", (sha256,)).fetchone()
     return None if row is None else _content(*row)
 
 
 def by_seq(db: Database, seq: int) -> Content:
     """The content of that number, which exists."""
-    row = db.execute("SELECT seq, media, extent, reason, attempts FROM content WHERE seq = ?", (seq,)).fetchone()
+    row = db.execute(f"{_CONTENT} WHERE seq = ?", (seq,)).fetchone()
     return _content(*row)
 
 
-def _content(seq: int, media: str, extent: str, reason: str | None, attempts: int) -> Content:
+def _content(seq: int, media: str, extent: str, reason: str | None, attempts: int, resume: bytes | None) -> Content:
     looked = Looked(Extent(extent), None if reason is None else Reason(reason))
-    return Content(seq, MediaKind(media), looked, attempts)
+    return Content(seq, MediaKind(media), looked, attempts, _position(resume))
+
+
+def _position(resume: bytes | None) -> Resume | None:
+    """The stored position; one that cannot be read is none: looking from the start is always right."""
+    try:
+        return None if resume is None else decode(resume)
+    except BadResume:
+        return None
 
 
 def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
     """Add a content nobody knew and return its seq."""
     cursor = db.execute(
-        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, signals)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, signals, resume)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         (
             digests.sha256,
             digests.sha1,
@@ -79,6 +100,7 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
             fingerprint.looked.extent.value,
             None if fingerprint.looked.reason is None else fingerprint.looked.reason.value,
             pack(fingerprint.signals),
+            None if fingerprint.resume is None else encode(fingerprint.resume),
         ),
     )
     assert cursor.lastrowid is not None
@@ -88,24 +110,72 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
 def fold(db: Database, seq: int, fingerprint: Fingerprint) -> Fingerprint:
     """Another look at a known content, with what is on record folded in (see `folded`)."""
     old = by_seq(db, seq)
-    return folded(Fingerprint(old.media, old.looked, signals(db, seq)), fingerprint)
+    return folded(Fingerprint(old.media, old.looked, signals(db, seq), resume=old.resume), fingerprint)
 
 
 def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
     """What two looks at one content come to.
 
-    A whole look replaces what was there. A look that again saw only part adds to it: what was once seen is kept.
+    A whole look replaces what was there, unless it went on where an earlier one stopped: then it adds to it, and both
+    together are whole. A look that saw only part adds to it too: what was once seen is kept. Folding the result in
+    again changes nothing.
     """
+    if before.looked.extent is Extent.WHOLE and fingerprint.looked.extent is not Extent.WHOLE:
+        return before
+    if fingerprint.since is not None:
+        return _gone_on(before, fingerprint)
     if fingerprint.looked.extent is Extent.WHOLE:
         return fingerprint
-    if before.looked.extent is Extent.WHOLE:
-        return before
     have = set(fingerprint.signals)
     kept = (*fingerprint.signals, *(signal for signal in before.signals if signal not in have))
-    looked = fingerprint.looked
-    if kept and looked.reason is not None:
-        looked = Looked(Extent.PARTIAL, looked.reason)
-    return Fingerprint(fingerprint.media, looked, kept)
+    looked = _with(fingerprint.looked, kept)
+    return Fingerprint(fingerprint.media, looked, kept[:MOST_SIGNALS], resume=_further(before, fingerprint, looked))
+
+
+def _gone_on(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
+    """What a look that went on comes to with what is on record."""
+    have = set(before.signals)
+    kept = (*before.signals, *(signal for signal in fingerprint.signals if signal not in have))
+    looked, after = fingerprint.looked, fingerprint
+    if before.looked.extent is Extent.WHOLE:
+        looked = before.looked
+    elif not _joins(before, fingerprint):  # what lay before it is no longer on record
+        looked, after = Looked(Extent.PARTIAL, Reason.OVER_BUDGET), before
+    if len(kept) > MOST_SIGNALS:
+        kept, looked, after = kept[:MOST_SIGNALS], Looked(Extent.PARTIAL, Reason.OVER_BUDGET), before
+    looked = _with(looked, kept)
+    return Fingerprint(fingerprint.media, looked, kept, resume=_further(before, after, looked))
+
+
+def _joins(before: Fingerprint, fingerprint: Fingerprint) -> bool:
+    """Whether everything before the start of a look that went on was looked at by those on record."""
+    since, reached = fingerprint.since, before.resume
+    return since is not None and reached is not None and since.rule == reached.rule and since.at <= reached.at
+
+
+def _with(looked: Looked, kept: tuple[Signal, ...]) -> Looked:
+    """The extent as the signals kept bear it out."""
+    if looked.reason is None:
+        return looked
+    return Looked(Extent.PARTIAL if kept else Extent.DIGESTS_ONLY, looked.reason)
+
+
+def _further(before: Fingerprint, after: Fingerprint, looked: Looked) -> Resume | None:
+    """Where to go on after two looks; None where there is nothing to go on with."""
+    if looked.reason is None or not looked.reason.retryable:
+        return None
+    if before.resume is None or after.resume is None:
+        return after.resume or before.resume
+    if before.resume.rule != after.resume.rule:
+        return after.resume
+    return max(before.resume, after.resume, key=lambda resume: (resume.at, resume.fruitless))
+
+
+def _got_further(before: Resume | None, after: Resume | None) -> bool:
+    """Whether the last look is to count as one that got somewhere."""
+    if after is None:
+        return False
+    return after.at > 0 if before is None or before.rule != after.rule else after.at > before.at
 
 
 def _mark_relooked(db: Database, seq: int) -> None:
@@ -115,15 +185,19 @@ def _mark_relooked(db: Database, seq: int) -> None:
 
 def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
     """Write another look at a known content, already folded; True when its signals changed."""
+    old = by_seq(db, seq)
     changed = set(fingerprint.signals) != set(signals(db, seq))
     looked = fingerprint.looked
     db.execute(
-        "UPDATE content SET media = ?, extent = ?, reason = ?, attempts = attempts + 1, signals = ? WHERE seq = ?",
+        "UPDATE content SET media = ?, extent = ?, reason = ?, attempts = attempts + ?, signals = ?, resume = ?"
+        " WHERE seq = ?",
         (
             fingerprint.media.value,
             looked.extent.value,
             None if looked.reason is None else looked.reason.value,
+            not _got_further(old.resume, fingerprint.resume),
             pack(fingerprint.signals),
+            None if fingerprint.resume is None else encode(fingerprint.resume),
             seq,
         ),
     )

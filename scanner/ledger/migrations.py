@@ -34,8 +34,9 @@ CREATE TABLE content (
     media TEXT NOT NULL,
     extent TEXT NOT NULL,
     reason TEXT,
-    attempts INTEGER NOT NULL,           -- looks taken so far
-    signals BLOB NOT NULL                -- see packing.py
+    attempts INTEGER NOT NULL,           -- looks taken so far that got no further than the one before
+    signals BLOB NOT NULL,               -- see packing.py
+    resume BLOB                          -- where the next look goes on (scanner/resuming.py); NULL: at the start
 );
 CREATE INDEX content_reason ON content (reason) WHERE reason IS NOT NULL;
 

@@ -6,7 +6,8 @@ A fake media file says in plain lines what its signals are, so that a test state
     pdq 0f..(64 digits) 80
     phash 0f..(16 digits)
     frame 12 400 pdq 0f.. 80        (frame number, milliseconds)
-    sees 1                          (the first look ends in a timeout after so many signals)
+    sees 1                          (the first look ends in a timeout after so many signals, the next sees all)
+    steps 2                         (every look ends in a timeout after so many signals, the next goes on behind them)
     anything else is a comment
 """
 
@@ -32,7 +33,7 @@ from scanner.ledger.sealing import Listener
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.rescan import Rescan, RescanSummary
 from scanner.types import WHOLE as LOOKED_WHOLE
-from scanner.types import Fingerprint, Looked, MediaKind, Reason, Trigger, digests_only, partial
+from scanner.types import Fingerprint, Looked, MediaKind, Reason, Resume, Trigger, digests_only, partial
 from scanner.worker import RootWalk, Walked
 
 DAY_NS = 86_400 * 10**9
@@ -77,7 +78,11 @@ def _signal(media: MediaKind, words: list[str]) -> Signal | None:
 
 
 def fake_media(
-    *signals: Signal, kind: MediaKind = MediaKind.IMAGE, sees: int | None = None, comment: str = ""
+    *signals: Signal,
+    kind: MediaKind = MediaKind.IMAGE,
+    sees: int | None = None,
+    steps: int | None = None,
+    comment: str = "",
 ) -> bytes:
     """The bytes of a file with these signals."""
     lines = [f"fake {kind.value}"]
@@ -87,6 +92,8 @@ def fake_media(
         lines.append(f"{frame}{signal.hash_type} {signal.value.hex()}{quality}")
     if sees is not None:
         lines.append(f"sees {sees}")
+    if steps is not None:
+        lines.append(f"steps {steps}")
     if comment:
         lines.append(comment)
     return ("\n".join(lines) + "\n").encode()
@@ -99,7 +106,7 @@ class FakeFingerprinter:
         self.looks: Counter[bytes] = Counter()
         self._mutex = threading.Lock()
 
-    def fingerprint(self, fd: int) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
         """Parse the file open on `fd`."""
         content = os.pread(fd, os.fstat(fd).st_size, 0)
         sha256 = hashlib.sha256(content).digest()
@@ -107,7 +114,10 @@ class FakeFingerprinter:
             self.looks[sha256] += 1
             first = self.looks[sha256] == 1
         whole = parse_fake(content)
-        sees = _sees(content)
+        steps = _number(content, b"steps")
+        if steps is not None:
+            return _step(whole, steps, resume)
+        sees = _number(content, b"sees")
         if sees is None or not first:
             return whole
         seen = whole.signals[:sees]
@@ -115,9 +125,19 @@ class FakeFingerprinter:
         return Fingerprint(whole.media, looked, seen)
 
 
-def _sees(content: bytes) -> int | None:
+def _step(whole: Fingerprint, steps: int, resume: Resume | None) -> Fingerprint:
+    """A look at the next few signals."""
+    start = 0 if resume is None else resume.at
+    end = start + steps
+    seen = whole.signals[start:end]
+    if end >= len(whole.signals):
+        return Fingerprint(whole.media, LOOKED_WHOLE, seen, resume)
+    return Fingerprint(whole.media, partial(Reason.TIMEOUT), seen, resume, Resume(end))
+
+
+def _number(content: bytes, word: bytes) -> int | None:
     for line in content.splitlines():
-        if line.startswith(b"sees "):
+        if line.startswith(word + b" "):
             return int(line.split()[1])
     return None
 

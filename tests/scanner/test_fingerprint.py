@@ -14,7 +14,7 @@ from scanner.decoding import decode  # noqa: F401  (the border these tests stand
 from scanner.fingerprint import Limits, MediaFile, Options, Orientations, fingerprint_file, recipe
 from scanner.hashing import pdq
 from scanner.isolation import InProcess
-from scanner.types import WHOLE, Fingerprint, Looked, MediaKind
+from scanner.types import WHOLE, Fingerprint, Looked, MediaKind, Resume
 from tests.scanner.decoding.test_video import clip, frames_of
 from tests.shared_material import media
 
@@ -121,8 +121,11 @@ def test_signals_come_as_they_are_made() -> None:
 
         def signal(self, signal: Signal) -> None:
             told.append(signal.hash_type)
-            if len(told) > 4:
+            if len(told) > 6:
                 raise MemoryError  # as when a worker runs out in the middle
+
+        def mark(self, resume: Resume) -> None:
+            told.append("mark")
 
     fd = os.memfd_create("content")
     os.write(fd, clip(50, gop=5))
@@ -130,4 +133,4 @@ def test_signals_come_as_they_are_made() -> None:
     os.close(fd)
 
     assert looked != WHOLE
-    assert ["video", "video", "pdq", "pdq", "pdq"] == told[:5]
+    assert ["video", "video", "mark", "pdq", "mark", "pdq"] == told[:6]

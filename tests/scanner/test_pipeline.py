@@ -14,7 +14,7 @@ from scanner.ledger import Place
 from scanner.ledger.assets import UPLOADS
 from scanner.ledger.contents import MAX_LOOKS
 from scanner.pipeline import Look
-from scanner.types import WHOLE, Digests, Extent, Fingerprint, MediaKind, Reason, Trigger, digests_only, partial
+from scanner.types import WHOLE, Digests, Extent, Fingerprint, MediaKind, Reason, Resume, Trigger, digests_only, partial
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 
@@ -80,7 +80,7 @@ def test_an_owed_look_is_taken_by_ordinary_scans_three_times(site: Site) -> None
     class NeverDone:
         looks = 0
 
-        def fingerprint(self, fd: int) -> Fingerprint:
+        def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
             self.looks += 1
             return Fingerprint(MediaKind.IMAGE, digests_only(Reason.CRASH), ())
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
 from scanner.hashing import pdq
-from scanner.types import Looked, MediaKind
+from scanner.types import Looked, MediaKind, Resume
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Look:
     duration_ms: int | None = None
     pictures: list[Picture] = field(default_factory=list)
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
+    marks: list[Resume] = field(default_factory=list)
     looked: Looked | None = None
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
@@ -30,6 +31,9 @@ class Look:
     def picture(self, picture: Picture) -> None:
         self.pictures.append(picture)
         self.pixels.append(np.array(picture.pixels[:]))
+
+    def mark(self, resume: Resume) -> None:
+        self.marks.append(resume)
 
     def values(self) -> list[bytes]:
         """The PDQ of each picture."""

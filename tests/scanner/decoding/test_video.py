@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture
-from scanner.decoding.video import VideoPass, luma
+from scanner.decoding.luma import luma
+from scanner.decoding.video import Sampling, VideoPass
 from scanner.hashing import pdq
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look, look_at_path
@@ -281,7 +282,8 @@ def shown_by_ffmpeg(text: bytes) -> int:
     fd = os.memfd_create("text")
     os.write(fd, text)
     try:
-        one = VideoPass(Budget(Limits()), lambda duration_ms, still: None, shown.append, dense=True, gap_ms=1000)
+        sampling = Sampling(dense=True, gap_ms=1000)
+        one = VideoPass(Budget(Limits()), lambda *_: None, shown.append, lambda _: None, sampling)
         with contextlib.suppress(av.error.FFmpegError):
             one.run(MediaFile(fd))
     finally:

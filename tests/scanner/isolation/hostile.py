@@ -16,12 +16,12 @@ from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options
 from scanner.isolation import records
 from scanner.isolation.worker import answer as honest
-from scanner.types import WHOLE, MediaKind
+from scanner.types import WHOLE, MediaKind, Resume
 
 GOOD = records.pack_signal(Signal("pdq", bytes(range(32)), quality=100))
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits) -> None:
+def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Do what the content says, or what an honest worker does."""
     word = file.at(0, 64).split(b" ")[0].decode("ascii", "replace")
     deed = DEEDS.get(word)
