@@ -3,8 +3,8 @@
 Rules
 - NOT_MEDIA is claimed only for what is plainly something else: empty, text, archives, documents, programs, fonts.
 - UNKNOWN means that no signature is known: every decoder is asked, and only if all refuse is it "not media".
-- A known media signature that decodes nowhere is undecodable, never clear. So are EPS and SVG, which are pictures that
-  only programs render; PostScript and PDF are documents.
+- A known media signature that decodes nowhere is undecodable, never clear; so formats that no decoder here reads stand
+  in the table too. So do EPS and SVG, pictures that only programs render; PostScript and PDF are documents.
 """
 
 from __future__ import annotations
@@ -78,6 +78,20 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"P7 332", Form.STILL, "xvthumb"),
     (20, b"GIMP", Form.STILL, "gbr"),
     (0, b"Image type: ", Form.STILL, "im"),
+    (0, b"FUJIFILMCCD-RAW", Form.STILL, "raw"),
+    (0, b"FOVb", Form.STILL, "raw"),
+    (0, b"\0MRM", Form.STILL, "raw"),
+    (0, b"II\x1a\0\0\0HEAP", Form.STILL, "raw"),
+    (8, b"ACON", Form.STILL, "ani"),
+    (0, b"AT&TFORM", Form.STILL, "djvu"),
+    (0, b"\xd7\xcd\xc6\x9a", Form.STILL, "wmf"),
+    (40, b" EMF", Form.STILL, "emf"),
+    (0, b"BPG\xfb", Form.STILL, "bpg"),
+    (0, b"\x97JB2\r\n\x1a\n", Form.STILL, "jbig2"),
+    (0, b"Paint Shop Pro Image File", Form.STILL, "psp"),
+    (0, b"PDN3", Form.STILL, "pdn"),
+    (0, b"id=ImageMagick", Form.STILL, "miff"),
+    (0, b"\xabKTX ", Form.STILL, "ktx"),
     (8, b"ILBM", Form.STILL, "ilbm"),
     (8, b"PBM ", Form.STILL, "ilbm"),
     (4, b"ftyp", Form.VIDEO, "mp4"),
@@ -105,6 +119,14 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"nut/multimedia", Form.VIDEO, "nut"),
     (4, b"\x11\xaf", Form.VIDEO, "fli"),
     (4, b"\x12\xaf", Form.VIDEO, "fli"),
+    (0, b"FWS", Form.VIDEO, "swf"),
+    (0, b"CWS", Form.VIDEO, "swf"),
+    (0, b"ZWS", Form.VIDEO, "swf"),
+    (0, b"\0\0\0\0\1\xbc", Form.VIDEO, "gxf"),
+    (0, b"\0\nSMJPEG", Form.VIDEO, "smjpeg"),
+    (0, b"\x84\x10\xff\xff\xff\xff", Form.VIDEO, "roq"),
+    (0, b"\0\0\2\x80\1", Form.VIDEO, "dnxhd"),
+    (8, b"AMV ", Form.VIDEO, "amv"),
     (0, b"BIKi", Form.VIDEO, "bink"),
     (0, b"SMK2", Form.VIDEO, "smacker"),
     (0, b"ID3", Form.AUDIO, "mp3"),
@@ -155,7 +177,13 @@ _HEIF_BRANDS = frozenset(
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
 _PNM = re.compile(rb"P[1-7fF]\s+[#\d-]|P7\s|PyRGBA|PyP|PyCMYK|P0CMYK")
 _XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")
-_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>:]", re.DOTALL)
+# What may stand before the first element of an XML document (XML 1.0, 2.8), and that element. Where the head ends (`\Z`)
+# before it, it may be <svg>. Possessive groups never go back, so that hostile text costs no time.
+_SVG = re.compile(
+    r"\ufeff?\s*+(?:(?:<\?(?!php|=).*?(?:\?>|\Z)|<!--.*?(?:-->|\Z)"
+    r"|<!DOCTYPE\s+(?:\w+:)?svg\b[^\[>]*+(?:\[.*?(?:\]\s*>|\Z)|>|\Z))\s*+)*+(?:<(?:[\w.-]+:)?svg(?:[\s/>]|\Z)|(\Z))",
+    re.DOTALL,
+)
 _EPS = re.compile(rb"%!PS-Adobe-[\d.]+ EPSF")
 
 
@@ -173,12 +201,16 @@ def sniff(head: bytes) -> Sniffed:
 
 def _confirmed(head: bytes, name: str) -> bool:
     """Whether the short signature of `name` is borne out by the bytes around it."""
-    if name in ("webp", "avi", "wav"):
+    if name in ("webp", "avi", "wav", "ani", "amv"):
         return head[:4] in (b"RIFF", b"RIFX")
     if name in ("ilbm", "aiff"):
         return head[:4] == b"FORM"
     if name in ("ico", "cur"):
         return len(head) >= 6 and 0 < int.from_bytes(head[4:6], "little") < 1024
+    if name == "swf":
+        return len(head) >= 8 and 0 < head[3] < 64 and head[7] < 64  # version; no film of a gigabyte
+    if name == "emf":
+        return head[:4] == b"\1\0\0\0"
     if name == "fli":
         return len(head) >= 12 and 0 < int.from_bytes(head[8:10], "little") <= 8192
     return True
@@ -217,11 +249,13 @@ def _without_signature(head: bytes) -> Sniffed:
     if head[:2] == b"MZ":
         return Sniffed(Form.NOT_MEDIA, "program")
     if _is_text(head):
-        return Sniffed(Form.STILL, "svg") if _SVG.match(head) else Sniffed(Form.NOT_MEDIA, "text")
+        return Sniffed(Form.STILL, "svg") if _is_svg(head) else Sniffed(Form.NOT_MEDIA, "text")
     if head[:1] == b"P" and head[1:2] in b"1234567":
         return Sniffed(Form.STILL, "pnm")
     if _is_targa(head):
         return Sniffed(Form.STILL, "tga")
+    if _may_be_targa(head):
+        return Sniffed(Form.UNKNOWN, "tga")
     return Sniffed(Form.UNKNOWN, "unknown")
 
 
@@ -241,6 +275,17 @@ def _is_targa(head: bytes) -> bool:
     )
 
 
+def _may_be_targa(head: bytes) -> bool:
+    """The little of that header that decoders insist on: theirs is the say whether there is a picture."""
+    return (
+        len(head) >= 18
+        and head[1] in (0, 1)
+        and head[2] in (1, 2, 3, 9, 10, 11)
+        and head[16] in (8, 15, 16, 24, 32)
+        and head[12:14] != b"\0\0" != head[14:16]
+    )
+
+
 def _is_transport_stream(head: bytes) -> bool:
     """Sync bytes 188 (or 192, with time stamps, or 204) apart."""
     for start, step in ((0, 188), (4, 192), (0, 204)):
@@ -248,6 +293,16 @@ def _is_transport_stream(head: bytes) -> bool:
         if len(syncs) >= 2 and set(syncs) == {0x47}:
             return True
     return False
+
+
+def _is_svg(head: bytes) -> bool:
+    """Whether the first element of a text is <svg>, or may be because the head ends before it."""
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = head.decode(encoding, "ignore")
+    found = _SVG.match(text)
+    if found is None:
+        return False
+    return found[1] is None or (len(head) >= HEAD_BYTES and text.lstrip("\ufeff \t\r\n").startswith("<"))
 
 
 def _is_text(head: bytes) -> bool:

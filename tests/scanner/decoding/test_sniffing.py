@@ -48,6 +48,11 @@ def test_stills_are_known_by_their_bytes(form: str, name: str) -> None:
         (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/a.ts\n", "text"),
         (b"ffconcat version 1.0\nfile other.mp4\n", "text"),
         (b"PK\x03\x04" + bytes(30), "zip"),
+        (b"FWS is short for the forest and wildlife service", "text"),
+        (b"<?php echo 1; // " + b"x" * HEAD_BYTES, "text"),
+        (b"<!-- a page --><html><svg></svg></html>", "text"),
+        (b"<!-- " + b"never closed", "text"),
+        (b" " * HEAD_BYTES, "text"),
         (b"%PDF-1.7\n%\xe2\xe3", "pdf"),
         (b"\x1f\x8b\x08" + bytes(10), "gzip"),
         (b"\x7fELF" + bytes(20), "elf"),
@@ -63,6 +68,15 @@ def test_what_is_plainly_not_media(content: bytes, name: str) -> None:
     ("content", "name"),
     [
         (b"<?xml version='1.0'?>\n<!-- logo -->\n<svg xmlns='http://www.w3.org/2000/svg'></svg>", "svg"),
+        ("<svg xmlns='http://www.w3.org/2000/svg'/>".encode("utf-16"), "svg"),
+        (b"<?xml-stylesheet href='a>b'?><s:svg xmlns:s='http://www.w3.org/2000/svg'/>", "svg"),
+        (b"<!DOCTYPE svg PUBLIC 'a' 'b' [\n<!ENTITY ns 'http://www.w3.org/2000/svg'>\n]>\n<svg xmlns='&ns;'/>", "svg"),
+        (b"<!-- " + b"x" * HEAD_BYTES, "svg"),
+        (b"\xd7\xcd\xc6\x9a" + bytes(20), "wmf"),
+        (b"\1\0\0\0" + bytes(36) + b" EMF", "emf"),
+        (b"AT&TFORM\0\0\1\0DJVU", "djvu"),
+        (b"FUJIFILMCCD-RAW 0201", "raw"),
+        (b"RIFF\0\0\1\0ACONLIST", "ani"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "eps"),
         (b"\xc5\xd0\xd3\xc6" + bytes(20), "eps"),
         (b"\xff\xd8garbage", "jpeg"),
@@ -89,6 +103,9 @@ def test_what_must_not_pass_for_something_else(content: bytes, name: str) -> Non
         (b"\0\0\x01\xba\x44", "mpeg-ps"),
         ((b"G" + bytes(187)) * 4, "mpegts"),
         (b"YUV4MPEG2 W4 H4 F25:1\n", "y4m"),
+        (b"FWS\x06\x18\x9a\0\0x\0", "swf"),
+        (b"\0\0\0\0\1\xbc\0\0\1\x14", "gxf"),
+        (b"\0\nSMJPEG\0\0", "smjpeg"),
     ],
 )
 def test_videos_are_known_by_their_bytes(content: bytes, name: str) -> None:
@@ -100,6 +117,13 @@ def test_videos_are_known_by_their_bytes(content: bytes, name: str) -> None:
 def test_any_bytes_are_something(content: bytes) -> None:
     """Sniffing never raises; bytes that are not UTF text and carry no signature are unknown, not "not media"."""
     assert isinstance(sniff(content).form, Form)
+
+
+@pytest.mark.parametrize("repeated", [b"<?", b"<!--", b"<!DOCTYPE svg [", b"<?a?>", b"<!---->", b"<svg"])
+@pytest.mark.timeout(2)
+def test_hostile_markup_costs_no_time(repeated: bytes) -> None:
+    """Whatever opens again and again is sniffed as fast as anything."""
+    assert sniff((repeated * HEAD_BYTES)[:HEAD_BYTES]).form in (Form.STILL, Form.NOT_MEDIA)
 
 
 def test_corpus_media_is_never_not_media() -> None:
