@@ -90,17 +90,22 @@ class Zygote:
             raise ZygoteLost  # a worker that is not confined is never given a file
         return worker
 
-    def end(self, worker: Worker) -> int:
-        """Kill and reap `worker`; its wait status. Raises ZygoteLost, and then the worker is dead too."""
-        with self._lock:
+    def end(self, worker: Worker) -> None:
+        """Have `worker` killed and reaped, without waiting for it. Where the zygote is lost it is dead already."""
+        with self._lock, contextlib.suppress(OSError):
             worker.channel.close()
+            self._control.send(b"kill %d" % worker.pid)
+
+    def forbidden_calls(self) -> int:
+        """How many ended workers had made a system call that none may make. Raises ZygoteLost."""
+        with self._lock:
             try:
-                self._control.send(b"kill %d" % worker.pid)
+                self._control.send(b"count")
                 self._await()
                 answer = self._control.recv(64)
             except OSError as error:
                 raise ZygoteLost from error
-        if not answer:
+        if not answer.isdigit():
             raise ZygoteLost
         return int(answer)
 

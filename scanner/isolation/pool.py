@@ -11,10 +11,8 @@ Rules
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import select
-import signal
 import threading
 import time
 from types import TracebackType
@@ -81,11 +79,14 @@ class WorkerPool:
     @property
     def forbidden_calls(self) -> int:
         """Workers that the sandbox ended for a system call no decoder makes: an attack, or a list too short."""
-        return self._forbidden_calls
+        with self._heal:
+            return self._forbidden_calls + _forbidden_calls(self._zygote)
 
     def close(self) -> None:
         """End every process of the pool. Calls under way end as crashes."""
         with self._heal:
+            if not self._closed:
+                self._forbidden_calls += _forbidden_calls(self._zygote)
             self._closed = True
             self._zygote.close()
         idle = []
@@ -144,19 +145,20 @@ class WorkerPool:
             if self._closed:
                 raise IsolationError("the worker pool is closed")
             if self._zygote is lost:
+                self._forbidden_calls += _forbidden_calls(lost)
                 lost.close()
                 self._zygote = Zygote(self._settings)
 
     def _end(self, worker: Worker) -> None:
-        """Kill a worker. One of a lost zygote died with it."""
-        try:
-            status = self._zygote.end(worker)
-        except ZygoteLost:
-            worker.channel.close()
-            return
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
-            with self._heal:
-                self._forbidden_calls += 1
+        """Kill a worker."""
+        self._zygote.end(worker)
+
+
+def _forbidden_calls(zygote: Zygote) -> int:
+    try:
+        return zygote.forbidden_calls()
+    except ZygoteLost:  # with what it counted
+        return 0
 
 
 class _Task:

@@ -1,0 +1,160 @@
+"""What hostile files among ordinary ones take from all that a pool gets done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from scanner.fingerprint import Limits
+from scanner.hashing.digests import digest_fd
+from scanner.isolation import WorkerPool
+from scanner.types import WHOLE, Reason
+from tests.scanner.isolation.test_pool import CRASHES, HOSTILE, family
+
+BLOCK = 100
+# Those that end at once. One that spins costs what its budget allows, and no more: see test_pool.
+DEEDS = [
+    "SEGFAULT",
+    "ABORT",
+    "EXIT",
+    "FORK",
+    "ALLOCATE",
+    "SHORT",
+    "LONG",
+    "HUGE",
+    "EMPTY",
+    "TYPE",
+    "HASHTYPE",
+    "QUALITY",
+    "VALUE",
+]
+SMALL = (320, 480, 640, 800)  # files of 5 to 200 kB
+PHOTOS = (2048, 1600)
+
+
+def pictures(folder: Path, number: int, sides: tuple[int, ...]) -> list[Path]:
+    """So many pictures of these widths, a quarter of the small ones PNG."""
+    rng = np.random.default_rng(5)
+    made = []
+    for each in range(number):
+        side = sides[each % len(sides)]
+        noise = Image.fromarray(rng.integers(0, 256, (side * 3 // 4, side, 3), dtype=np.uint8))
+        encoded = io.BytesIO()
+        kind = "PNG" if side == 320 else "JPEG"
+        noise.filter(ImageFilter.GaussianBlur(3)).save(encoded, kind)
+        made.append(folder / f"{each}")
+        made[-1].write_bytes(encoded.getvalue())
+    return made
+
+
+def cpu_s() -> float:
+    """CPU time of this process and of all below it, dead ones included."""
+    ticks = 0
+    for pid in family(os.getpid()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # its parent has reaped and counts it
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def look(pool: WorkerPool, path: Path) -> Reason | None:
+    """Digests and fingerprint, as a scan does."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        digest_fd(fd)
+        return pool.fingerprint(fd).looked.reason
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(2, Limits(image_s=2.0), answer=HOSTILE) as running:
+        yield running
+
+
+def block(pool: WorkerPool, files: Sequence[Path], crashes: int) -> tuple[float, float]:
+    """CPU and wall seconds of some files, of which so many must end as crashes and all others whole."""
+    cpu, wall = cpu_s(), time.monotonic()
+    with ThreadPoolExecutor(2) as callers:
+        reasons = list(callers.map(lambda path: look(pool, path), files))
+    assert [Reason.CRASH] * crashes == [reason for reason in reasons if reason is not WHOLE.reason]
+    return cpu_s() - cpu, time.monotonic() - wall
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(("kind", "sides", "rounds", "most"), [("small", SMALL, 16, 0.12), ("photos", PHOTOS, 6, 0.05)])
+def test_one_hostile_file_in_a_hundred_costs_little(
+    pool: WorkerPool,
+    tmp_path: Path,
+    proof: Callable[..., None],
+    kind: str,
+    sides: tuple[int, ...],
+    rounds: int,
+    most: float,
+) -> None:
+    """Under a twentieth of what is done with photographs. A file that ends two workers costs about as much as eight of
+    the smallest pictures.
+
+    Measured with ten hostile ones in a hundred, in blocks that alternate with calm ones, by CPU time, so that what one
+    costs shows above the noise of a shared machine; the loss at one in a hundred follows from it.
+    """
+    benign = pictures(tmp_path, BLOCK, sides)
+    mixed = list(benign)
+    for number in range(10):
+        hostile = tmp_path / f"hostile{number}"
+        hostile.write_bytes(DEEDS[number].encode())
+        mixed.insert(number * 10 + 5, hostile)
+    block(pool, benign, 0)
+    calm, troubled = [], []
+    for _ in range(rounds):
+        calm.append(block(pool, benign, 0))
+        troubled.append(block(pool, mixed, 10))
+    (calm_cpu, calm_wall), (troubled_cpu, troubled_wall) = (
+        [statistics.median(each[at] for each in times) for at in (0, 1)] for times in (calm, troubled)
+    )
+    recovery_s = recovery(pool, tmp_path)
+    loss = one_in_a_hundred(calm_cpu, troubled_cpu)
+    proof(
+        "isolation",
+        f"one hostile file in a hundred, {kind}",
+        files=rounds * 2 * BLOCK,
+        hostile=rounds * 10,
+        benign_cpu_ms=round(calm_cpu / BLOCK * 1e3, 2),
+        hostile_cpu_ms=round((troubled_cpu - calm_cpu) / 10 * 1e3, 1),
+        loss_of_cpu=round(loss, 4),
+        loss_of_wall=round(one_in_a_hundred(calm_wall, troubled_wall), 4),
+        slowest_recovery_s=round(recovery_s, 3),
+    )
+
+    assert loss < most
+    assert recovery_s < 1.0
+
+
+def one_in_a_hundred(calm: float, troubled: float) -> float:
+    """The share of throughput lost to one hostile file in a hundred, from a block without and one with ten."""
+    each = (troubled - calm) / 10
+    return each / (calm + each)
+
+
+def recovery(pool: WorkerPool, folder: Path) -> float:
+    """The longest that an ordinary file takes, asked just after one that crashes its worker twice."""
+    slowest = 0.0
+    for deed in DEEDS:
+        (folder / "deed").write_bytes(deed.encode())
+        assert look(pool, folder / "deed") is Reason.CRASH
+        started = time.monotonic()
+        assert look(pool, folder / "1") is None
+        slowest = max(slowest, time.monotonic() - started)
+    return slowest
