@@ -266,8 +266,8 @@ class Scanner:
         named = {os.fsencode(root.name): root for root in self.ledger.places.roots()}.get(path)
         if named is not None:
             return named, None
-        if not path:
-            raise UsageError("One of the paths is empty.")
+        if not path or b"\x00" in path:
+            raise UsageError("One of the paths is empty or holds a NUL byte.")
         real = os.path.realpath(path)
         mode = _mode(real)
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
@@ -319,8 +319,6 @@ def _mode(path: bytes) -> int:
         return os.stat(path, follow_symlinks=False).st_mode
     except OSError as exc:
         raise UsageError(f"One of the paths cannot be looked at ({os.strerror(exc.errno or 0)}).") from None
-    except ValueError:
-        raise UsageError("One of the paths holds a NUL byte.") from None
 
 
 def limits_of(config: LimitsConfig) -> Limits:
