@@ -23,21 +23,7 @@ from tests.scanner.isolation.test_pool import CRASHES, HOSTILE, family
 
 BLOCK = 100
 # Those that end at once. One that spins costs what its budget allows, and no more: see test_pool.
-DEEDS = [
-    "SEGFAULT",
-    "ABORT",
-    "EXIT",
-    "FORK",
-    "ALLOCATE",
-    "SHORT",
-    "LONG",
-    "HUGE",
-    "EMPTY",
-    "TYPE",
-    "HASHTYPE",
-    "QUALITY",
-    "VALUE",
-]
+DEEDS = [deed for deed in CRASHES.split() if deed != "STOP"]
 SMALL = (320, 480, 640, 800)  # files of 5 to 200 kB
 PHOTOS = (2048, 1600)
 
