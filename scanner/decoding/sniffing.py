@@ -177,8 +177,8 @@ _HEIF_BRANDS = frozenset(
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
 _PNM = re.compile(rb"P[1-7fF]\s+[#\d-]|P7\s|PyRGBA|PyP|PyCMYK|P0CMYK")
 _XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")
-# What may stand before the first element of an XML document (XML 1.0, 2.8), and that element. Where the head ends (`\Z`)
-# before it, it may be <svg>. Possessive groups never go back, so that hostile text costs no time.
+# What may stand before the first element of an XML document (XML 1.0, 2.8), and that element. Where the head ends
+# before it (`\Z`), it may be <svg>. Possessive groups never go back, so that hostile text costs no time.
 _SVG = re.compile(
     r"\ufeff?\s*+(?:(?:<\?(?!php|=).*?(?:\?>|\Z)|<!--.*?(?:-->|\Z)"
     r"|<!DOCTYPE\s+(?:\w+:)?svg\b[^\[>]*+(?:\[.*?(?:\]\s*>|\Z)|>|\Z))\s*+)*+(?:<(?:[\w.-]+:)?svg(?:[\s/>]|\Z)|(\Z))",
