@@ -26,7 +26,7 @@ def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Li
     word = file.at(0, 64).split(b" ")[0].decode("ascii", "replace")
     deed = DEEDS.get(word)
     if deed is None:
-        honest(channel, file, options, limits)
+        honest(channel, file, options, limits, resume)
         return
     channel.send(GOOD)
     deed(channel)
