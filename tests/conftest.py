@@ -18,6 +18,11 @@ settings.register_profile("ci", _patient, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the longest proof runs."""
+    parser.addoption("--stress-minutes", type=float, default=60.0, help="for how long processes share a home (prove)")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whoever forgets to say which home to use gets a temporary one, never the developer's own databases."""
