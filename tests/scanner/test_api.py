@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from hashsets.types import Role
 from scanner import Scanner
 from scanner.config import Config, Home, ScanConfig
 from scanner.errors import UsageError
+from scanner.ledger.assets import Root
+from scanner.ledger.places import Places
 from scanner.patterns import compile_pattern, literal
 from tests.scanner.fakes import FakeFingerprinter, MovableClock, fake_media, sha256
 
@@ -143,3 +146,32 @@ def test_a_literal_pattern_matches_its_own_path_alone(name: bytes) -> None:
     assert pattern.matches([b"top", name], is_folder=True)
     assert not pattern.matches([b"top", b"a"], is_folder=True)
     assert not pattern.matches([b"top", name, name], is_folder=True)
+
+
+class Overtaken:
+    """The places of a ledger in which another process adds a root just after we looked for it."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._looked = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._places, name)
+
+    def root_holding(self, path: bytes) -> Root | None:
+        """What was found, which is no longer so."""
+        found = self._places.root_holding(path)
+        if not self._looked:
+            self._looked = True
+            self._places.add_root(path)
+        return found
+
+
+def test_a_root_that_another_process_has_just_added_is_shared(scanner: Scanner, storage: Path) -> None:
+    """Two first scans of one folder at the same moment are no mistake of either."""
+    places = scanner.ledger.places
+    scanner.ledger.places = Overtaken(places)  # type: ignore[assignment]
+    done = scanner.scan([storage])
+
+    assert 3 == done.outcomes.assets
+    assert 1 == len(places.roots())
