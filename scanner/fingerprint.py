@@ -50,7 +50,8 @@ class Orientations(StrEnum):
 class Options:
     """What is computed.
 
-    `exact` forbids every short cut that could move a bit from the full-resolution reference. `dense` takes every frame
+    `exact` forbids every short cut that could move a bit from the full-resolution reference: no JPEG is decoded scaled,
+    and one that does not fit its budget otherwise is over budget. `dense` takes every frame
     of a video, repeats included. `hash_types` names the perceptual types wanted beside pdq: phash, dhash, ahash, whash.
     `gap_ms` is the longest stretch of video left without a frame when not dense; `repeat_bits` drops a frame that close
     to the last one kept when not dense (0: exact repeats, which cannot change what matches).
@@ -138,7 +139,7 @@ def fingerprint_file(
 
     Never raises for bad content. Not for use by several threads at once on Pillow's global switches: they are locked.
     """
-    decode_options = DecodeOptions(dense=options.dense, gap_ms=options.gap_ms)
+    decode_options = DecodeOptions(options.dense, options.gap_ms, options.exact)
     return decode(file, decode_options, Budget(limits, resume), _Hasher(options, emit, resume), resume)
 
 

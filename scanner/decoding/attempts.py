@@ -16,6 +16,7 @@ from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.encryption import is_encrypted
+from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
 from scanner.decoding.picture import Picture, Sink
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.second_opinions import Opinion, codec_pixels, opencv_pixels
@@ -32,10 +33,14 @@ _NOT_PILLOWS = frozenset({"jxl", "exr", "hdr", "dpx", "ilbm", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
-    """How videos are sampled: every frame, or keyframes and at least one frame every `gap_ms`."""
+    """How videos are sampled: every frame, or keyframes and at least one frame every `gap_ms`.
+
+    `exact` forbids decoding at a fraction of the size: a picture that only fits its budget so is then over budget.
+    """
 
     dense: bool = False
     gap_ms: int = 5000
+    exact: bool = False
 
 
 def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink, start: Resume | None = None) -> Looked:
@@ -91,6 +96,8 @@ class _Look:
                 looked = None
             if looked is None and over and (self._shown or self._goes_on):
                 return partial(Reason.OVER_BUDGET)
+            if looked is None and over and self._sniffed.name == "jpeg":
+                break  # what Pillow scales no other decoder reads for less
             if looked is not None:
                 return self._unless_io(looked)
         return self._unless_io(self._nothing(over))
@@ -131,10 +138,13 @@ class _Look:
 
     def _still(self) -> Looked | None:
         """Pillow strictly, Pillow tolerantly, OpenCV; None where all refuse."""
+        scans_end = where_scans_are_too_many(self._file) if self._is_progressive_jpeg() else None
+        if scans_end is not None:
+            return self._first_scans(self._file.first(scans_end))
         before = self._start.at if self._start is not None else 0
         known_damaged = self._start is not None and self._start.damaged
         for tolerant in (True,) if known_damaged else (False, True):
-            one = PillowPass(self._budget, self._say, self._sniffed, self._sink.mark)
+            one = self._pillow_pass()
             run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=before + self._shown)
             went_through = self._attempt(run)
             self._exif = one.exif
@@ -143,6 +153,17 @@ class _Look:
         if self._shown or self._goes_on:
             return partial(Reason.TRUNCATED)
         return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
+
+    def _pillow_pass(self) -> PillowPass:
+        return PillowPass(self._budget, self._say, self._sniffed, self._sink.mark, exact=self._options.exact)
+
+    def _is_progressive_jpeg(self) -> bool:
+        return self._sniffed.name == "jpeg" and is_progressive(self._file)
+
+    def _first_scans(self, file: MediaFile) -> Looked:
+        """A JPEG of thousands of scans is shown by its first ones: coarser, and never whole."""
+        self._attempt(partial_call(self._pillow_pass().run, file, self._show, tolerant=True, skip=0))
+        return partial(Reason.OVER_BUDGET) if self._shown else digests_only(Reason.OVER_BUDGET)
 
     def _second_opinion(self) -> Looked | None:
         """OpenCV, then the bare codec, on the bytes of one still."""

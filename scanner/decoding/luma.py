@@ -1,10 +1,15 @@
-"""A decoded frame as the pixels to hash: its luma plane as it is, without colour conversion where it has one."""
+"""A decoded frame as the pixels to hash: its luma plane as it is, without colour conversion where it has one.
+
+How a player turns and mirrors it comes beside the pixels, as the EXIF orientation that says the same.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, cast
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -28,3 +33,29 @@ def _plane(frame: VideoFrame, sample: type[np.uint8] | type[np.uint16]) -> NDArr
     plane = frame.planes[0]
     samples: NDArray[Any] = np.frombuffer(memoryview(plane), dtype=sample)
     return samples.reshape(-1, plane.line_size // np.dtype(sample).itemsize)[: frame.height, : frame.width]
+
+
+# The signs of a, b, c and d of a display matrix (ISO 14496-12, 8.5.2: x' = ax + cy, y' = bx + dy) -> EXIF orientation.
+_EXIF_OF_SIGNS = {
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
+_MATRIX = struct.Struct("=9i")
+
+
+def exif_of(frame: VideoFrame) -> int:
+    """The EXIF orientation of the stored pixels; 1 where there is none, or none by right angles."""
+    side = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)  # the stubs know only names of keys
+    if side is None or side.buffer_size < _MATRIX.size:
+        return 1
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(memoryview(side))
+    return _EXIF_OF_SIGNS.get((_sign(a), _sign(b), _sign(c), _sign(d)), 1)
+
+
+def _sign(value: int) -> int:
+    return (value > 0) - (value < 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ class MediaFile(io.RawIOBase):
         self._offset = 0
         self.size_bytes = os.fstat(fd).st_size if size_bytes is None else size_bytes
         self.io_failed = False
+        self._end = sys.maxsize
+
+    def first(self, count: int) -> MediaFile:
+        """A view of the first `count` bytes only."""
+        view = MediaFile(self._fd, min(count, self.size_bytes))
+        view._end = view.size_bytes
+        return view
 
     def readable(self) -> bool:
         return True
@@ -58,7 +66,7 @@ class MediaFile(io.RawIOBase):
 
     def _pread_into(self, view: memoryview, offset: int) -> int:
         try:
-            return os.preadv(self._fd, [view], offset)
+            return os.preadv(self._fd, [view[: max(0, self._end - offset)]], offset)
         except OSError:
             self.io_failed = True
             raise

@@ -18,8 +18,9 @@ from typing import IO, cast
 from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.jpeg import ends_flat, is_cut_short
 from scanner.decoding.picture import Picture
-from scanner.decoding.pixels import rows_of
+from scanner.decoding.pixels import ImageRows, rows_of
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.sniffing import Sniffed
 from scanner.decoding.webp_header import canvas
@@ -100,7 +101,7 @@ def _tolerating(truncation: bool) -> Iterator[None]:
 
 
 class PillowPass:
-    """One way through a content with Pillow. `short` says that fewer frames came than the header promised."""
+    """One way through a content with Pillow. `short` says that less came than the header promised."""
 
     def __init__(
         self,
@@ -108,7 +109,10 @@ class PillowPass:
         kind: Callable[[MediaKind, int | None], None],
         sniffed: Sniffed,
         mark: Callable[[Resume], None],
+        *,
+        exact: bool,
     ) -> None:
+        self._exact = exact
         self._budget = budget
         self._kind = kind
         self._mark = mark
@@ -143,6 +147,7 @@ class PillowPass:
                 scale = self._load(image)
                 if index == 0:
                     self.exif = _orientation(image)
+                    self.short = self._ends_early(image, file)
                 if index >= skip:
                     with self._budget.looking:
                         show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
@@ -158,7 +163,7 @@ class PillowPass:
             try:
                 image.seek(index)
             except EOFError:
-                self.short = declared is not None and index < declared
+                self.short |= declared is not None and index < declared
                 return
             yield elapsed
             index += 1
@@ -177,10 +182,17 @@ class PillowPass:
         image.load()
         return scale
 
+    def _ends_early(self, image: Image.Image, file: MediaFile) -> bool:
+        """Whether a JPEG's pixels end before the picture does, of which Pillow says nothing."""
+        if self._tolerant or not isinstance(image, JpegImagePlugin.JpegImageFile):
+            return False
+        last = ImageRows(image)[image.height - 1 : image.height]
+        return ends_flat(last) and is_cut_short(file)
+
     def _scale_jpeg(self, image: JpegImagePlugin.JpegImageFile, pixels: int) -> int:
         """The least power of two by which the JPEG must shrink to fit the budget, set on the image."""
         standing = pixels * _PROGRESSIVE_BYTES_PER_PIXEL if image.info.get("progressive") else 0
-        for scale in (1, 2, 4, 8):
+        for scale in (1,) if self._exact else (1, 2, 4, 8):
             if self._budget.fits(standing + pixels * _USUAL_BYTES_PER_PIXEL // (scale * scale)):
                 return scale if scale == 1 else _drafted(image, scale)
         raise OverBudget

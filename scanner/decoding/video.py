@@ -30,7 +30,7 @@ from av.video.stream import VideoStream
 
 from scanner.decoding.budget import Budget
 from scanner.decoding.groups import Group, Seekable, Track, landing_of
-from scanner.decoding.luma import luma
+from scanner.decoding.luma import exif_of, luma
 from scanner.decoding.picture import Picture
 from scanner.decoding.reading import MediaFile
 from scanner.types import Resume
@@ -335,9 +335,8 @@ class VideoPass:
         self.result.damaged |= frame.is_corrupt
         self._budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
         pixels, limited = luma(frame)
-        exif = _EXIF_OF_ROTATION.get(frame.rotation % 360, 1)
         ms = self._milliseconds(track, frame.pts, number)
-        self._show(Picture(pixels, limited, exif, part=track.part, frame=number, frame_ms=ms))
+        self._show(Picture(pixels, limited, exif_of(frame), part=track.part, frame=number, frame_ms=ms))
         self.result.frames += 1
 
     @staticmethod
@@ -347,10 +346,6 @@ class VideoPass:
         if pts is not None and track.stream.time_base:
             return max(0, int((pts - track.start_pts) * track.stream.time_base * 1000))
         return int(number * 1000 / (track.stream.average_rate or 25))
-
-
-# Degrees counter-clockwise by which a player turns the frame -> the EXIF orientation of the stored pixels.
-_EXIF_OF_ROTATION = {90: 8, 180: 3, 270: 6}
 
 
 def _duration_ms(container: InputContainer) -> int | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
-from scanner.decoding import Limits
+from scanner.decoding import DecodeOptions, Limits, MediaFile
+from scanner.decoding.jpeg import MOST_SCANS, where_scans_are_too_many
 from scanner.decoding.pixels import rows_of
 from scanner.types import WHOLE, Looked, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import distance, look, look_at, look_at_path
@@ -238,6 +240,100 @@ def test_a_large_jpeg_is_decoded_scaled() -> None:
         assert (scale, (1501, 1999)) == (scaled.pictures[0].scale, scaled.pictures[0].original)
         assert WHOLE == scaled.looked
         assert distance(whole.values()[0], scaled.values()[0]) <= 4
+
+
+def test_exact_never_decodes_scaled() -> None:
+    """Where only a fraction fits the budget, an exact look is over budget; and no other decoder is asked to do more."""
+    content = encoded(photograph(1999, 1501), "JPEG", quality=95)
+    exact = DecodeOptions(exact=True)
+
+    assert digests_only(Reason.OVER_BUDGET) == look(content, exact, Limits(decode_bytes=8_000_000)).looked
+    assert (WHOLE, 1) == (look(content, exact).looked, look(content, exact).pictures[0].scale)
+
+
+@pytest.mark.parametrize("scans", [150, 400])
+def test_a_jpeg_of_too_many_scans_is_shown_by_the_first(scans: int) -> None:
+    """Hundreds of passes over the same pixels are cut off, said so, and the picture is still recognised."""
+    content = encoded(photograph(640, 480), "JPEG", progressive=True)
+    last = content.rindex(b"\xff\xda")
+    seen = look(content[:-2] + content[last:-2] * scans + b"\xff\xd9")
+
+    assert (WHOLE if scans < MOST_SCANS else partial(Reason.OVER_BUDGET)) == seen.looked
+    assert distance(look(content).values()[0], seen.values()[0]) <= 8
+
+
+def test_scans_are_counted_across_blocks() -> None:
+    """Wherever the marker of a scan lies, its scan is counted once, and the one too many found."""
+    for offset in (0, 1, 2**20 - 2, 2**20 - 1, 2**20, 3 * 2**20 + 5):
+        content = bytes(offset) + (b"\xff\xda" + bytes(9000)) * (MOST_SCANS + 3)
+        fd = os.memfd_create("scans")
+        os.write(fd, content)
+
+        assert offset + MOST_SCANS * 9002 == where_scans_are_too_many(MediaFile(fd))
+        assert where_scans_are_too_many(MediaFile(fd).first(offset + MOST_SCANS * 9002)) is None
+        os.close(fd)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"restart_marker_blocks": 4}])
+def test_a_cut_jpeg_with_an_end_is_partial(share: float, options: dict[str, int]) -> None:
+    """A JPEG cut short and closed in good order, as a repair tool leaves it, lacks pixels and is not whole."""
+    content = encoded(photograph(), "JPEG", quality=90, **options)
+
+    assert partial(Reason.TRUNCATED) == look(content[: int(len(content) * share)] + b"\xff\xd9").looked
+
+
+def test_a_jpeg_that_ends_in_one_colour_is_whole() -> None:
+    """A picture with a plain lower edge lacks nothing; nor does one with something behind its end."""
+    image = photograph()
+    image.paste((0, 0, 0), (0, 120, 240, 180))
+
+    assert WHOLE == look(encoded(image, "JPEG")).looked
+    assert WHOLE == look(encoded(image, "JPEG") + b"trailing" * 100).looked
+
+
+def test_no_picture_of_the_shared_media_is_called_cut_short() -> None:
+    """Not one false alarm over every ordinary JPEG there is."""
+    paths = sorted(path for path in media("images").rglob("*") if path.suffix in (".jpg", ".jpeg"))
+
+    assert len(paths) > 20
+    assert [] == [path.name for path in paths if look_at_path(path).looked != WHOLE]
+
+
+def test_damaged_animations_always_hash_alike() -> None:
+    """What a truncated frame lacks is never what the memory held before."""
+    frames = [photograph(seed=seed).quantize(8 + seed) for seed in range(6)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=80, optimize=False)
+    for share in (0.4, 0.55, 0.7, 0.9):
+        cut = content[: int(len(content) * share)]
+        first = look(cut)
+        litter = [np.full((180, 240, n % 3 + 1), 37 * n % 256, dtype=np.uint8) for n in range(200)]
+        del litter
+
+        assert partial(Reason.TRUNCATED) == first.looked
+        for _ in range(5):
+            assert first.values() == look(cut).values()
+
+
+def test_an_animation_frame_without_data_is_not_memory() -> None:
+    """Room that Pillow makes for a frame is made of zeros."""
+    noise = [Image.effect_noise((200, 200), 90) for _ in range(20)]
+    del noise
+    with Image.open(io.BytesIO(encoded(photograph(), "GIF"))) as image:
+        assert isinstance(image, ImageFile.ImageFile)
+        image._im = None  # as Pillow leaves it for a later frame without a palette of its own
+        image.load_prepare()
+
+        assert (0, 0) == image.im.getextrema()
+
+
+def test_a_targa_with_odd_fields_is_seen() -> None:
+    """What FFmpeg shows as a TGA is never clear unseen, though its header has values the format does not allow."""
+    header = bytes([0, 1, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0x20, 0xE8])
+    seen = look(header + bytes.fromhex("005bc70141"))
+
+    assert 1 == len(seen.pictures)
+    assert partial(Reason.TRUNCATED) == seen.looked
 
 
 def test_an_endless_animation_stops_at_its_budget() -> None:

@@ -7,21 +7,25 @@ import http.server
 import io
 import os
 import statistics
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from numpy.typing import NDArray
 from PIL import Image
 
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture
 from scanner.decoding.luma import luma
 from scanner.decoding.video import Sampling, VideoPass
+from scanner.fingerprint import turned
 from scanner.hashing import pdq
+from scanner.isolation import InProcess
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look, look_at_path
 from tests.shared_material import media, shared, vectors
@@ -45,10 +49,11 @@ def clip(
     rate: int = 25,
     pix_fmt: str = "yuv420p",
     audio_first: bool = False,
+    keys: Collection[int] = (),
     path: Path | None = None,
     **options: str,
 ) -> bytes:
-    """An encoded clip of `count` frames."""
+    """An encoded clip of `count` frames, with keyframes at `keys` too."""
     stream = io.BytesIO()
     # With a path the index goes in front of the samples, for which the muxer opens the file a second time.
     target, muxer = (str(path), {"movflags": "faststart"}) if path else (stream, {})
@@ -61,6 +66,8 @@ def clip(
         for n, pixels in enumerate(frames_of(count)):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
             frame.pts = n
+            if n in keys:
+                frame.pict_type = PictureType.I
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
     return path.read_bytes() if path else stream.getvalue()
@@ -128,11 +135,13 @@ def test_no_gap_is_longer_than_the_bound(gap_ms: int) -> None:
 
 def test_a_long_group_between_short_ones() -> None:
     """A switch from short to long groups and back leaves no gap and repeats no frame."""
-    content = clip(400, gop=400, sc_threshold="0", force_key_frames="expr:lt(n,50)*not(mod(n,10))+gte(n,350)")
+    keys = {*range(0, 50, 10), *range(350, 400, 10)}
+    content = clip(400, gop=400, sc_threshold="0", keys=keys, **{"forced-idr": "1"})
     seen = look(content, DecodeOptions(gap_ms=2000))
     times = [each.frame_ms or 0 for each in seen.pictures]
 
     assert sorted(set(times)) == times
+    assert keys <= {each.frame for each in seen.pictures}
     assert max(later - sooner for sooner, later in zip(times, [*times[1:], 16_000], strict=True)) <= 2080
 
 
@@ -224,6 +233,43 @@ def test_luma_of_pixel_formats(pix_fmt: str) -> None:
 
     assert distance(pdq(pixels)[0].value, value) <= 6
     assert (pix_fmt.startswith("yuv4") or pix_fmt == "nv12") == limited
+
+
+# (a, b, c, d) of the display matrix in a track's header, and the EXIF orientation that says the same.
+TURNS = [
+    ((1, 0, 0, 1), 1), ((-1, 0, 0, 1), 2), ((-1, 0, 0, -1), 3), ((1, 0, 0, -1), 4),
+    ((0, 1, 1, 0), 5), ((0, 1, -1, 0), 6), ((0, -1, -1, 0), 7), ((0, -1, 1, 0), 8),
+]  # fmt: skip
+
+
+def turned_clip(turn: tuple[int, int, int, int]) -> bytes:
+    """A clip that a player is told to turn: the matrix of its track header (ISO 14496-12, 8.3.2) rewritten."""
+    content = bytearray(clip(20, gop=10))
+    a, b, c, d = (n << 16 for n in turn)
+    struct.pack_into(">9i", content, content.index(b"tkhd") + 44, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(("turn", "exif"), TURNS)
+def test_a_turned_video_is_hashed_as_stored_and_as_shown(turn: tuple[int, int, int, int], exif: int) -> None:
+    """The display matrix of a phone's video is an orientation; each frame has the signal of what a player shows."""
+    content = turned_clip(turn)
+    seen = look(content)
+    fd = os.memfd_create("turned")
+    os.write(fd, content)
+    signals = InProcess().fingerprint(fd).signals
+    os.close(fd)
+    shown = [pdq(turned(pixels, exif), limited=True)[0].value for pixels in seen.pixels]
+
+    assert [exif] * 2 == [each.exif for each in seen.pictures]
+    assert look(clip(20, gop=10)).values() == [each.value for each in signals if each.orientation == "stored"]
+    assert (shown if exif != 1 else []) == [each.value for each in signals if each.orientation == "exif"]
+
+
+def test_a_turn_by_half_a_right_angle_is_none() -> None:
+    """A matrix that is no turn by right angles leaves the pixels as stored."""
+
+    assert [1, 1] == [each.exif for each in look(turned_clip((1, 1, -1, 1))).pictures]
 
 
 def foreign(tmp_path: Path, text: bytes) -> Look:
