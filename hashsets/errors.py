@@ -11,6 +11,7 @@
     |   +-- DriverRefused        6   this SQLite could lose writes between processes
     +-- MatchingError            7   arrays of the wrong shape, type or size reached the matching core
         +-- SegmentRefused       7   a file of the matching core is torn, foreign or stale: build it again
+        +-- TooManyHits          7   more hits than the caller has room for: ask less at once
 
 A message says what to do next. It holds no path, file name, hash value or user text.
 """
@@ -72,3 +73,7 @@ class MatchingError(HashsetsError):
 
 class SegmentRefused(MatchingError):
     """A file of the matching core is torn, foreign or stale; it is built again, never believed."""
+
+
+class TooManyHits(MatchingError):
+    """A search would find more than its caller has room for; asked in parts it need not."""

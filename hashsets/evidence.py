@@ -12,16 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashsets import hashtypes
+from hashsets.frames import FrameTally, firsts
 from hashsets.hashtypes import HashType
-from hashsets.matching import build
+from hashsets.lookups import Lookup, Pairs
 from hashsets.store import SignalColumns
 from hashsets.types import Queries, Rule
-
-# Queries looked up at once: their hits are reduced to one row an entry before the next block, which bounds memory by
-# the hits of a block. 100,000 queries make 25 blocks: the matcher's set-up cost is not felt.
-BLOCK_QUERIES = 4_096
-
-NO_FRAME = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +61,7 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
     owners, entries, sets, ranks, distances, masks = (
         column[order] for column in (owners, entries, sets, ranks, distances, masks)
     )
-    first = np.ones(len(owners), np.bool_)
-    first[1:] = (owners[1:] != owners[:-1]) | (entries[1:] != entries[:-1])
+    first = firsts(owners, entries)
     if len(masks):
         masks = np.bitwise_or.reduceat(masks, np.flatnonzero(first))
     return Evidence(owners[first], entries[first], sets[first], ranks[first], distances[first], masks)
@@ -76,7 +70,14 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
 class TypeIndex:
     """Everything listed of one hash type in several sets, with each set's rule beside it."""
 
-    def __init__(self, hash_type: HashType, rules: Sequence[Rule], listed: Sequence[SignalColumns | None]) -> None:
+    def __init__(
+        self,
+        hash_type: HashType,
+        rules: Sequence[Rule],
+        listed: Sequence[SignalColumns | None],
+        *,
+        streamed: bool = False,
+    ) -> None:
         self._type = hash_type
         self._hamming = hash_type.comparison == "hamming"
         self._radius = np.array([self._radius_of(rule) for rule in rules], np.int64)
@@ -90,7 +91,7 @@ class TypeIndex:
         self._entries = np.concatenate([columns.entry_ids for columns in kept])
         self._frames = np.concatenate([columns.frames for columns in kept]) & self._hamming
         self._frame_totals = _group_sizes(self._entries, self._frames)
-        self._matcher = build(hash_type, np.concatenate([columns.values for columns in kept]))
+        self._lookup = Lookup(hash_type, np.concatenate([columns.values for columns in kept]), streamed=streamed)
         # Sets that list nothing here must not widen the search.
         listing_sets = np.unique(self._sets)
         self._reach = int(self._radius[listing_sets].max()) if len(listing_sets) else 0
@@ -110,31 +111,28 @@ class TypeIndex:
 
     def match(self, asked: Queries) -> Evidence:
         """The pairs of owner and entry that meet the set's rule."""
-        queries = _Distinct(self._type, asked)
+        asked = _without_repeats(asked)
         items: list[Evidence] = []
-        frames: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
-        for rows, listed, distances in self._blocks(queries.values, self._reach):
-            sets = self._sets[listed]
-            near = distances <= self._radius[sets]
-            of_frames = self._frames[listed]
-            item = near & ~of_frames & (queries.quality[rows] >= self._floor[sets])
-            items.append(self._evidence(queries.owners[rows[item]], listed[item], distances[item]))
-            frame = near & of_frames & (queries.frame_quality[rows] >= self._floor[sets])
-            if frame.any():
-                frames.append((rows[frame], listed[frame], distances[frame]))
+        frames = FrameTally()
+        for found in self._pairs(asked.values, self._reach):
+            pairs = _chosen(found, ~degenerate_rows(self._type, asked.values[found.rows]))
+            sets = self._sets[pairs.listed]
+            good = (pairs.distances <= self._radius[sets]) & (self._quality(asked, pairs.rows) >= self._floor[sets])
+            of_frames = self._frames[pairs.listed]
+            item = _chosen(pairs, good & ~of_frames)
+            items.append(self._evidence(asked.owners[item.rows], item.listed, item.distances))
+            frame = _chosen(pairs, good & of_frames & asked.is_frame[pairs.rows])
+            if len(frame.rows):
+                frames.add(frame, asked.owners[frame.rows], self._entries[frame.listed])
         if frames:
-            items.append(self._frame_matches(queries, *(np.concatenate(part) for part in zip(*frames, strict=True))))
+            items.append(self._frame_matches(asked, frames))
         return merge_evidence(items)
 
-    def _blocks(
-        self, values: NDArray[np.uint8], radius: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-        if not len(self):
-            return
-        for start in range(0, len(values), BLOCK_QUERIES):
-            hits = self._matcher.query(values[start : start + BLOCK_QUERIES], radius)
-            if len(hits):
-                yield hits.query_rows + start, hits.listed_rows, hits.distances.astype(np.int64)
+    def _pairs(self, values: NDArray[np.uint8], radius: int) -> Iterator[Pairs]:
+        return self._lookup.blocks(values, radius) if len(self) else iter(())
+
+    def _quality(self, asked: Queries, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return asked.quality[rows] if self._type.has_quality else np.full(len(rows), 100, np.uint8)
 
     def _evidence(self, owners: NDArray[np.int64], listed: NDArray[np.int64], distances: NDArray[np.int64]) -> Evidence:
         rank = hashtypes.rank(self._type.name)
@@ -144,22 +142,19 @@ class TypeIndex:
         )
         return merge_evidence([every])
 
-    def _frame_matches(
-        self,
-        queries: _Distinct,
-        rows: NDArray[np.int64],
-        listed: NDArray[np.int64],
-        distances: NDArray[np.int64],
-    ) -> Evidence:
-        """Entries of which, and of the owner's frames, enough found a partner. Rows are distinct frames of an owner."""
-        pairs = _Pairs(queries.owners[rows], self._entries[listed])
-        best = self._evidence(queries.owners[rows], listed, distances)
-        assert len(best) == len(pairs.starts)  # both are ordered by owner, then entry
-        query_totals = queries.frame_totals(best.owners, self._floor[best.sets])
-        listed_totals = self._frame_totals[listed][pairs.order][pairs.starts]
+    def _frame_matches(self, asked: Queries, frames: FrameTally) -> Evidence:
+        """Entries of which, and of the owner's frames, enough found a partner."""
+        useful = asked.is_frame.copy()
+        useful[useful] = ~degenerate_rows(self._type, asked.values[useful])
+        groups = frames.groups(asked, useful)
+        best = self._evidence(groups.owners, groups.listed, groups.distances)
+        assert len(best) == len(groups.owners)  # both are ordered by owner, then entry, each once
+        floors = self._floor[best.sets]
+        query_totals = groups.distinct.totals(best.owners, floors)
+        listed_totals = self._frame_totals[groups.listed]
         shares = self._shares[best.sets]
-        enough = (pairs.distinct(rows) / query_totals >= shares[:, 0]) & (
-            pairs.distinct(listed) / listed_totals >= shares[:, 1]
+        enough = (groups.query_frames / query_totals >= shares[:, 0]) & (
+            groups.listed_frames / listed_totals >= shares[:, 1]
         )
         return best.where(enough)
 
@@ -168,44 +163,26 @@ class TypeIndex:
     def near(self, values: NDArray[np.uint8], radius_bits: int) -> Evidence:
         """The entries within a radius of each value; the owner is the value's row."""
         found = [
-            self._evidence(rows, listed, distances) for rows, listed, distances in self._blocks(values, radius_bits)
+            self._evidence(rows, listed, distances) for rows, listed, distances in self._pairs(values, radius_bits)
         ]
         return merge_evidence(found)
 
 
-class _Distinct:
-    """The distinct values of each owner that can match at all, with the best quality they came with.
+def _chosen(pairs: Pairs, chosen: NDArray[np.bool_]) -> Pairs:
+    return pairs if chosen.all() else Pairs(pairs.rows[chosen], pairs.listed[chosen], pairs.distances[chosen])
 
-    `frame_quality` is that of the rows that are frames, NO_FRAME where none is. Sorted by owner.
-    """
 
-    def __init__(self, hash_type: HashType, asked: Queries) -> None:
-        useful = ~degenerate_rows(hash_type, asked.values)
-        values, owners = asked.values[useful], asked.owners[useful]
-        quality = asked.quality[useful].astype(np.int64)
-        if not hash_type.has_quality:
-            quality = np.full(len(owners), 100, np.int64)
-        frame_quality = np.where(asked.is_frame[useful], quality, NO_FRAME)
-        by_value = np.ascontiguousarray(values).view(f"S{hash_type.size_bytes}").reshape(len(values))
-        order = np.lexsort((by_value, owners))
-        by_value, owners = by_value[order], owners[order]
-        first = np.ones(len(order), np.bool_)
-        first[1:] = (owners[1:] != owners[:-1]) | (by_value[1:] != by_value[:-1])
-        starts = np.flatnonzero(first)
-        self.values = values[order][first]
-        self.owners = owners[first]
-        self.quality = np.maximum.reduceat(quality[order], starts) if len(starts) else quality
-        self.frame_quality = np.maximum.reduceat(frame_quality[order], starts) if len(starts) else frame_quality
-
-    def frame_totals(self, owners: NDArray[np.int64], floors: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many distinct frames each owner has at or above each floor."""
-        totals = np.zeros(len(owners), np.int64)
-        for floor in np.unique(floors).tolist():
-            good = self.owners[self.frame_quality >= floor]  # sorted, so that two searches count
-            chosen = floors == floor
-            asked = owners[chosen]
-            totals[chosen] = np.searchsorted(good, asked, "right") - np.searchsorted(good, asked, "left")
-        return totals
+def _without_repeats(asked: Queries) -> Queries:
+    """Without rows that say again what the row before them said, as the frames of a still video do by the thousand."""
+    again = np.flatnonzero(asked.owners[1:] == asked.owners[:-1])
+    for column in (asked.is_frame, asked.quality):
+        again = again[column[again] == column[again + 1]]
+    again = again[(asked.values[again] == asked.values[again + 1]).all(axis=1)]
+    if not len(again):
+        return asked
+    kept = np.ones(len(asked), np.bool_)
+    kept[again + 1] = False
+    return Queries(asked.hash_type, asked.values[kept], asked.owners[kept], asked.quality[kept], asked.is_frame[kept])
 
 
 def degenerate_rows(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -233,24 +210,3 @@ def _group_sizes(entries: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArr
         _, inverse, counts = np.unique(entries[chosen], return_inverse=True, return_counts=True)
         sizes[chosen] = counts[inverse]
     return sizes
-
-
-class _Pairs:
-    """Rows grouped by (owner, entry), in that order."""
-
-    def __init__(self, owners: NDArray[np.int64], entries: NDArray[np.int64]) -> None:
-        self.order = np.lexsort((entries, owners))
-        owners, entries = owners[self.order], entries[self.order]
-        first = np.ones(len(owners), np.bool_)
-        first[1:] = (owners[1:] != owners[:-1]) | (entries[1:] != entries[:-1])
-        self.starts = np.flatnonzero(first)
-        self._group = np.cumsum(first)
-
-    def distinct(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many distinct numbers of `rows` each group has."""
-        rows = rows[self.order]
-        order = np.lexsort((rows, self._group))
-        rows, group = rows[order], self._group[order]
-        new = np.ones(len(rows), np.bool_)
-        new[1:] = (rows[1:] != rows[:-1]) | (group[1:] != group[:-1])
-        return np.add.reduceat(new.astype(np.int64), self.starts)

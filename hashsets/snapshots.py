@@ -43,7 +43,13 @@ class Snapshot:
     """An immutable view of sets at their versions. Build it with `current` or `changes_since`."""
 
     def __init__(
-        self, store: Store, hash_sets: Sequence[HashSet], listed: Sequence[Mapping[str, SignalColumns]], catalogue: int
+        self,
+        store: Store,
+        hash_sets: Sequence[HashSet],
+        listed: Sequence[Mapping[str, SignalColumns]],
+        catalogue: int,
+        *,
+        streamed: bool = False,
     ) -> None:
         self._store = store
         self._sets = tuple(hash_sets)
@@ -56,7 +62,8 @@ class Snapshot:
         names = [name for name in hashtypes.names() if any(name in columns for columns in listed)]
         rules = [known.rule for known in hash_sets]
         self._indexes = {
-            name: TypeIndex(hashtypes.get(name), rules, [columns.get(name) for columns in listed]) for name in names
+            name: TypeIndex(hashtypes.get(name), rules, [columns.get(name) for columns in listed], streamed=streamed)
+            for name in names
         }
 
     @property
@@ -164,13 +171,16 @@ def _joined(name: str, group: Sequence[Queries]) -> Queries:
     )
 
 
-def current(store: Store, *, uids: Collection[bytes] | None = None) -> Snapshot:
-    """Every enabled set as it stands, or the named ones, enabled or not; a uid that names no set is left out."""
+def current(store: Store, *, uids: Collection[bytes] | None = None, streamed: bool = False) -> Snapshot:
+    """Every enabled set as it stands, or the named ones, enabled or not; a uid that names no set is left out.
+
+    With `streamed` in the form that a stream of contents is soonest compared with, not single uploads.
+    """
     with store.read():
         wanted = [known for known in store.hash_sets() if (known.enabled if uids is None else known.uid in uids)]
         listed = [store.columns(known.uid) for known in wanted]
         catalogue = store.catalogue()
-    return Snapshot(store, wanted, listed, catalogue)
+    return Snapshot(store, wanted, listed, catalogue, streamed=streamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ def changes_since(store: Store, uid: bytes, from_version: int, to_version: int) 
         listed = store.columns(uid, to_version, ids)
         keys = frozenset(found.key for found in store.details(uid, to_version, ids).values())
         catalogue = store.catalogue()
-    return Changes(keys, Snapshot(store, [at_version], [listed], catalogue))
+    return Changes(keys, Snapshot(store, [at_version], [listed], catalogue, streamed=True))
 
 
 def hash_set_at(hash_set: HashSet, version: int) -> HashSet:

@@ -118,7 +118,7 @@ class Rescan:
                 raise
             except UsageError:  # purged that far back, as after ledger.db was restored from an older copy
                 pass
-        snapshot = current(self._store, uids=[hash_set.uid])
+        snapshot = current(self._store, uids=[hash_set.uid], streamed=True)
         if snapshot.versions.get(hash_set.uid) != hash_set.version:
             raise Stale("the set has changed meanwhile")
         return _Basis(None, snapshot, Cause.ENTRY if same_rule or not met.version else Cause.RULE)

@@ -27,7 +27,9 @@ class Index:
         plane: Buffer | None,
         /,
     ) -> Index: ...
-    def search(self, values: Buffer, count: int, radius: int, strategy: int, withdrawn: Buffer | None, /) -> Found: ...
+    def search(
+        self, values: Buffer, count: int, radius: int, strategy: int, withdrawn: Buffer | None, most: int = 0, /
+    ) -> Found: ...
 
 @final
 class Digests:

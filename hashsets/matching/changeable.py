@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hashsets.errors import MatchingError
 from hashsets.hashtypes import HashType
 from hashsets.matching import segments
-from hashsets.matching.reference import check_radius, check_values, no_hits
+from hashsets.matching.reference import check_radius, check_room, check_values, no_hits
 from hashsets.matching.segments import Segment
 from hashsets.types import Hits
 
@@ -84,11 +84,11 @@ class View:
     def __len__(self) -> int:
         return sum(layer.live_rows for layer in self.layers)
 
-    def query(self, values: NDArray[np.uint8], radius: int) -> Hits:
+    def query(self, values: NDArray[np.uint8], radius: int, *, most_hits: int = 0) -> Hits:
         """See Matcher; `listed_rows` are ids, one hit for every row an id has within the radius."""
         parts = []
         for layer in self.layers:
-            hits = layer.segment.matcher.query(values, radius, withdrawn=layer.withdrawn)
+            hits = layer.segment.matcher.query(values, radius, withdrawn=layer.withdrawn, most_hits=most_hits)
             if len(hits):
                 parts.append(Hits(hits.query_rows, layer.segment.ids(hits.listed_rows), hits.distances))
         if not parts:
@@ -97,6 +97,7 @@ class View:
             return no_hits()
         if len(parts) == 1:
             return parts[0]
+        check_room(sum(len(part) for part in parts), most_hits)
         query_rows = np.concatenate([part.query_rows for part in parts])
         order = np.argsort(query_rows, kind="stable")  # layers follow each other by id, so ids stay in order
         ids = np.concatenate([part.listed_rows for part in parts])

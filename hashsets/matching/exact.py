@@ -20,7 +20,7 @@ from hashsets.errors import MatchingError
 from hashsets.hashtypes import HashType
 from hashsets.matching import kernel as kernels
 from hashsets.matching.hamming import MAX_ROWS, checked, hits_of, joined
-from hashsets.matching.reference import check_radius
+from hashsets.matching.reference import check_radius, check_room
 from hashsets.types import Hits
 
 MAX_PREFIX_BITS = 26  # bounds of 268 MB: past this they would weigh more than they save
@@ -90,17 +90,27 @@ class ExactMatcher:
         """Whether one value is listed: no arrays, for a single look-up as soon as a Python set's."""
         return value in self._digests
 
-    def query(self, values: NDArray[np.uint8], radius: int = 0, *, withdrawn: NDArray[np.uint8] | None = None) -> Hits:
-        """Look up `values`; the radius is 0. Rows whose bit is set in `withdrawn` (one bit a row) are not there."""
+    def query(
+        self,
+        values: NDArray[np.uint8],
+        radius: int = 0,
+        *,
+        withdrawn: NDArray[np.uint8] | None = None,
+        most_hits: int = 0,
+    ) -> Hits:
+        """Look up `values`; the radius is 0. Rows whose bit is set in `withdrawn` (one bit a row) are not there.
+
+        Raises TooManyHits as `interface.Matcher` says, only after the fact: a value has the hits it is listed.
+        """
         values = checked(values, self.hash_type)
         check_radius(self.hash_type, radius)
         if withdrawn is not None and (withdrawn.dtype != np.uint8 or withdrawn.shape != (-(-self.arrays.n // 8),)):
             raise MatchingError("`withdrawn` has one bit a row, eight to a uint8")
         limit = kernels.native.QUERY_LIMIT
-        if len(values) <= limit:
-            return hits_of(self._digests.search(values, len(values), withdrawn))
         parts = [
             hits_of(self._digests.search(values[at : at + limit], min(limit, len(values) - at), withdrawn))
-            for at in range(0, len(values), limit)
+            for at in range(0, max(len(values), 1), limit)
         ]
-        return joined(parts, limit)
+        hits = parts[0] if len(parts) == 1 else joined(parts, limit)
+        check_room(len(hits), most_hits)
+        return hits

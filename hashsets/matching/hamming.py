@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hashsets.errors import MatchingError
+from hashsets.errors import MatchingError, TooManyHits
 from hashsets.hashtypes import HashType
 from hashsets.matching import kernel as kernels
 from hashsets.matching.kernel import Strategy
@@ -32,6 +32,7 @@ Form = Literal["full", "compact", "planes"]
 
 MAX_ROWS = 2**32 - 1  # row numbers are u32 in the tables
 PLANES_BELOW_ROWS = 8_192  # one query costs about as much by scan as by table here (bench/runs)
+SCAN_BELOW_ROWS = 128  # so few are soonest scanned for every query of a stream (bench/runs)
 COMPACT_FROM_ROWS = 40_000_000  # 40 M rows are 6.4 GB in full
 GROUP_ROWS = 16  # HW_GROUP of native/core.h
 
@@ -125,9 +126,9 @@ def build_arrays(rows: NDArray[np.uint64], n: int, words: int, form: Form) -> Ha
     return HammingArrays(n, words, planes, tables, rows, offsets, following, second, row)
 
 
-def form_for(rows: int) -> Form:
-    """The form that suits so many rows."""
-    if rows < PLANES_BELOW_ROWS:
+def form_for(rows: int, *, streamed: bool = False) -> Form:
+    """The form that suits so many rows; with `streamed` if very many queries are asked at once."""
+    if rows < (SCAN_BELOW_ROWS if streamed else PLANES_BELOW_ROWS):
         return "planes"
     return "full" if rows < COMPACT_FROM_ROWS else "compact"
 
@@ -186,8 +187,12 @@ class HammingMatcher:
         *,
         withdrawn: NDArray[np.uint8] | None = None,
         strategy: Strategy = Strategy.AUTO,
+        most_hits: int = 0,
     ) -> Hits:
-        """Look up `values`; rows whose bit is set in `withdrawn` (one bit a row, lowest first) are not there."""
+        """Look up `values`; rows whose bit is set in `withdrawn` (one bit a row, lowest first) are not there.
+
+        Raises TooManyHits where more than `most_hits` (0: no limit) are found in at most `QUERY_LIMIT` queries.
+        """
         wide = checked(values, self.hash_type) if self._whole else whole_words(values, self.hash_type)
         if type(radius) is not int or not 0 <= radius <= self.hash_type.bits:
             radius = check_radius(self.hash_type, radius)
@@ -195,15 +200,25 @@ class HammingMatcher:
             raise MatchingError("`withdrawn` has one bit a row, eight to a uint8")
         limit = kernels.native.QUERY_LIMIT
         if len(wide) <= limit:
-            return self._search(wide, radius, withdrawn, strategy)
-        parts = [self._search(wide[at : at + limit], radius, withdrawn, strategy) for at in range(0, len(wide), limit)]
+            return self._search(wide, radius, withdrawn, strategy, most_hits)
+        parts = [
+            self._search(wide[at : at + limit], radius, withdrawn, strategy, most_hits)
+            for at in range(0, len(wide), limit)
+        ]
         return joined(parts, limit)
 
     def _search(
-        self, wide: NDArray[np.uint8], radius: int, withdrawn: NDArray[np.uint8] | None, strategy: Strategy
+        self,
+        wide: NDArray[np.uint8],
+        radius: int,
+        withdrawn: NDArray[np.uint8] | None,
+        strategy: Strategy,
+        most_hits: int,
     ) -> Hits:
         try:
-            found = self._index.search(wide, len(wide), radius, strategy, withdrawn)
+            found = self._index.search(wide, len(wide), radius, strategy, withdrawn, most_hits)
+        except OverflowError as error:
+            raise TooManyHits("more hits than there is room for; ask less at once") from error
         except ValueError as error:
             raise MatchingError("this form of index cannot be searched that way at that radius") from error
         return hits_of(found)

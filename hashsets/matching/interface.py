@@ -23,9 +23,10 @@ class Matcher(Protocol):
         """How many values are listed."""
         ...
 
-    def query(self, values: NDArray[np.uint8], radius: int) -> Hits:
+    def query(self, values: NDArray[np.uint8], radius: int, *, most_hits: int = 0) -> Hits:
         """Look up `values`, shape (n, bits // 8), within `radius` bits (0 for exact types).
 
-        Raises MatchingError for a wrong shape, dtype or radius.
+        Raises MatchingError for a wrong shape, dtype or radius, and TooManyHits, as soon as it shows, where there are
+        more than `most_hits` (0: no limit).
         """
         ...

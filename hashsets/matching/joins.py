@@ -16,15 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashsets.hashtypes import HashType
-from hashsets.matching import kernel
-from hashsets.matching.exact import ExactMatcher
-from hashsets.matching.hamming import HammingMatcher, fits
+from hashsets.matching import build
 from hashsets.matching.interface import Matcher
-from hashsets.matching.reference import BruteForce, SortedDigests, no_hits
+from hashsets.matching.reference import no_hits
 from hashsets.types import Hits
 
 BLOCK_ROWS = 1 << 20  # stored values asked about at once: 32 MB of 256-bit rows, and their sorting is not repeated
-SCAN_BELOW_ROWS = 128  # so few new values are soonest scanned for every stored one (bench/runs)
 
 
 def against_kept(delta: NDArray[np.uint8], stored: Matcher, radius: int) -> Hits:
@@ -40,7 +37,7 @@ def against_stream(
     For values that have no index and need none: the frames of videos, an inventory seen once. Stored rows count through
     all blocks. Raises MatchingError for a wrong shape, dtype or radius.
     """
-    index = _delta_index(hash_type, delta)
+    index = build(hash_type, delta, streamed=True)
     parts, first_row = [], 0
     for block in stored:
         for at in range(0, len(block), BLOCK_ROWS):
@@ -54,12 +51,3 @@ def against_stream(
     stored_rows = np.concatenate([part.listed_rows for part in parts])
     order = np.lexsort((stored_rows, delta_rows))
     return Hits(delta_rows[order], stored_rows[order], np.concatenate([part.distances for part in parts])[order])
-
-
-def _delta_index(hash_type: HashType, delta: NDArray[np.uint8]) -> Matcher:
-    """An index of the delta in the form that many queries are asked of soonest."""
-    if hash_type.comparison == "exact":
-        return ExactMatcher.build(hash_type, delta) if kernel.available() else SortedDigests(hash_type, delta)
-    if not kernel.available() or not fits(hash_type):
-        return BruteForce(hash_type, delta)
-    return HammingMatcher.build(hash_type, delta, form="planes" if len(delta) < SCAN_BELOW_ROWS else "full")

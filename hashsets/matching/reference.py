@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hashsets.errors import MatchingError
+from hashsets.errors import MatchingError, TooManyHits
 from hashsets.hashtypes import HashType
 from hashsets.types import Hits
 
@@ -43,6 +43,12 @@ def check_radius(hash_type: HashType, radius: int) -> int:
     return int(radius)
 
 
+def check_room(found: int, most_hits: int) -> None:
+    """Raise TooManyHits where more was found than there is room for (0: no limit)."""
+    if most_hits and found > most_hits:
+        raise TooManyHits("more hits than there is room for; ask less at once")
+
+
 def ordered_hits(query_rows: NDArray[np.int64], listed_rows: NDArray[np.int64], distances: NDArray[np.int32]) -> Hits:
     """Hits in the promised order."""
     order = np.lexsort((listed_rows, query_rows))
@@ -66,11 +72,15 @@ class BruteForce:
     def __len__(self) -> int:
         return int(self._words.shape[1])
 
-    def query(self, values: NDArray[np.uint8], radius: int) -> Hits:
+    def query(self, values: NDArray[np.uint8], radius: int, *, most_hits: int = 0) -> Hits:
         """See Matcher."""
         queries = _words(check_values(self.hash_type, values)).T
         reach = check_radius(self.hash_type, radius)
-        parts = list(self._tiles(np.ascontiguousarray(queries), reach))
+        parts, found = [], 0
+        for part in self._tiles(np.ascontiguousarray(queries), reach):
+            parts.append(part)
+            found += len(part[0])
+            check_room(found, most_hits)
         if not parts:
             return no_hits()
         return ordered_hits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -136,12 +146,13 @@ class SortedDigests:
     def __len__(self) -> int:
         return len(self._sorted)
 
-    def query(self, values: NDArray[np.uint8], radius: int = 0) -> Hits:
+    def query(self, values: NDArray[np.uint8], radius: int = 0, *, most_hits: int = 0) -> Hits:
         """See Matcher."""
         asked = _sortable(check_values(self.hash_type, values))
         check_radius(self.hash_type, radius)
         first = np.searchsorted(self._sorted, asked, "left")
         counts = np.searchsorted(self._sorted, asked, "right") - first
+        check_room(int(counts.sum()), most_hits)
         query_rows = np.repeat(np.arange(len(asked)), counts)
         within = np.arange(len(query_rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         # A stable sort kept equal values in row order, so the hits are in the promised order already.

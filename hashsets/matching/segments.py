@@ -42,9 +42,16 @@ class PlainMatcher:
     def __len__(self) -> int:
         return len(self.values)
 
-    def query(self, values: NDArray[np.uint8], radius: int, *, withdrawn: NDArray[np.uint8] | None = None) -> Hits:
+    def query(
+        self,
+        values: NDArray[np.uint8],
+        radius: int,
+        *,
+        withdrawn: NDArray[np.uint8] | None = None,
+        most_hits: int = 0,
+    ) -> Hits:
         """See Matcher; `withdrawn` as in HammingMatcher."""
-        hits = self._reference.query(values, radius)
+        hits = self._reference.query(values, radius, most_hits=most_hits)
         if withdrawn is None:
             return hits
         gone = np.unpackbits(withdrawn, bitorder="little", count=len(self)).astype(bool)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hashsets import lookups
 from hashsets.errors import MatchingError, NoSuchSet, UsageError
-from hashsets.evidence import BLOCK_QUERIES
 from hashsets.snapshots import NearHit, Snapshot, changes_since, current
 from hashsets.store import Store
 from hashsets.types import (
@@ -331,11 +331,13 @@ def test_queries_that_are_not_aligned_are_refused(store: Store, wrong: Callable[
         current(store).match([wrong(good)])
 
 
-def test_blocks_of_queries_give_what_one_block_gives(store: Store) -> None:
-    """More queries than are looked up at once, frames of one owner across the border."""
+def test_blocks_of_queries_give_what_one_block_gives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More queries and hits than are looked up at once, frames of one owner across the border."""
+    monkeypatch.setattr(lookups, "BLOCK_QUERIES", 1_000)
+    monkeypatch.setattr(lookups, "MOST_HITS", 300)
     store.create("a", rule=Rule(frame_shares=FrameShares(query=1.0, listed=1.0)))
     generator = np.random.default_rng(3)
-    values = generator.integers(0, 256, (BLOCK_QUERIES + 50, 32), np.uint8)
+    values = generator.integers(0, 256, (4_050, 32), np.uint8)
     frames = tuple(Signal("pdq", bytes(value)) for value in values)
     put(store, "a", Entry(b"film", frames, Shape.FRAMES), Entry(b"still", (Signal("pdq", bytes(values[-1])),)))
     count = len(values)
@@ -344,3 +346,21 @@ def test_blocks_of_queries_give_what_one_block_gives(store: Store) -> None:
 
     assert [b"film", b"still"] == [hit.entry_key for hit in current(store).match([film])]
     assert [b"still"] == [hit.entry_key for hit in current(store).match([cut])]
+
+
+def test_a_still_video_counts_each_frame_once_wherever_it_comes_again(store: Store) -> None:
+    """Frames that repeat, next to each other or later, and entries that list the same frame, change no share."""
+    generator = np.random.default_rng(4)
+    values = generator.integers(0, 256, (4, 32), np.uint8)
+    listed = tuple(Signal("pdq", bytes(value)) for value in values[:3])
+    put_rule = Rule(frame_shares=FrameShares(query=0.75, listed=1.0))
+    store.create("a", rule=put_rule)
+    put(store, "a", Entry(b"one", listed, Shape.FRAMES), Entry(b"two", listed, Shape.FRAMES))
+
+    def keys(*frames: int) -> list[bytes]:
+        rows = [Asked(1, "pdq", bytes(values[frame]), 90, is_frame=True) for frame in frames]
+        return [hit.entry_key for hit in current(store).match(queries_of(rows))]
+
+    assert [b"one", b"two"] == keys(0, 0, 0, 1, 1, 2, 0, 3, 3, 3, 3, 3)
+    assert [] == keys(0, 0, 0, 1, 1, 0, 0, 1)
+    assert [] == keys(0, 3, 1, 3, 0, 3)

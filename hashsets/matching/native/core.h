@@ -72,9 +72,10 @@ typedef struct {
 typedef struct {
     uint64_t *key;
     size_t count, room;
+    size_t most; /* a search stops where it would find more; 0 for no such limit */
 } hw_hits;
 
-/* All return 0, or -1 when memory is short. `queries` are permuted rows; keys come sorted. */
+/* All return 0, or -1 when memory is short or there are more hits than `most`. `queries` are permuted rows; keys come sorted. */
 typedef struct {
     const char *name;
     int (*probe)(const hw_index *index, const hw_plan *plan, const uint64_t *queries, size_t count, hw_hits *hits);

@@ -100,6 +100,10 @@ enum hw_strategy hw_choose(const hw_index *index, const hw_plan *plan, int plann
 int hw_hits_grow(hw_hits *hits)
 {
     size_t room = hits->room ? hits->room * 2 : 64;
+    if (hits->most && room > hits->most)
+        room = hits->most;
+    if (room == hits->room)
+        return -1;
     uint64_t *key = realloc(hits->key, room * sizeof *key);
     if (!key)
         return -1;

@@ -133,15 +133,15 @@ static int run(const hw_kernel *kernel, const hw_index *index, const uint8_t *so
     return status;
 }
 
-/* search(values, count, radius, strategy, dead) */
+/* search(values, count, radius, strategy, dead, most) */
 static PyObject *index_search(PyObject *object, PyObject *args)
 {
     IndexObject *self = (IndexObject *)object;
     PyObject *values, *dead, *result = NULL;
     Py_buffer views[2] = {{0}, {0}};
-    unsigned long long count;
+    unsigned long long count, most = 0;
     int radius, strategy, status;
-    if (!PyArg_ParseTuple(args, "OKiiO", &values, &count, &radius, &strategy, &dead))
+    if (!PyArg_ParseTuple(args, "OKiiO|K", &values, &count, &radius, &strategy, &dead, &most))
         return NULL;
     hw_index index = self->index;
     if (count > HW_QUERY_LIMIT || radius < 0 || radius > 64 * index.words) {
@@ -152,12 +152,14 @@ static PyObject *index_search(PyObject *object, PyObject *args)
         (dead != Py_None && hw_take(dead, &views[1], PyBUF_SIMPLE, (index.n + 7) / 8) < 0))
         goto done;
     index.dead = views[1].buf;
-    hw_hits hits = {0};
+    hw_hits hits = {.most = (size_t)most};
     Py_BEGIN_ALLOW_THREADS
     status = run(self->kernel, &index, self->source_bit, strategy, radius, views[0].buf, (size_t)count, &hits);
     Py_END_ALLOW_THREADS
     if (status == -2)
         PyErr_SetString(PyExc_ValueError, "this index cannot be searched that way");
+    else if (status < 0 && hits.most && hits.count == hits.most)
+        PyErr_SetString(PyExc_OverflowError, "more hits than asked for");
     else if (status < 0)
         PyErr_NoMemory();
     else
@@ -169,7 +171,7 @@ done:
 }
 
 static PyMethodDef index_methods[] = {
-    {"search", index_search, METH_VARARGS, "search(values, count, radius, strategy, dead) -> three bytearrays, or None"},
+    {"search", index_search, METH_VARARGS, "search(values, count, radius, strategy, dead, most=0) -> three bytearrays, or None"},
     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot index_slots[] = {{Py_tp_new, index_new},

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashsets import hashtypes
-from hashsets.errors import MatchingError
+from hashsets.errors import MatchingError, TooManyHits
 from hashsets.hashtypes import HashType
 from hashsets.matching.hamming import HammingMatcher
 from hashsets.matching.kernel import Strategy, available, source_bits
@@ -212,3 +212,17 @@ def test_threads_share_one_index() -> None:
 
     for one, other in zip(expected, found, strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_search_stops_where_it_finds_more_than_there_is_room_for(form: str) -> None:
+    """By every route: all hits where there is room for them, a clear error where there is not, whatever the number."""
+    values = population("families", 300, PDQ, 1)
+    matcher = HammingMatcher.build(PDQ, values, form=form)  # type: ignore[arg-type]
+    asked = near(values, 60, 4, 2)
+    for strategy in ROUTES[form]:
+        whole = matcher.query(asked, 12, strategy=strategy)
+        assert_same(whole, matcher.query(asked, 12, strategy=strategy, most_hits=len(whole)))
+        for room in {len(whole) - 1, len(whole) // 2, 1}:
+            with pytest.raises(TooManyHits):
+                matcher.query(asked, 12, strategy=strategy, most_hits=room)
