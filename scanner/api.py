@@ -105,6 +105,7 @@ class Scanner:
         self.home = home if isinstance(home, Home) else Home.locate(None if home is None else os.fspath(home))
         self.config = load(self.home) if config is None else config
         self.clock = clock or SystemClock()
+        self.allow_unsandboxed = False  # set before the first file: decode where the kernel cannot confine decoders
         self.opened_files = 0
 
     def __enter__(self) -> Scanner:
@@ -144,7 +145,10 @@ class Scanner:
         from scanner.isolation import WorkerPool
 
         return WorkerPool(
-            self.config.scan.worker_count(), limits_of(self.config.limits), options_of(self.config.fingerprint)
+            self.config.scan.worker_count(),
+            limits_of(self.config.limits),
+            options_of(self.config.fingerprint),
+            allow_unsandboxed=self.allow_unsandboxed,
         )
 
     @cached_property

@@ -73,6 +73,7 @@ def _planted(real: Scanner, folder: Path) -> Iterator[Step]:
     sink = SinkConfig("selftest", SinkKind.JSONL, path=sent, hash_sets=frozenset({SET}))
     config = replace(real.config, sinks=(sink,))
     with Scanner(Home(folder / "home"), config, real.clock) as scanner:
+        scanner.allow_unsandboxed = real.allow_unsandboxed
         _list_canary(scanner, exact, folder)
         summary = scanner.scan([storage])
         outcomes = summary.outcomes

@@ -32,5 +32,16 @@ def _is_root_name(_context: click.Context, _parameter: click.Parameter, value: s
     return value
 
 
+def _allow(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    context.obj.allow_unsandboxed = value
+
+
 set_name = click.argument("name", callback=_is_set_name)
 root_name = click.argument("name", callback=_is_root_name)
+allow_unsandboxed = click.option(
+    "--allow-unsandboxed",
+    is_flag=True,
+    expose_value=False,
+    callback=_allow,
+    help="Decode even where the kernel cannot confine the decoders: for files you trust.",
+)

@@ -8,6 +8,7 @@ import click
 
 from hashsets.types import Signal
 from scanner.api import Scanner, limits_of, options_of
+from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option, printable
 from scanner.cli.progress import bars
 from scanner.signals import FileSignals, signals_of
@@ -21,6 +22,7 @@ _STATUS = {Extent.WHOLE: "ok", Extent.PARTIAL: "partial", Extent.DIGESTS_ONLY: "
 @click.argument("path", nargs=-1, required=True)
 @click.option("--exact", is_flag=True, help="Use the full-resolution reference rule: 0 bits from it.")
 @click.option("--dense", is_flag=True, help="Take every frame of a video.")
+@allow_unsandboxed
 @json_option
 @click.pass_obj
 def hash_(scanner: Scanner, path: tuple[str, ...], exact: bool, dense: bool, as_json: bool) -> None:
@@ -35,7 +37,11 @@ def hash_(scanner: Scanner, path: tuple[str, ...], exact: bool, dense: bool, as_
     lanes = config.scan.worker_count()
     options = options_of(config.fingerprint, exact=exact, dense=dense)
     rules = WalkRules(config.scan.include, config.scan.exclude, config.scan.one_file_system)
-    with WorkerPool(lanes, limits_of(config.limits), options) as pool, bars(beside_output=True) as display:
+    limits, allowed = limits_of(config.limits), scanner.allow_unsandboxed
+    with (
+        WorkerPool(lanes, limits, options, allow_unsandboxed=allowed) as pool,
+        bars(beside_output=True) as display,
+    ):
         advance = display.add("files")
         for found in signals_of([os.fsencode(each) for each in path], pool, lanes=lanes, rules=rules):
             if as_json:

@@ -14,6 +14,7 @@ from scanner.cli import hash_sets, hashing, looking_up, reporting, roots, scanni
 from scanner.cli.border import error_border, reader_may_go
 from scanner.cli.groups import Group
 from scanner.config import Home, load
+from scanner.hardening import harden
 
 
 class _Command(Group):
@@ -23,6 +24,8 @@ class _Command(Group):
         """Run the command and exit."""
         extra["prog_name"] = "hashward"  # also for `python -m scanner`
         extra["standalone_mode"] = False
+        if args is None:  # else whoever called us in their own process decides
+            harden()
         with error_border():
             sys.exit(super().main(args, *positional, **extra))
 

@@ -7,6 +7,7 @@ import time
 import click
 
 from scanner.api import Scanner, ScanSummary
+from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import counts, emit_json, json_option, number_of, printable
 from scanner.cli.progress import bars
 from scanner.ledger.tallies import Outcomes
@@ -19,6 +20,7 @@ EXIT_MATCH, EXIT_COULD_NOT_LOOK = 1, 3
 @click.argument("path", nargs=-1)
 @click.option("--owed", is_flag=True, help="Look again at everything owed a look, however often it was tried.")
 @click.option("--show-paths", is_flag=True, help="Print the local paths of matched files. They are for you alone.")
+@allow_unsandboxed
 @json_option
 @click.pass_obj
 def scan(scanner: Scanner, path: tuple[str, ...], owed: bool, show_paths: bool, as_json: bool) -> None:

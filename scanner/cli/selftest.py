@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from scanner.api import Scanner
+from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option
 from scanner.selftest import run
 
 
 @click.command()
+@allow_unsandboxed
 @json_option
 @click.pass_obj
 def selftest(scanner: Scanner, as_json: bool) -> None:
