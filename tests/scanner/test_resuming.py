@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,9 @@ from PIL import Image
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, Options, rule
 from scanner.isolation import InProcess, WorkerPool
-from scanner.ledger.contents import NEVER_LOOKED, folded
+from scanner.ledger import Place
+from scanner.ledger.assets import UPLOADS
+from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
 from scanner.resuming import MOST_AT, RESUME_BYTES, BadResume, carried_on, decode, encode
 from scanner.types import (
     WHOLE,
@@ -28,9 +31,11 @@ from scanner.types import (
     MediaKind,
     Reason,
     Resume,
+    Trigger,
     partial,
 )
 from tests.scanner.decoding.test_video import clip, frames_of
+from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256
 
 TINY = Limits(image_s=0.01, video_s=0.01)
 MOST_LOOKS = 400
@@ -382,3 +387,126 @@ def test_only_looks_that_join_make_a_whole(reached: int, began: int, ended: int 
     assert (both.looked == WHOLE) == (ended is None and joins)
     if both.resume is not None and not joins:
         assert before.resume == both.resume
+
+
+# -- through the ledger ----------------------------------------------------------------------------------------------
+
+
+def film(frames: int, steps: int) -> bytes:
+    """A fake video of which every look sees so many signals."""
+    return fake_media(*[pdq(n, frame=n) for n in range(frames)], kind=MediaKind.VIDEO, steps=steps)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with Site(home) as opened_site:
+        yield opened_site
+
+
+def standing(site: Site, content: bytes) -> tuple[Looked, int, int]:
+    """How far a content was looked at, the looks that count, and its signals."""
+    known = site.ledger.known(sha256(content))
+    assert known is not None
+    return known.looked, known.attempts, len(site.ledger.signals(known.seq))
+
+
+def test_ordinary_walks_finish_a_film(site: Site, tmp_path: Path) -> None:
+    """However many looks it takes: one that gets further does not count as one of three; then it is not opened."""
+    held = tmp_path / "held"
+    held.mkdir()
+    content = film(20, 2)
+    (held / "film").write_bytes(content)
+    seen = []
+    for _ in range(12):
+        walked = site.scan(held)
+        seen.append((*standing(site, content), walked.opened_files))
+
+    assert [(partial(Reason.TIMEOUT), 1, 2 * n, 1) for n in range(1, 10)] == seen[:9]
+    assert [(WHOLE, 20, 1), (WHOLE, 20, 0)] == [(looked, *rest) for looked, _, *rest in seen[9:11]]
+    assert 10 == site.fingerprinter.looks[sha256(content)]
+
+
+def test_each_piece_is_matched_when_it_is_seen(site: Site) -> None:
+    """A listed frame is reported with the look that meets it, once; and what came before stays matched."""
+    site.list_entries("A", entry_of(pdq(1), ref="first"), entry_of(pdq(7), ref="last"))
+    content = film(8, 3)
+    found = [[hit.ref for hit in site.upload(content, b"1").outcome.matches] for _ in range(3)]
+
+    assert [["first"], ["first"], ["first", "last"]] == [sorted(refs) for refs in found]
+    assert [("match", "first", None), ("match", "last", None)] == site.said()
+
+
+def test_the_position_outlives_the_process(tmp_path: Path) -> None:
+    """A home opened again goes on where it stopped."""
+    home = tmp_path / "home"
+    home.mkdir()
+    content = film(9, 3)
+    for n in (3, 6, 9):
+        with Site(home) as site:
+            site.upload(content, b"1")
+
+            assert n == standing(site, content)[2]
+
+
+def test_a_changed_file_starts_anew(site: Site, tmp_path: Path) -> None:
+    """Other bytes are another content: nothing of the old position is used for them."""
+    held = tmp_path / "held"
+    held.mkdir()
+    (held / "film").write_bytes(film(20, 2))
+    site.scan(held)
+    changed = film(30, 3)
+    (held / "film").write_bytes(changed)
+    site.scan(held)
+
+    assert (partial(Reason.TIMEOUT), 1, 3) == standing(site, changed)
+    assert (partial(Reason.TIMEOUT), 1, 2) == standing(site, film(20, 2))
+
+
+def test_two_places_looked_at_from_one_position(site: Site) -> None:
+    """Two looks from the same position, recorded one after the other, are no gap and no double."""
+    content = film(6, 2)
+    site.upload(content, b"1")
+    path = site.home / "upload.tmp"
+    with path.open("rb") as file:
+        looks = [site.pipeline.look(file.fileno()) for _ in range(2)]
+    site.pipeline.settle([(Place(UPLOADS, b"%d" % n), look) for n, look in enumerate(looks)], Trigger.UPLOAD)
+    assert (partial(Reason.TIMEOUT), 2, 4) == standing(site, content)
+    site.upload(content, b"1")
+
+    assert (WHOLE, 6) == standing(site, content)[::2]
+
+
+def test_looks_that_get_nowhere_are_three(site: Site, tmp_path: Path) -> None:
+    """Then ordinary scans leave the content alone, and it stays owed and counted; asked for, it is looked at again."""
+
+    class Stuck(FakeFingerprinter):
+        def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+            super().fingerprint(fd, resume)
+            reached = Resume(4, fruitless=0 if resume is None else resume.fruitless + 1)
+            return Fingerprint(MediaKind.VIDEO, partial(Reason.TIMEOUT), (pdq(1, frame=1),), resume, reached)
+
+    held = tmp_path / "held"
+    held.mkdir()
+    content = film(20, 2)
+    (held / "film").write_bytes(content)
+    site.pipeline._fingerprinter = stuck = Stuck()
+    for _ in range(MAX_LOOKS + 2):
+        site.scan(held)
+    assert MAX_LOOKS == stuck.looks[sha256(content)]
+    site.scan(held, look_at_owed=True)
+
+    assert MAX_LOOKS + 1 == stuck.looks[sha256(content)]
+    assert (partial(Reason.TIMEOUT), MAX_LOOKS + 1, 1) == standing(site, content)
+
+
+def test_a_position_that_cannot_be_read_is_none(site: Site) -> None:
+    """A damaged position in the ledger makes the next look begin at the start, and nothing is lost by it."""
+    content = film(6, 2)
+    site.upload(content, b"1")
+    with site.ledger.db.write():
+        site.ledger.db.execute("UPDATE content SET resume = x'00'")
+    site.upload(content, b"1")
+
+    assert (partial(Reason.TIMEOUT), 2) == standing(site, content)[::2]
