@@ -6,8 +6,11 @@ import io
 import os
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 from PIL import Image
 
 
@@ -67,6 +70,23 @@ def apng_many_frames(canvas: int = 4000, frames: int = 20_000) -> bytes:
     first = _chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, canvas, canvas, 0, 0, 1, 25, 0, 0))
     ihdr_end, iend = 33, len(whole) - 12
     return whole[:ihdr_end] + parts[0] + first + whole[ihdr_end:iend] + b"".join(parts[1:]) + whole[iend:]
+
+
+def mp4_many_keyframes(frames: int = 108_000) -> bytes:
+    """Two hours at fifteen frames a second, each a keyframe unlike the one before."""
+    stream = io.BytesIO()
+    scene = np.random.default_rng(1).integers(0, 256, (200, 64), dtype=np.uint8)
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("mjpeg", rate=15)
+        video.width, video.height, video.pix_fmt, video.time_base = 64, 64, "yuvj420p", Fraction(1, 15)
+        for n in range(frames):
+            luma = np.roll(scene, n, axis=0)[:64]
+            planes = np.vstack([luma, np.full((32, 64), 128, dtype=np.uint8)])
+            frame = av.VideoFrame.from_ndarray(planes, format="yuvj420p")
+            frame.pts = n
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return stream.getvalue()
 
 
 def jpeg_scans(side: int = 4000, scans: int = 3000) -> bytes:

@@ -13,7 +13,8 @@ import pytest
 
 from scanner.fingerprint import Limits
 from scanner.isolation import WorkerPool
-from scanner.types import WHOLE, Extent, Fingerprint, Reason
+from scanner.ledger.contents import NEVER_LOOKED, folded
+from scanner.types import WHOLE, Extent, Fingerprint, Reason, Resume
 from tests.scanner.isolation import bombs
 
 LIMITS = Limits(image_s=1.0, video_s=1.0)
@@ -54,13 +55,13 @@ def peak_of_workers() -> Iterator[list[int]]:
         watcher.join()
 
 
-def take(pool: WorkerPool, path: Path) -> tuple[Fingerprint, float, int]:
+def take(pool: WorkerPool, path: Path, resume: Resume | None = None) -> tuple[Fingerprint, float, int]:
     """The answer, the seconds it took, and the peak memory in MiB."""
     fd = os.open(path, os.O_RDONLY)
     start = time.monotonic()
     try:
         with peak_of_workers() as peak:
-            found = pool.fingerprint(fd)
+            found = pool.fingerprint(fd, resume)
     finally:
         os.close(fd)
     return found, time.monotonic() - start, peak[0]
@@ -81,6 +82,36 @@ def test_bombs_are_bounded(pool: WorkerPool, tmp_path: Path, name: str) -> None:
     assert peak_mib <= MOST_PEAK_MIB
     path.write_bytes(bombs.small_png())
     assert WHOLE == take(pool, path)[0].looked
+
+
+LONG = {
+    "gif": lambda: bombs.gif_many_frames(64, 100_000),
+    "apng": lambda: bombs.apng_many_frames(64, 100_000),
+    "mp4": bombs.mp4_many_keyframes,
+}
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", LONG)
+def test_long_things_are_looked_at_piece_by_piece(tmp_path: Path, name: str) -> None:
+    """A hundred thousand frames: one outcome a look, each within its budget and 256 MiB, and whole in the end."""
+    limits = Limits(image_s=5.0, video_s=5.0, video_most_s=20.0)
+    path = tmp_path / "long"
+    path.write_bytes(LONG[name]())
+    seen, looks = NEVER_LOOKED, 0
+    with WorkerPool(1, limits) as pool:
+        while seen.looked.reason is not None and looks < 50:
+            budget_s = limits.cpu_s(True, 7_200_000 if name == "mp4" else None, seen.resume)
+            found, took, peak_mib = take(pool, path, seen.resume)
+            seen, looks = folded(seen, found), looks + 1
+
+            assert took < budget_s * limits.wall_factor + 1.0
+            assert peak_mib <= MOST_PEAK_MIB
+            assert found.looked.reason in (None, Reason.OVER_BUDGET, Reason.TIMEOUT)
+
+    assert WHOLE == seen.looked
+    assert looks > 1
+    assert (200 if name == "mp4" else 1) <= len(seen.signals)
 
 
 @pytest.mark.parametrize(
