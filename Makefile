@@ -8,10 +8,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check prove bench docs lock clean
+.PHONY: help demo test check check-native prove bench docs lock clean
 
 help: ## list what make can do
-	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-run ## show the whole job on generated files: scan, match, report, update, re-scan
 	@$(BIN)/python -m samples.demo
@@ -24,6 +24,9 @@ check: $(VENV)/.installed-dev ## lint, formatting, types, import rules, document
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(patsubst %/__init__.py,%,$(wildcard hashsets/__init__.py scanner/__init__.py samples/__init__.py bench/__init__.py))
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+
+check-native: $(VENV)/.installed-dev ## run the tests of the C kernels under the address and undefined-behaviour sanitizers (gcc)
+	@.ci/check-native
 
 prove: $(VENV)/.installed-dev ## run the long proofs at full counts; figures go to bench/runs/
 	@$(BIN)/python -m pytest -m prove --timeout 0 -q
