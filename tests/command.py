@@ -67,7 +67,7 @@ class Hashward:
         typed = [word if isinstance(word, bytes) else str(word) for word in words]
         return [sys.executable, "-m", "scanner", "--home", str(self.home), *typed]
 
-    def real(self, *words: object, stdin: str | bytes | None = None, timeout: float = 100) -> Done:
+    def real(self, *words: object, stdin: str | bytes | None = None, timeout: float = 300) -> Done:
         """Run a real process to its end."""
         entered = stdin.encode() if isinstance(stdin, str) else stdin
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if entered is None else {"input": entered}

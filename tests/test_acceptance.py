@@ -26,6 +26,8 @@ from tests.shared_material import corpus, media, vectors
 CANARY = "canary-9e2b"
 SET = "alert"
 
+pytestmark = pytest.mark.timeout(400)  # each some seconds where nothing else runs
+
 
 def distance(one: str, other: str) -> int:
     """Differing bits of two hex values."""

@@ -15,6 +15,8 @@ from samples.make_samples import make
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.timeout(400)  # half a minute where nothing else runs
+
 
 def test_the_demonstration_runs_in_thirty_lines() -> None:
     """As `make demo` runs it: every line true, at most thirty of them, nothing on standard error."""
