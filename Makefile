@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-native prove bench docs lock clean
+.PHONY: help demo test check check-native prove bench fuzz docs lock clean
 
 help: ## list what make can do
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ prove: $(VENV)/.installed-dev ## run the long proofs at full counts; figures go 
 
 bench: $(VENV)/.installed-dev ## measure; figures go to bench/runs/
 	@$(BIN)/python -m bench
+
+fuzz: $(VENV)/.installed-dev ## feed damaged input to all that reads strangers' bytes, FUZZ_SECONDS=60; finds become tests
+	@$(BIN)/python -m tests.fuzzing $(or $(FUZZ_SECONDS),60)
 
 docs: $(VENV)/.installed-dev ## rewrite README's command reference and configuration table from the code
 	@$(BIN)/python .ci/docs.py

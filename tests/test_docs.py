@@ -21,7 +21,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-HABITS = ("demo", "test", "check", "check-native", "prove", "bench", "docs", "clean")
+HABITS = ("demo", "test", "check", "check-native", "prove", "bench", "fuzz", "docs", "clean")
 
 # Where somebody's machine shows: home folders and working folders. Put together here, so that this file has none.
 MACHINE_PATHS = re.compile(

@@ -1,0 +1,183 @@
+"""What is fuzzed: every reader of bytes that others wrote. A target returns, or lets out what no caller expects."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hashsets import hashtypes
+from hashsets.errors import HashsetsError, SegmentRefused
+from hashsets.formats import Options, Reading, read_list
+from hashsets.matching import container
+from hashsets.types import Signal
+from scanner import config, reports, resuming
+from scanner.config import Home
+from scanner.decoding.sniffing import HEAD_BYTES, Sniffed, sniff
+from scanner.errors import ConfigError, LedgerError, ReportError
+from scanner.isolation import records
+from scanner.ledger.packing import QueryBuilder, pack, unpack
+from scanner.types import WHOLE, Landing, MediaKind, Reason, Resume, digests_only
+
+_PDQ = Signal("pdq", bytes(range(32)), "image/pdq/1", 80)
+_FRAMES = [Signal("pdq", bytes([n]) * 32, "video/pdq/1", n, frame=n, frame_ms=n * 40) for n in range(9)]
+_PHASH = Signal("phash", bytes(8))
+_RESUME = Resume(7, 280, 40, bytes(32), True, True, 1, 99, True, True, Landing(1, -2, 3, 4))
+_FOLDER = Path(tempfile.gettempdir())
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, inputs it takes, and words that mean something to it."""
+
+    name: str
+    run: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+    words: tuple[bytes, ...] = ()
+
+
+def _record(given: bytes) -> None:
+    with contextlib.suppress(records.BadRecord):
+        records.parse(given)
+
+
+def _resume(given: bytes) -> None:
+    with contextlib.suppress(resuming.BadResume):
+        assert given == resuming.encode(resuming.decode(given))
+
+
+def _list(given: bytes) -> None:
+    # The first byte chooses the type that is given with the list, if any.
+    type_name = (None, "md5", "pdq", "sha256")[given[0] % 4] if given else None
+    reading = Reading()
+    with contextlib.suppress(HashsetsError):
+        for entry in read_list(io.BytesIO(given[1:]), Options(type_name), reading):
+            assert entry.key
+            for signal in entry.signals:
+                assert len(signal.value) == hashtypes.get(signal.hash_type).size_bytes
+
+
+def _sniff(given: bytes) -> None:
+    assert isinstance(sniff(given[:HEAD_BYTES]), Sniffed)
+
+
+def _packing(given: bytes) -> None:
+    with contextlib.suppress(LedgerError):
+        held = unpack(given)
+        assert len(held) <= 16 * len(given)
+        assert sorted(map(repr, held)) == sorted(map(repr, unpack(pack(held))))
+    with contextlib.suppress(LedgerError):
+        builder = QueryBuilder()
+        builder.add(1, (), given)
+        builder.queries()
+
+
+def _config(given: bytes) -> None:
+    with contextlib.suppress(ConfigError):
+        config.parse(given, _FOLDER, Home(_FOLDER))
+
+
+def _event(given: bytes) -> None:
+    with contextlib.suppress(ReportError):
+        report = reports.parse_event(given)
+        assert reports.parse_event(reports.encode_event(report)) == report
+
+
+def _segment(given: bytes) -> None:
+    pdq = hashtypes.get("pdq")
+    if len(given) >= container.PAGE:  # seal what was changed, or only the checksum would ever be tried
+        rest = given[40 : container.PAGE]
+        given = given[:8] + hashlib.sha256(rest).digest() + rest + given[container.PAGE :]
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(given)
+        file.flush()
+        with contextlib.suppress(SegmentRefused):
+            found = container.read(Path(file.name), "inventory", pdq, b"stamp")
+            for array in found.arrays.values():
+                array.sum()
+
+
+def _segment_seed() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "segment"
+        arrays = {"values": np.arange(64, dtype=np.uint8), "seqs": np.arange(2, dtype=np.uint64)}
+        made = container.Contents("inventory", hashtypes.get("pdq"), b"stamp", {"rows": 2}, arrays)
+        container.write(path, made)
+        return path.read_bytes()
+
+
+def _event_seed() -> bytes:
+    from hashsets.types import EntryHit
+    from scanner.types import Trigger
+
+    hit = EntryHit(1, bytes(16), b"key", "r-1", (), 1, "pdq", 3, frozenset())
+    body = reports.anonymise(hit, hash_set="A", media=MediaKind.IMAGE, trigger=Trigger.SCAN, day="2026-01-01")
+    sealed = reports.seal([body], reports.system_random())
+    return reports.encode_event(sealed.reports[0].report)
+
+
+_MD5, _HEX = b"d41d8cd98f00b204e9800998ecf8427f", b"0f" * 32
+TARGETS = (
+    Target(
+        "record",
+        _record,
+        (
+            records.pack_signal(_PDQ),
+            records.pack_media(MediaKind.VIDEO, 5000),
+            records.pack_end(MediaKind.IMAGE, WHOLE),
+            records.pack_end(MediaKind.OTHER, digests_only(Reason.TIMEOUT)),
+            records.pack_resume(_RESUME),
+        ),
+    ),
+    Target("resume", _resume, (resuming.encode(_RESUME), resuming.encode(Resume(0, 0)))),
+    Target(
+        "list",
+        _list,
+        (
+            b"\0type,value,ref,scheme,code,shape\nmd5," + _MD5 + b",r1,s,A1,item\npdq," + _HEX + b",r1,,,\n",
+            b'\0value;type\n"' + _HEX + b'";"pdq"\r\n',
+            b"\0pdq " + _HEX + b"\n# said\nmd5 " + _MD5 + b"\n",
+            b"\1" + _MD5 + b"\n" + _MD5.upper() + b"\n",
+            b"\0\xef\xbb\xbf" + _HEX + b"\n",
+            b"\0" + "type,value\nmd5,".encode("utf-16") + _MD5,
+        ),
+        (
+            *(b"type,value", b"ref", b"shape", b"frames", b"sha256", b"phash", b"photodna"),
+            *(b"\r\n", b'"', b",", b"\t", b";", b"\0"),
+        ),
+    ),
+    Target(
+        "sniff",
+        _sniff,
+        (
+            b"\xff\xd8\xff\xe0\0\x10JFIF", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"GIF89a\1\0\1\0", b"RIFF\0\0\0\0WEBPVP8 ",
+            b"\0\0\0\x18ftypmp42", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<?xml version='1.0'?><!-- --><svg>",
+            b"plain text\n", b"PK\3\4", b"%PDF-1.7", b"G" + bytes(187) + b"G" + bytes(187) + b"G", b"P6 8 8 255\n",
+            b"\0\0\2\0\0\0\0\0\0\0\0\0\10\0\10\0\x18\0", "<svg>".encode("utf-16"), b"",
+        ),
+        (b"<svg", b"<!DOCTYPE", b"\xff\xfe", b"\xfe\xff", b"heic", b"avif", b"qt  ", b"moov"),
+    ),
+    Target("packing", _packing, (pack([_PDQ]), pack(_FRAMES), pack([_PDQ, *_FRAMES, _PHASH]), pack([]))),
+    Target(
+        "config",
+        _config,
+        (
+            b'[scan]\nworkers = 2\ninclude = ["*.jpg"]\n[limits]\nimage_seconds = 5.0\n',
+            b'[[sink]]\nname = "a"\nkind = "http"\nurl = "https://example.org/x"\nhash_sets = ["A"]\n',
+            b'[[sink]]\nname = "a"\nkind = "jsonl"\npath = "x"\n[report]\nseal = "daily"\nsource = "urn:x"\n',
+        ),
+        (
+            *(b"[%s]\n%s = " % tuple(setting.name.encode().rsplit(b".", 1)) for setting in config.SETTINGS),
+            *(b"[", b"[[", b"]", b"=", b"{", b"inf", b"nan", b"-1", b"1979-05-27", b"true", b'"""', b"http://["),
+            *(b"\\u0000", b"\n"),
+        ),
+    ),
+    Target("event", _event, (_event_seed(),), (b"null", b"[]", b"{}", b"1e999", b'"', b"\\ud800", b"true", b"-0")),
+    Target("segment", _segment, (_segment_seed(),), (b"uint64", b"4096", b"-1", b"[", b"]", b"null")),
+)  # fmt: skip
