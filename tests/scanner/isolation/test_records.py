@@ -14,10 +14,11 @@ from scanner.isolation.records import (
     MediaRecord,
     pack_end,
     pack_media,
+    pack_resume,
     pack_signal,
     parse,
 )
-from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason
+from scanner.types import WHOLE, Extent, Landing, Looked, MediaKind, Reason, Resume
 
 MAYBE = st.none() | st.integers(0, 2**32 - 2)
 PDQ = st.builds(
@@ -94,3 +95,15 @@ def test_a_whole_look_has_no_reason() -> None:
     packed[3] = 255
     with pytest.raises(BadRecord):
         parse(bytes(packed))
+
+
+def test_a_position_is_a_record() -> None:
+    """Where to go on comes through as it was; one bit that can mean nothing ends the worker."""
+    position = Resume(7, 280, 12, bytes(range(32)), damaged=True, packets=True, landing=Landing(1, -2, 3, 4))
+    datagram = pack_resume(position)
+    wrong = bytearray(datagram)
+    wrong[2] = 1
+
+    assert position == parse(datagram)
+    with pytest.raises(BadRecord):
+        parse(bytes(wrong))
