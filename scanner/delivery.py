@@ -19,6 +19,8 @@ from scanner.reports import RandomSource
 from scanner.sinks import HttpSink, JsonLinesSink, Sink, backoff_seconds
 from scanner.sinks.http import Endpoint
 
+LONGEST_WAIT_NS = 86_400 * 10**9  # what a receiver may ask for at most, see backoff_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
@@ -61,13 +63,18 @@ def deliver(ledger: Ledger, config: Config, clock: Clock, *, even_if_waiting: bo
     delivered = failed = waiting = 0
     for owed in ledger.sealing.owed():
         sink = sinks.get(owed.sink)
-        if sink is None or (owed.next_try_ns > clock.now_ns() and not even_if_waiting):
+        if sink is None or (_not_due(owed, clock) and not even_if_waiting):
             waiting += 1
         elif _hand_over(ledger, sink, owed, clock):
             delivered += 1
         else:
             failed += 1
     return Delivered(delivered, failed, waiting)
+
+
+def _not_due(owed: Owed, clock: Clock) -> bool:
+    """Whether the batch is to wait. No wait is longer than a day: one that seems so was set under a clock ahead."""
+    return 0 < owed.next_try_ns - clock.now_ns() <= LONGEST_WAIT_NS
 
 
 def _hand_over(ledger: Ledger, sink: Sink, owed: Owed, clock: Clock) -> bool:
