@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import click
 
-from bench import cases, matching, report, works
+from bench import cases, matching, report, rescan, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -34,7 +36,11 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
                 results += _told(case.name, [_result(case)])
             except EngineMissing as missing:
                 click.echo(f"{case.name}: not measured: {missing}", err=True)
-    for name, work in works.WORKS.items():
+    chosen: dict[str, Callable[[], works.Figure | list[works.Figure]]] = {
+        **works.WORKS,
+        **{case.name: partial(rescan.run, case) for case in rescan.load()},
+    }
+    for name, work in chosen.items():
         if only in name and rows_at_most is None:
             try:
                 figures = work()
@@ -75,6 +81,24 @@ def matching_command(
         click.echo(json.dumps(result.as_json()))
     else:
         click.echo(report.table([result]))
+
+
+@main.command("rescan")
+@click.option("--contents", type=click.IntRange(1), default=1_000_000, show_default=True, help="Contents held.")
+@click.option("--delta", type=click.IntRange(1), default=1_000, show_default=True, help="Entries new each round.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def rescan_command(contents: int, delta: int, as_json: bool) -> None:
+    """A whole re-scan against reading every signal from the database and asking faiss."""
+    (defined,) = rescan.load()
+    planted = max(1, defined.planted * delta // defined.delta)
+    try:
+        figure = rescan.run(replace(defined, name="asked", contents=contents, delta=delta, planted=planted))
+    except (EngineMissing, WrongAnswer) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(figure.as_json()))
+    else:
+        click.echo(report.table([figure]))
 
 
 def _result(case: cases.Case) -> matching.Result:
