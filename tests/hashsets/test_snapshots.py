@@ -351,7 +351,7 @@ def test_blocks_of_queries_give_what_one_block_gives(store: Store, monkeypatch: 
 def test_a_still_video_counts_each_frame_once_wherever_it_comes_again(store: Store) -> None:
     """Frames that repeat, next to each other or later, and entries that list the same frame, change no share."""
     generator = np.random.default_rng(4)
-    values = generator.integers(0, 256, (4, 32), np.uint8)
+    values = generator.integers(0, 256, (5, 32), np.uint8)
     listed = tuple(Signal("pdq", bytes(value)) for value in values[:3])
     put_rule = Rule(frame_shares=FrameShares(query=0.75, listed=1.0))
     store.create("a", rule=put_rule)
@@ -363,4 +363,25 @@ def test_a_still_video_counts_each_frame_once_wherever_it_comes_again(store: Sto
 
     assert [b"one", b"two"] == keys(0, 0, 0, 1, 1, 2, 0, 3, 3, 3, 3, 3)
     assert [] == keys(0, 0, 0, 1, 1, 0, 0, 1)
-    assert [] == keys(0, 3, 1, 3, 0, 3)
+    assert [] == keys(0, 3, 1, 4, 2, 0, 1, 2, 2, 0)
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_a_value_that_comes_again_counts_with_the_best_it_came_with(store: Store, shape: Shape) -> None:
+    """Whichever comes first: as a frame or not, of good quality or not; rows of another owner say nothing of it."""
+    value = bytes([0x5A, 0x3C] * 16)
+    store.create("a")
+    put(store, "a", Entry(b"k", (Signal("pdq", value),), shape))
+    good, poor, still = (
+        Asked(1, "pdq", value, 90, is_frame=True),
+        Asked(1, "pdq", value, 30, is_frame=True),
+        Asked(1, "pdq", value, 90),
+    )
+    for rows in ([poor, good], [good, poor], [still, good], [good, still], [still, poor, good]):
+        assert [1] == [hit.owner for hit in current(store).match(queries_of(rows))]
+    other = Asked(2, "pdq", value, 90, is_frame=True)
+
+    assert [2] == [hit.owner for hit in current(store).match(queries_of([poor, other]))]
+    assert [1, 2] == [hit.owner for hit in current(store).match(queries_of([good, other]))]
+    expected = [] if shape is Shape.FRAMES else [1]
+    assert expected == [hit.owner for hit in current(store).match(queries_of([still, poor]))]
