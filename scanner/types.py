@@ -25,7 +25,10 @@ class MediaKind(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a content could not be looked at whole. Retryable reasons are owed; final ones are not tried again."""
+    """Why a content could not be looked at whole. Retryable reasons are owed; final ones are not tried again.
+
+    `embedded`: the picture was looked at, but another picture or a film inside the same file was not.
+    """
 
     TIMEOUT = "timeout"
     CRASH = "crash"
@@ -36,11 +39,12 @@ class Reason(StrEnum):
     ENCRYPTED = "encrypted"
     UNDECODABLE = "undecodable"
     TRUNCATED = "truncated"
+    EMBEDDED = "embedded"
 
     @property
     def retryable(self) -> bool:
         """Whether looking again may help, so that the content is owed a look."""
-        return self not in (Reason.ENCRYPTED, Reason.UNDECODABLE, Reason.TRUNCATED)
+        return self not in (Reason.ENCRYPTED, Reason.UNDECODABLE, Reason.TRUNCATED, Reason.EMBEDDED)
 
 
 class Extent(StrEnum):

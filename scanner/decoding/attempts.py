@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.embedded import holds_more
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
 from scanner.decoding.picture import Picture, Sink
@@ -79,6 +80,7 @@ class _Look:
         self._shown = 0
         self._exif = 1
         self._kind: MediaKind | None = None
+        self._film = False
 
     def run(self) -> Looked:
         """Try the decoders in turn; the first that gives a picture decides."""
@@ -114,7 +116,7 @@ class _Look:
         """No decoder gave a picture."""
         if over:
             return digests_only(Reason.OVER_BUDGET)
-        if self._sniffed.form is Form.UNKNOWN and not self._file.io_failed:
+        if self._sniffed.form is Form.UNKNOWN and not self._film and not self._file.io_failed:
             self._say(MediaKind.OTHER)
             return WHOLE
         return digests_only(Reason.UNDECODABLE)
@@ -149,10 +151,14 @@ class _Look:
             went_through = self._attempt(run)
             self._exif = one.exif
             if went_through and self._shown:
-                return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
+                return partial(Reason.TRUNCATED) if tolerant or one.short else self._whole_unless_more()
         if self._shown or self._goes_on:
             return partial(Reason.TRUNCATED)
         return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
+
+    def _whole_unless_more(self) -> Looked:
+        """A still shown whole, unless its file holds a film or a picture that was not."""
+        return partial(Reason.EMBEDDED) if holds_more(self._file, self._sniffed.name, self._shown) else WHOLE
 
     def _pillow_pass(self) -> PillowPass:
         return PillowPass(self._budget, self._say, self._sniffed, self._sink.mark, exact=self._options.exact)
@@ -185,6 +191,7 @@ class _Look:
         if self._sniffed.name == "mp4" and is_encrypted(self._file):
             return partial(Reason.ENCRYPTED) if self._shown else digests_only(Reason.ENCRYPTED)
         result = one.result
+        self._film = bool(result.streams)
         if result.gaps:
             return partial(Reason.OVER_BUDGET)
         if result.frames or self._goes_on:
