@@ -200,10 +200,9 @@ def back(db: Database, ids: Iterable[int]) -> None:
 
 
 def present(db: Database, root_id: int) -> Iterator[tuple[int, bytes, int | None, int | None, bool]]:
-    """(id, key, device it was last seen on, content, missing?) of every asset of a root that is not gone."""
-    rows = db.execute(
-        "SELECT id, key, dev, content_seq, missing_at FROM asset WHERE root_id = ? AND NOT gone", (root_id,)
-    )
+    """(id, key, device it was last seen on, content, missing?) of every asset of a root that is not gone, by key."""
+    columns = "id, key, dev, content_seq, missing_at"
+    rows = db.execute(f"SELECT {columns} FROM asset WHERE root_id = ? AND NOT gone ORDER BY key", (root_id,))
     return ((id_, key, dev, seq, missing_at is not None) for id_, key, dev, seq, missing_at in rows)
 
 
@@ -215,8 +214,8 @@ AND NOT EXISTS (SELECT 1 FROM report r WHERE r.asset_id = n.id AND r.report_id I
 
 
 def appeared(db: Database, root: Root, seq: int, lost: Container[int]) -> Iterator[int]:
-    """The assets, by id, that appeared since the last completed walk with a content, and are not lost themselves."""
-    rows = db.execute(f"SELECT n.id {_APPEARED} ORDER BY n.id", (seq, root.id, root.completed_walk))
+    """The assets, by key, that appeared since the last completed walk with a content, and are not lost themselves."""
+    rows = db.execute(f"SELECT n.id {_APPEARED} ORDER BY n.key", (seq, root.id, root.completed_walk))
     return (asset_id for (asset_id,) in rows if asset_id not in lost)
 
 

@@ -126,7 +126,7 @@ class RootModel:
                 self.held[key] = Held(sha256, self.walks)
             else:
                 self.held[key] = Held(sha256, known.born_walk)
-        absent = [key for key, h in self.held.items() if not h.gone and key not in files]
+        absent = sorted(key for key, h in self.held.items() if not h.gone and key not in files)
         lost = [key for key in absent if self.held[key].missing_at is None]
         if not self.accepted and self._doubtful(files, lost, identity, told):
             return False
@@ -140,7 +140,7 @@ class RootModel:
     def _appeared(self, files: Mapping[bytes, bytes], sha256: bytes, told: Collection[bytes]) -> list[bytes]:
         return [
             key
-            for key, held in self.held.items()
+            for key, held in sorted(self.held.items())
             if key in files and held.sha256 == sha256 and held.born_walk > self.completed and key not in told
         ]
 
