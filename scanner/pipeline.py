@@ -8,7 +8,9 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hashsets.snapshots import Snapshot, current
@@ -56,6 +58,48 @@ class SetsInForce:
         return self._store.catalogue()
 
 
+class _LooksInHand:
+    """Looks under way or not yet recorded: equal contents met at the same time are decoded once.
+
+    A look is shared only once its file was seen unchanged after it: else a file that changes between its digest and
+    its decoding could lend the content of another file a fingerprint that is not its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looks: dict[bytes, Future[Fingerprint | None]] = {}
+
+    def share(
+        self, sha256: bytes, decode: Callable[[], Fingerprint | None], unchanged: Callable[[], bool]
+    ) -> Fingerprint | None:
+        """What another lane saw in this content, waiting for it if need be; else what `decode` gives."""
+        while True:
+            with self._lock:
+                theirs = self._looks.get(sha256)
+                if theirs is None:
+                    ours = self._looks[sha256] = Future()
+                    break
+            seen = theirs.result()
+            if seen is not None:
+                return seen
+        shared: Fingerprint | None = None
+        try:
+            fingerprint = decode()
+            if unchanged():
+                shared = fingerprint
+            return fingerprint
+        finally:
+            if shared is None:
+                self.drop([sha256])
+            ours.set_result(shared)
+
+    def drop(self, contents: Iterable[bytes]) -> None:
+        """Forget looks: they are recorded, or were of no use."""
+        with self._lock:
+            for sha256 in contents:
+                self._looks.pop(sha256, None)
+
+
 class Pipeline:
     """scan_one and its two halves: `look` may run in several threads, `settle` in one at a time."""
 
@@ -64,21 +108,34 @@ class Pipeline:
         self._ledger = ledger
         self._fingerprinter = fingerprinter
         self._clock = clock
+        self._in_hand = _LooksInHand()
 
     def scan_one(self, fd: int, place: Place | None, trigger: Trigger, size_bytes: int | None = None) -> Recorded:
         """Scan the file open on `fd` and record it at `place`. Raises OSError where it cannot be read."""
         return self.settle([(place, self.look(fd, size_bytes))], trigger)[0]
 
-    def look(self, fd: int, size_bytes: int | None = None, *, again: bool = False) -> Look:
+    def look(
+        self,
+        fd: int,
+        size_bytes: int | None = None,
+        *,
+        again: bool = False,
+        unchanged: Callable[[], bool] = lambda: True,
+    ) -> Look:
         """Identify and fingerprint; `again` looks at owed content however often that was tried.
 
-        Raises OSError (ShortRead among them) where the bytes cannot be read.
+        `unchanged` tells after the look whether the file still is what was digested. Raises OSError (ShortRead among
+        them) where the bytes cannot be read.
         """
         digests = digest_fd(fd, size_bytes)
-        known = self._ledger.known(digests.sha256)
-        if known is not None and not (known.owed and (again or known.attempts < MAX_LOOKS)):
-            return Look(digests, None)
-        return Look(digests, self._fingerprinter.fingerprint(fd, None if known is None else known.resume))
+
+        def decode() -> Fingerprint | None:
+            known = self._ledger.known(digests.sha256)
+            if known is not None and not (known.owed and (again or known.attempts < MAX_LOOKS)):
+                return None
+            return self._fingerprinter.fingerprint(fd, None if known is None else known.resume)
+
+        return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged))
 
     def settle(self, looks: Sequence[tuple[Place | None, Look]], trigger: Trigger) -> list[Recorded]:
         """Match and record some looked-at contents in one transaction."""
@@ -87,9 +144,11 @@ class Pipeline:
             recordings = self._compare(looks, pinned, snapshot)
             occasion = Occasion(trigger, utc_day(self._clock))
             try:
-                return self._ledger.record(recordings, pinned, occasion, self._sets.catalogue)
+                recorded = self._ledger.record(recordings, pinned, occasion, self._sets.catalogue)
             except Stale:
                 continue
+            self._in_hand.drop(look.digests.sha256 for _, look in looks)
+            return recorded
         raise Stale("the sets keep changing")
 
     def _compare(

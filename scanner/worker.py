@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from scanner.clock import Clock, utc_day
 from scanner.ledger.assets import Root
@@ -260,12 +261,14 @@ class RootWalk:
         if isinstance(opened, Unopenable):
             return _Examined(place, opened.trouble.reason, opened=False)
         with opened:
+            unchanged = partial(opener.unchanged, place.key, opened.fd, opened.stat)
             try:
-                look = self._pipeline.look(opened.fd, opened.stat.size_bytes, again=self._look_at_owed)
+                look = self._pipeline.look(
+                    opened.fd, opened.stat.size_bytes, again=self._look_at_owed, unchanged=unchanged
+                )
             except OSError:
-                still = opener.unchanged(place.key, opened.fd, opened.stat)
-                return _Examined(place, Reason.IO if still else Reason.CHANGED, opened=True)
-            if not opener.unchanged(place.key, opened.fd, opened.stat):
+                return _Examined(place, Reason.IO if unchanged() else Reason.CHANGED, opened=True)
+            if not unchanged():
                 return _Examined(place, Reason.CHANGED, opened=True)
             settled = is_settled(opened.stat, looked_ns)
             return _Examined(Place(place.root_id, place.key, place.walk, opened.stat, settled), look, opened=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,39 @@ def test_bytes_that_change_under_the_read_are_an_os_error(site: Site, tmp_path: 
         site.pipeline.scan_one(file.fileno(), None, Trigger.UPLOAD, size_bytes=os.stat(path).st_size + 1)
 
     assert (0,) == site.ledger.db.execute("SELECT count(*) FROM content").fetchone()
+
+
+class _Held:
+    """Gives one fingerprint after another, the first only once it is let go."""
+
+    def __init__(self, *seen: Fingerprint) -> None:
+        self._seen = list(seen)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+        """The next one."""
+        seen = self._seen.pop(0)
+        if not self.entered.is_set():
+            self.entered.set()
+            assert self.go.wait(10)
+        return seen
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_equal_contents_share_a_look_unless_its_file_changed(site: Site, tmp_path: Path, steady: bool) -> None:
+    """A file that turns harmless between its digest and its decoding must not vouch for a copy that did not."""
+    (tmp_path / "copy").write_bytes(fake_media(pdq(1)))
+    first = Fingerprint(MediaKind.IMAGE, WHOLE, ())
+    second = Fingerprint(MediaKind.IMAGE, WHOLE, (pdq(1),))
+    held = _Held(first, second)
+    site.pipeline._fingerprinter = held
+    fd = os.open(tmp_path / "copy", os.O_RDONLY)
+    with ThreadPoolExecutor(2) as lanes:
+        changing = lanes.submit(site.pipeline.look, fd, unchanged=lambda: steady)
+        assert held.entered.wait(10)
+        waiting = lanes.submit(site.pipeline.look, fd)
+        held.go.set()
+        seen = [changing.result(10).fingerprint, waiting.result(10).fingerprint]
+    os.close(fd)
+
+    assert [first, first if steady else second] == seen
