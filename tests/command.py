@@ -58,9 +58,11 @@ class Hashward:
         return self(*words, "--json").object
 
     def process(self, *words: object, **how: Any) -> subprocess.Popen[str]:
-        """Start a real process."""
+        """Start a real process, which a Ctrl-C reaches even where the tests run in the background of a shell."""
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(self.line(*words), cwd=PROJECT, env=_environment(), **piped | how)
+        return subprocess.Popen(
+            self.line(*words), cwd=PROJECT, env=_environment(), preexec_fn=_heed_interrupts, **piped | how
+        )
 
     def line(self, *words: object) -> list[str | bytes]:
         """The command line of a real process."""
@@ -75,6 +77,10 @@ class Hashward:
             self.line(*words), cwd=PROJECT, env=_environment(), capture_output=True, timeout=timeout, **given
         )
         return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _environment() -> dict[str, str]:
