@@ -19,6 +19,7 @@ from hashsets.errors import DriverRefused, StoreError
 
 # Writers hold the lock for milliseconds, a refresh's largest page for seconds. A minute means something is stuck.
 WRITER_WAIT_S = 60.0
+_CANNOT_OPEN = "a file in the home directory cannot be opened: check owner, mode and free space"
 
 
 class WriterLock:
@@ -75,11 +76,31 @@ def open_private(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StoreError("a file in the home directory cannot be opened: check owner, mode and free space") from error
+        raise StoreError(_CANNOT_OPEN) from error
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
         with contextlib.suppress(OSError):  # not ours to change: the directory's 0700 still shields it
             os.fchmod(descriptor, 0o600)
     return descriptor
+
+
+def make_private_file(path: Path) -> None:
+    """Create a file of mode 0600, or tighten the one that is there without opening it; a link is refused.
+
+    To open and close a database's file would drop the locks that SQLite has on it elsewhere in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        return
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreError(_CANNOT_OPEN) from error
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise StoreError(_CANNOT_OPEN)
+    if stat.S_IMODE(mode) != 0o600:
+        with contextlib.suppress(OSError):  # not ours to change: the directory's 0700 still shields it
+            path.chmod(0o600)
 
 
 def make_private_directory(path: Path) -> None:

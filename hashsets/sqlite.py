@@ -3,8 +3,8 @@
 Owns how a database file is opened, written, checkpointed and closed. Knows no table.
 
 Rules
-- One driver per process: the module sqlite-utils itself chose (pysqlite3 where installed, else the standard library).
-  Two drivers on one file drop each other's POSIX locks.
+- One driver per process (`hashsets.drivers`): the module sqlite-utils itself chose (pysqlite3 where installed, else the
+  standard library). Two drivers on one file drop each other's POSIX locks.
 - A connection per thread. Reads of one thread never wait for another thread's long read or write.
 - Every write transaction and every checkpoint of a file runs under one flock beside it; automatic checkpoints are off.
   So the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug) meets no second writer.
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlite_utils
 
+from hashsets.drivers import Claim, sole_driver
 from hashsets.errors import StoreError
-from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, open_private
+from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, make_private_file
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -59,9 +60,9 @@ def driver_version() -> str:
     return driver.sqlite_version
 
 
-def multi_process_safe() -> bool:
+def multi_process_safe(version: tuple[int, ...] = driver.sqlite_version_info) -> bool:
     """Whether this SQLite may share a home between processes (3.51.3 or later)."""
-    return driver.sqlite_version_info >= FIRST_SAFE_VERSION
+    return version >= FIRST_SAFE_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,12 @@ def foreign_errors() -> Iterator[None]:
 class _Session:
     """One thread's connection; closed when the thread ends or the Database closes, never in a forked child."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, claim: Claim) -> None:
         self.connection = connection
         self.utils = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
         self.depth = 0
         self.durable = True
-        self._closer = weakref.finalize(self, _close_connection, connection, os.getpid())
+        self._closer = weakref.finalize(self, _close_connection, connection, claim, os.getpid())
 
     def close(self) -> None:
         self._closer()
@@ -134,10 +135,11 @@ class _Session:
             self.durable = durable
 
 
-def _close_connection(connection: Connection, pid: int) -> None:
+def _close_connection(connection: Connection, claim: Claim, pid: int) -> None:
     if os.getpid() == pid:
         with contextlib.suppress(driver.Error):
             connection.close()
+        sole_driver.release(claim)
 
 
 def _refusal(alone: bool) -> str:
@@ -175,7 +177,7 @@ class Database:
         """
         path = Path(os.path.abspath(path))
         make_private_directory(path.parent)
-        os.close(open_private(path))
+        make_private_file(path)
         database = cls(path, sharing_safe=multi_process_safe() if sharing_safe is None else sharing_safe)
         try:
             database._migrate(migrations)
@@ -224,6 +226,7 @@ class Database:
 
     def _connect(self) -> _Session:
         with foreign_errors():
+            claim = sole_driver.claim(self.path, driver.__name__)
             connection = driver.connect(
                 self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
             )
@@ -239,7 +242,7 @@ class Database:
                 "query_only=ON",
             ):
                 connection.execute(f"PRAGMA {setting}")
-            return _Session(connection)
+            return _Session(connection, claim)
 
     @property
     def connection(self) -> Connection:
@@ -365,6 +368,7 @@ class Database:
             database._writer.close()
         cls._opened = weakref.WeakSet()
         HomeGuard.forget_in_child()
+        sole_driver.forget_in_child()
 
 
 @contextlib.contextmanager

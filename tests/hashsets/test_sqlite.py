@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import stat
 import threading
 import time
@@ -412,6 +414,14 @@ def test_statements_end_where_sqlite_says() -> None:
 # -- drivers ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("version", "safe"), [((3, 40, 1), False), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 53, 0), True)]
+)
+def test_sqlite_before_the_repair_may_not_share_a_home(version: tuple[int, ...], safe: bool) -> None:
+    """3.51.3 is the first that keeps what it committed when another process checkpoints at that moment."""
+    assert sqlite.multi_process_safe(version) == safe
+
+
 def test_a_driver_that_loses_writes_must_be_alone_in_its_home(path: Path) -> None:
     """It is refused beside another process, and others are refused beside it; one process may open both files."""
 
@@ -431,6 +441,50 @@ def test_a_driver_that_loses_writes_must_be_alone_in_its_home(path: Path) -> Non
         assert 0 == in_child(refused(sharing_safe=True))
         assert 0 == in_child(refused(sharing_safe=False))
     Database.open(path, STEPS, sharing_safe=True).close()
+
+
+def test_a_second_library_on_an_open_database_is_refused(path: Path, database: Database) -> None:
+    """However it names the file; another file, and ours once it is closed, are its own affair."""
+    if sqlite.driver_name().startswith("sqlite3"):
+        pytest.skip("without pysqlite3 the standard library's driver is ours")
+    elsewhere = path.parent / "else.db"
+    for name in (path, str(path), os.fsencode(path), f"file:{path}?mode=ro", path.parent / ".." / "home" / path.name):
+        with pytest.raises(DriverRefused, match="second SQLite library"):
+            sqlite3.connect(name, uri=True)
+    sqlite3.connect(elsewhere).close()
+    sqlite3.connect(":memory:").close()
+    add(database, 1)
+    database.close()
+    with contextlib.closing(sqlite3.connect(path)) as second:
+        assert [(1,)] == second.execute("SELECT n FROM number").fetchall()
+
+
+def test_a_database_that_something_else_here_has_open_is_refused(path: Path) -> None:
+    """A second library that came first, or a copy in the making: closing it would drop the locks of ours."""
+    Database.open(path, STEPS).close()
+    elsewhere = path.with_name("moved.db")
+    path.rename(elsewhere)  # a file this process has not had open
+    elsewhere.with_suffix(".copy").write_bytes(elsewhere.read_bytes())
+    elsewhere.with_suffix(".copy").rename(path)
+    with path.open("rb"), pytest.raises(DriverRefused, match="close it"):
+        Database.open(path, STEPS)
+    with Database.open(path, STEPS) as database:
+        add(database, 1)
+
+        assert [1] == numbers(database)
+
+
+def test_opening_a_database_twice_here_leaves_its_locks_alone(path: Path, database: Database) -> None:
+    """SQLite's own lock tells other processes, and other programs, that the file is in use."""
+    add(database, 1)
+    mark = f":{path.stat().st_ino} "
+    locks = [line.split()[1:] for line in Path("/proc/locks").read_text().splitlines() if mark in line]
+    if not locks:
+        pytest.skip("this system does not tell of locks")
+    with Database.open(path, STEPS) as again:
+        assert [1] == numbers(again)
+
+        assert locks == [line.split()[1:] for line in Path("/proc/locks").read_text().splitlines() if mark in line]
 
 
 # -- foreign errors ---------------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -47,6 +48,7 @@ FLIPS = (0, 0, 5, 20, 31, 32)
 QUALITIES = (100, 80, 50, 49, 30)
 DEGENERATE = Signal("pdq", bytes(29) + b"\x07\xff\xff", quality=100)
 CONTENTS, ENTRIES, VARIANTS = 12, 12, 3
+QUICK_EXAMPLES = 150
 
 
 def drawn_content(number: int, *, owed: int = 0) -> bytes:
@@ -583,28 +585,50 @@ class Join(RuleBasedStateMachine):
             assert not any(canary in body for canary in CANARIES)
 
 
-QUICK = """
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
-from tests import conftest
-from tests.scanner.test_join_property import Join
-checks = settings(max_examples=100, stateful_step_count=30, suppress_health_check=list(HealthCheck))
-run_state_machine_as_test(Join, settings=checks)
-"""
+def main() -> None:
+    """Quick counts. A failure is told as it was found: shrinking it takes minutes, in which a machine would give up.
+
+    The blob that is printed with it replays it under any settings; `make prove` and the `here` profile shrink.
+    """
+    quick = settings(
+        max_examples=QUICK_EXAMPLES,
+        stateful_step_count=30,
+        phases=[Phase.explicit, Phase.generate],
+        print_blob=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Join, settings=quick)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_match_table_equals_brute_force_after_any_interleaving() -> None:
-    """Quick counts, in a process of its own, which no test before it can disturb; `make prove` runs many more."""
-    project = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", QUICK], cwd=project, capture_output=True, text=True, check=False)
+    """Quick counts, in a process of its own: its end is told however it ends; `make prove` runs many more."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-m", "tests.scanner.test_join_property"],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert 0 == done.returncode, done.stdout[-20_000:] + done.stderr[-20_000:]
 
 
 @pytest.mark.prove
-def test_the_match_table_equals_brute_force_after_very_many_interleavings() -> None:
+@pytest.mark.timeout(0)
+def test_the_match_table_equals_brute_force_after_very_many_interleavings(proof: Callable[..., None]) -> None:
     """The same machine at length."""
+    examples, steps = 2000, 60
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Join, settings=settings(max_examples=2000, stateful_step_count=60, suppress_health_check=list(HealthCheck))
+        Join,
+        settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )
+    proof("durability", "the join after any interleaving", examples=examples, steps=steps, differences=0)
+
+
+if __name__ == "__main__":
+    from tests import conftest  # the profile: in CI the same examples each time
+
+    assert conftest
+    main()
