@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
@@ -147,7 +147,7 @@ class Scanner:
         return WorkerPool(
             self.config.scan.worker_count(),
             limits_of(self.config.limits),
-            options_of(self.config.fingerprint),
+            self.options(),
             allow_unsandboxed=self.allow_unsandboxed,
         )
 
@@ -155,7 +155,15 @@ class Scanner:
     def pipeline(self) -> Pipeline:
         """The one sequence every door calls."""
         # The pool first: its processes are exec'd before this one starts a thread.
-        return Pipeline(SetsInForce(self.store), self.ledger, self.pool, self.clock)
+        return Pipeline(self._sets, self.ledger, self.pool, self.clock)
+
+    @cached_property
+    def _sets(self) -> SetsInForce:
+        return SetsInForce(self.store)
+
+    def options(self) -> Options:
+        """What is computed of a content today: as configured, and whatever else the sets in force list."""
+        return options_of(self.config.fingerprint, listed=self._sets.pin()[1].hash_types)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -332,10 +340,12 @@ def limits_of(config: LimitsConfig) -> Limits:
     return Limits(image_s=config.image_seconds, video_s=config.video_seconds, memory_bytes=config.memory_mb * 2**20)
 
 
-def options_of(config: FingerprintConfig, *, exact: bool = False, dense: bool = False) -> Options:
-    """What is computed of a content, as configured."""
+def options_of(
+    config: FingerprintConfig, *, exact: bool = False, dense: bool = False, listed: Collection[str] = ()
+) -> Options:
+    """What is computed of a content, as configured, with the hash types of `listed` that can be computed."""
     from scanner.fingerprint import Options, Orientations
+    from scanner.hashing import PERCEPTUAL_TYPES
 
-    return Options(
-        exact=exact, dense=dense, hash_types=config.hash_types, orientations=Orientations(config.orientations)
-    )
+    hash_types = (*config.hash_types, *sorted((PERCEPTUAL_TYPES & set(listed)) - set(config.hash_types)))
+    return Options(exact=exact, dense=dense, hash_types=hash_types, orientations=Orientations(config.orientations))

@@ -34,6 +34,7 @@ __all__ = [
     "recipe",
     "turned",
     "usable",
+    "wanted",
     "with_recipes",
 ]
 
@@ -86,6 +87,8 @@ class Emit(Protocol):
         ...
 
 
+_ALL8 = ("stored", "exif", *(str(turn) for turn in range(2, 9)))
+_ORIENTATIONS = {Orientations.STORED: _ALL8[:1], Orientations.EXIF: _ALL8[:2], Orientations.ALL8: _ALL8}
 # The revision of each pixel and sampling rule; raise one when the golden values of its recipe change.
 _REVISIONS: dict[tuple[str, str], int] = {}
 # Which frames are taken and how positions count; another number makes every look begun earlier start anew.
@@ -100,6 +103,17 @@ def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = 
     if dense and media is MediaKind.VIDEO:
         parts.append("dense")
     return "/".join((*parts, str(_REVISIONS.get((media.value, hash_type), 1))))
+
+
+def wanted(media: MediaKind, options: Options) -> frozenset[str]:
+    """The recipes that a look at a content of this kind goes by: a content that lacks one owes it."""
+    if media is MediaKind.OTHER:
+        return frozenset()
+    return frozenset(
+        recipe(media, hash_type, orientation, dense=options.dense)
+        for hash_type in ("pdq", *options.hash_types)
+        for orientation in _ORIENTATIONS[options.orientations]
+    )
 
 
 def with_recipes(media: MediaKind, signals: list[Signal], options: Options) -> tuple[Signal, ...]:

@@ -122,7 +122,7 @@ class Pipeline:
         again: bool = False,
         unchanged: Callable[[], bool] = lambda: True,
     ) -> Look:
-        """Identify and fingerprint; `again` looks at owed content however often that was tried.
+        """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
         `unchanged` tells after the look whether the file still is what was digested. Raises OSError (ShortRead among
         them) where the bytes cannot be read.
@@ -131,11 +131,17 @@ class Pipeline:
 
         def decode() -> Fingerprint | None:
             known = self._ledger.known(digests.sha256)
-            if known is not None and not (known.owed and (again or known.attempts < MAX_LOOKS)):
-                return None
-            return self._fingerprinter.fingerprint(fd, None if known is None else known.resume)
+            if known is None:
+                return self._fingerprinter.fingerprint(fd)
+            if known.owed and (again or known.attempts < MAX_LOOKS):
+                return self._fingerprinter.fingerprint(fd, known.resume)
+            return self._fingerprinter.fingerprint(fd) if again and self.owes_recipes(known.seq) else None
 
         return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged))
+
+    def owes_recipes(self, seq: int) -> bool:
+        """Whether a content was looked at before a recipe was wanted that it lacks."""
+        return self._ledger.owes_recipes(seq, self._fingerprinter.wanted)
 
     def settle(self, looks: Sequence[tuple[Place | None, Look]], trigger: Trigger) -> list[Recorded]:
         """Match and record some looked-at contents in one transaction."""

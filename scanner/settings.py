@@ -167,7 +167,13 @@ SETTINGS: Final = (
         '"exif"',
         "Which turnings are hashed: as stored, also as EXIF says, or all eight.",
     ),
-    Setting("fingerprint", "hash_types", _TYPES, "[]", "Hash types computed beside md5, sha1, sha256 and pdq."),
+    Setting(
+        "fingerprint",
+        "hash_types",
+        _TYPES,
+        "[]",
+        "Hash types computed beside md5, sha1, sha256, pdq and those that a set in force lists.",
+    ),
     Setting(
         "report",
         "source",

@@ -135,6 +135,7 @@ class Fingerprint:
 
     `media` OTHER with `looked` WHOLE is "not media, by sniffing": nothing to look at, so clear. `since` is where the
     look began (None: at the start): `looked` and `signals` are of what lies behind it only. `resume` is where to go on.
+    `made` names the recipes the look went by, whether or not they gave a signal here.
     """
 
     media: MediaKind
@@ -142,6 +143,7 @@ class Fingerprint:
     signals: tuple[Signal, ...]
     since: Resume | None = None
     resume: Resume | None = None
+    made: frozenset[str] = frozenset()
 
 
 class Fingerprinter(Protocol):
@@ -152,6 +154,10 @@ class Fingerprinter(Protocol):
 
         With `resume` go on where an earlier look at the same content stopped; the answer's `since` says whether it did.
         """
+        ...
+
+    def wanted(self, media: MediaKind) -> frozenset[str]:
+        """The recipes that a look at a content of this kind goes by today."""
         ...
 
 

@@ -243,6 +243,8 @@ class RootWalk:
             return False
         if asset.looks and (self._look_at_owed or asset.looks < MAX_LOOKS):
             return False
+        if self._look_at_owed and asset.content_seq is not None and self._pipeline.owes_recipes(asset.content_seq):
+            return False
         self._walked.skipped += 1
         self._walked.seen.add(asset.id)
         self._progress(1)

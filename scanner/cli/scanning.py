@@ -18,7 +18,9 @@ EXIT_MATCH, EXIT_COULD_NOT_LOOK = 1, 3
 
 @click.command()
 @click.argument("path", nargs=-1)
-@click.option("--owed", is_flag=True, help="Look again at everything owed a look, however often it was tried.")
+@click.option(
+    "--owed", is_flag=True, help="Look again at everything owed a look, or a hash type, however often it was tried."
+)
 @click.option("--show-paths", is_flag=True, help="Print the local paths of matched files. They are for you alone.")
 @allow_unsandboxed
 @json_option

@@ -12,7 +12,7 @@ from hashsets.types import HashSet
 from scanner.api import Scanner
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.config import SinkConfig
-from scanner.ledger import coverage, tallies
+from scanner.ledger import coverage, recipes, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
 
@@ -50,6 +50,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
             "unscannable": dict(outcomes.unscannable),
         },
         "owed": outcomes.owed,
+        "owed_recipes": dict(sorted(_owed_recipes(scanner).items())),
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
         "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
@@ -61,6 +62,13 @@ def _standing(scanner: Scanner) -> dict[str, object]:
             "several_processes": sqlite.multi_process_safe(),
         },
     }
+
+
+def _owed_recipes(scanner: Scanner) -> dict[str, int]:
+    from scanner.fingerprint import wanted
+
+    options = scanner.options()
+    return recipes.debts(scanner.ledger.db, lambda media: wanted(media, options))
 
 
 def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
@@ -151,6 +159,9 @@ def _print_outcomes(standing: dict[str, Any]) -> None:
         _line("", f"could not look: {counts(outcomes['unscannable'])}")
     if standing["owed"]:
         _line("", f"owed a look: {standing['owed']:,}")
+    if standing["owed_recipes"]:
+        owed = ", ".join(f"{what} in {number_of(count, 'content')}" for what, count in standing["owed_recipes"].items())
+        _line("", f"not computed yet: {owed}; `hashward scan --owed` does")
 
 
 def _print_sinks(sinks: list[dict[str, Any]]) -> None:

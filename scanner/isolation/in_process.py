@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashsets.types import Signal
-from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, with_recipes
+from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, wanted, with_recipes
 from scanner.types import Fingerprint, MediaKind, Resume
 
 
@@ -42,4 +42,8 @@ class InProcess:
         looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected, since)
         signals = with_recipes(collected.kind, collected.signals, self._options)
         carried_on = go_on(since, collected.latest, looked, self._options, self._limits)
-        return Fingerprint(collected.kind, looked, signals, since, carried_on)
+        return Fingerprint(collected.kind, looked, signals, since, carried_on, self.wanted(collected.kind))
+
+    def wanted(self, media: MediaKind) -> frozenset[str]:
+        """The recipes that a look at a content of this kind goes by."""
+        return wanted(media, self._options)

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from hashsets.types import Signal
 from scanner.errors import IsolationError
-from scanner.fingerprint import Limits, Options, go_on, usable, with_recipes
+from scanner.fingerprint import Limits, Options, go_on, usable, wanted, with_recipes
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
 from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, parse
@@ -109,6 +109,10 @@ class WorkerPool:
             return first
         return second
 
+    def wanted(self, media: MediaKind) -> frozenset[str]:
+        """The recipes that a look at a content of this kind goes by."""
+        return wanted(media, self._options)
+
     def _attempt(self, fd: int, since: Resume | None, *, fresh: bool) -> Fingerprint:
         """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
         place = self._places.get()
@@ -126,7 +130,7 @@ class WorkerPool:
                 self._end(worker)
             signals = with_recipes(task.kind, task.signals, self._options)
             resume = go_on(since, task.latest, looked, self._options, self._limits)
-            return Fingerprint(task.kind, looked, signals, since, resume)
+            return Fingerprint(task.kind, looked, signals, since, resume, self.wanted(task.kind))
         finally:
             self._places.put(kept)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hashsets.sqlite import Database
 from hashsets.types import Signal
+from scanner.ledger import recipes
 from scanner.ledger.packing import pack, unpack
 from scanner.resuming import BadResume, decode, encode
 from scanner.types import Digests, Extent, Fingerprint, Looked, MediaKind, Reason, Resume
@@ -27,13 +28,15 @@ _DIGEST_BYTES = 100  # what three digests and a row cost, about
 class Content:
     """A known content: its number, kind, how far it was looked at, and how many looks got no further.
 
-    `resume` is where the next look goes on; None: at the start.
+    `recipes` is the number of what its signals were made by; `resume` is where the next look goes on; None: at the
+    start.
     """
 
     seq: int
     media: MediaKind
     looked: Looked
     attempts: int
+    recipes: int
     resume: Resume | None = None
 
     @property
@@ -58,7 +61,7 @@ class StoredSignals:
         return Signal("md5", self.md5), Signal("sha1", self.sha1), Signal("sha256", self.sha256)
 
 
-_CONTENT = "SELECT seq, media, extent, reason, attempts, resume FROM content"
+_CONTENT = "SELECT seq, media, extent, reason, attempts, recipes, resume FROM content"
 
 
 def find(db: Database, sha256: bytes) -> Content | None:
@@ -73,9 +76,11 @@ def by_seq(db: Database, seq: int) -> Content:
     return _content(*row)
 
 
-def _content(seq: int, media: str, extent: str, reason: str | None, attempts: int, resume: bytes | None) -> Content:
+def _content(
+    seq: int, media: str, extent: str, reason: str | None, attempts: int, made: int, resume: bytes | None
+) -> Content:
     looked = Looked(Extent(extent), None if reason is None else Reason(reason))
-    return Content(seq, MediaKind(media), looked, attempts, _position(resume))
+    return Content(seq, MediaKind(media), looked, attempts, made, _position(resume))
 
 
 def _position(resume: bytes | None) -> Resume | None:
@@ -89,8 +94,8 @@ def _position(resume: bytes | None) -> Resume | None:
 def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
     """Add a content nobody knew and return its seq."""
     cursor = db.execute(
-        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, signals, resume)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, recipes, signals,"
+        " resume) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
         (
             digests.sha256,
             digests.sha1,
@@ -99,6 +104,7 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
             fingerprint.media.value,
             fingerprint.looked.extent.value,
             None if fingerprint.looked.reason is None else fingerprint.looked.reason.value,
+            recipes.number(db, fingerprint.made),
             pack(fingerprint.signals),
             None if fingerprint.resume is None else encode(fingerprint.resume),
         ),
@@ -110,7 +116,9 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
 def fold(db: Database, seq: int, fingerprint: Fingerprint) -> Fingerprint:
     """Another look at a known content, with what is on record folded in (see `folded`)."""
     old = by_seq(db, seq)
-    return folded(Fingerprint(old.media, old.looked, signals(db, seq), resume=old.resume), fingerprint)
+    made = recipes.names(db, old.recipes)
+    before = Fingerprint(old.media, old.looked, signals(db, seq), resume=old.resume, made=made)
+    return folded(before, fingerprint)
 
 
 def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
@@ -129,7 +137,8 @@ def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
     have = set(fingerprint.signals)
     kept = (*fingerprint.signals, *(signal for signal in before.signals if signal not in have))
     looked = _with(fingerprint.looked, kept)
-    return Fingerprint(fingerprint.media, looked, kept[:MOST_SIGNALS], resume=_further(before, fingerprint, looked))
+    further = _further(before, fingerprint, looked)
+    return Fingerprint(fingerprint.media, looked, kept[:MOST_SIGNALS], resume=further, made=fingerprint.made)
 
 
 def _gone_on(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
@@ -144,7 +153,8 @@ def _gone_on(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
     if len(kept) > MOST_SIGNALS:
         kept, looked, after = kept[:MOST_SIGNALS], Looked(Extent.PARTIAL, Reason.OVER_BUDGET), before
     looked = _with(looked, kept)
-    return Fingerprint(fingerprint.media, looked, kept, resume=_further(before, after, looked))
+    further = _further(before, after, looked)
+    return Fingerprint(fingerprint.media, looked, kept, resume=further, made=fingerprint.made)
 
 
 def _joins(before: Fingerprint, fingerprint: Fingerprint) -> bool:
@@ -189,13 +199,14 @@ def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
     changed = set(fingerprint.signals) != set(signals(db, seq))
     looked = fingerprint.looked
     db.execute(
-        "UPDATE content SET media = ?, extent = ?, reason = ?, attempts = attempts + ?, signals = ?, resume = ?"
-        " WHERE seq = ?",
+        "UPDATE content SET media = ?, extent = ?, reason = ?, attempts = attempts + ?, recipes = ?, signals = ?,"
+        " resume = ? WHERE seq = ?",
         (
             fingerprint.media.value,
             looked.extent.value,
             None if looked.reason is None else looked.reason.value,
             not _got_further(old.resume, fingerprint.resume),
+            recipes.number(db, fingerprint.made),
             pack(fingerprint.signals),
             None if fingerprint.resume is None else encode(fingerprint.resume),
             seq,

@@ -16,7 +16,7 @@ from pathlib import Path
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
-from scanner.ledger import assets, contents, coverage, matches, outbox
+from scanner.ledger import assets, contents, coverage, matches, outbox, recipes
 from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
@@ -123,6 +123,11 @@ class Ledger:
     def known(self, sha256: bytes) -> Content | None:
         """The content of that digest, if it is known."""
         return contents.find(self.db, sha256)
+
+    def owes_recipes(self, seq: int, wanted: recipes.Wanted) -> bool:
+        """Whether a content's signals lack a recipe that is wanted."""
+        with self.db.read():
+            return recipes.owes(self.db, seq, wanted)
 
     def is_current(self, seq: int, pinned: Pinned) -> bool:
         """Whether a content has met all enabled sets as pinned."""

@@ -35,10 +35,16 @@ CREATE TABLE content (
     extent TEXT NOT NULL,
     reason TEXT,
     attempts INTEGER NOT NULL,           -- looks taken so far that got no further than the one before
+    recipes INTEGER NOT NULL,            -- what its signals were made by (recipes.py)
     signals BLOB NOT NULL,               -- see packing.py
     resume BLOB                          -- where the next look goes on (scanner/resuming.py); NULL: at the start
 );
 CREATE INDEX content_reason ON content (reason) WHERE reason IS NOT NULL;
+-- Of what can owe a recipe.
+CREATE INDEX content_recipes ON content (media, recipes) WHERE extent != 'digests_only' AND media != 'other';
+
+-- Combinations of recipes (JSON, sorted), interned. Written with contents; never die.
+CREATE TABLE recipes (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 
 -- One row a place where a content is held. Written by walks and uploads; a gone asset's row stays under retention.
 CREATE TABLE asset (

@@ -19,7 +19,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hashsets.store import Store
@@ -100,14 +100,24 @@ def fake_media(
 
 
 class FakeFingerprinter:
-    """Reads the signals a file says it has; counts its looks by sha256."""
+    """Reads the signals a file says it has, of the hash types it knows; counts its looks by sha256."""
 
     def __init__(self) -> None:
         self.looks: Counter[bytes] = Counter()
+        self.hash_types = {"pdq", "phash", "dhash", "ahash", "whash"}
         self._mutex = threading.Lock()
+
+    def wanted(self, media: MediaKind) -> frozenset[str]:
+        """A recipe a hash type."""
+        return frozenset() if media is MediaKind.OTHER else frozenset(self.hash_types)
 
     def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
         """Parse the file open on `fd`."""
+        seen = self._look(fd, resume)
+        known = tuple(signal for signal in seen.signals if signal.hash_type in self.hash_types)
+        return replace(seen, signals=known, made=self.wanted(seen.media))
+
+    def _look(self, fd: int, resume: Resume | None) -> Fingerprint:
         content = os.pread(fd, os.fstat(fd).st_size, 0)
         sha256 = hashlib.sha256(content).digest()
         with self._mutex:

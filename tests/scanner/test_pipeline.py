@@ -232,6 +232,10 @@ class _Held:
             assert self.go.wait(10)
         return seen
 
+    def wanted(self, media: MediaKind) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
 
 @pytest.mark.parametrize("steady", [True, False])
 def test_equal_contents_share_a_look_unless_its_file_changed(site: Site, tmp_path: Path, steady: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagehash
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from scanner.cli import main
 from tests.command import Hashward
@@ -40,6 +42,21 @@ def test_status_tells_what_a_rescan_would_do(hashward: Hashward, folder: Path, l
     assert "Next: `hashward rescan`" in before
     assert "Next" not in hashward("status").out
     assert 3 == hashward.json("status")["hash_sets"][0]["contents_current"]
+
+
+def test_a_hash_type_listed_later_is_owed_until_it_is_paid(hashward: Hashward, folder: Path, tmp_path: Path) -> None:
+    """No configuration is needed to find what a list holds, and what was looked at before is not called compared."""
+    value = imagehash.phash(Image.open(folder / "one.ppm"))
+    (tmp_path / "list").write_text(f"phash {value}\n")
+    hashward("scan", folder)
+    hashward("hashset", "import", "set", tmp_path / "list")
+    owed, told = hashward.json("status"), hashward("status").out
+    paid = hashward.json("scan", "--owed", folder)
+
+    assert {"image/phash/1": 2, "image/phash/exif/1": 2} == owed["owed_recipes"]
+    assert "`hashward scan --owed` does" in told
+    assert (0, 2) == (owed["outcomes"]["matched"], paid["matched"])
+    assert {} == hashward.json("status")["owed_recipes"]
 
 
 def test_an_empty_home_says_what_to_do_first(hashward: Hashward) -> None:
