@@ -46,9 +46,9 @@ lock: ## pin every dependency, with hashes, for every platform (needs the networ
 clean: ## remove everything make and the tests have made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
 	find $(wildcard hashsets scanner bench tests samples) -name __pycache__ -type d -prune -exec rm -rf {} +
-	find hashsets -name '*.so' -delete
+	find hashsets scanner -name '*.so' -delete
 
-# The environment. A stamp older than a lock, pyproject.toml or the C sources of the matching kernels installs again.
+# The environment. A stamp older than a lock, pyproject.toml or the C sources of the kernels installs again.
 # The development lock holds all of the other one, so installing it settles both.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -60,7 +60,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # The build tools are in the lock, so nothing is downloaded for it. setuptools warns of every editable install.
 itself = PYTHONWARNINGS=ignore $(install) --no-deps --no-build-isolation --editable .
 
-kernels := $(wildcard hashsets/matching/native/*)
+kernels := $(wildcard hashsets/matching/native/* scanner/hashing/native/*)
 
 $(VENV)/.installed-run: .locks/run.txt pyproject.toml $(kernels) | $(VENV)/bin/python
 	@echo "Installing what hashward needs into $(VENV) (once, a minute or so) ..." >&2

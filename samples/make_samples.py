@@ -31,7 +31,7 @@ from PIL import Image
 
 from samples import clips, damage
 from samples.scenes import brightened, resized, scene, watermarked
-from scanner.hashing.pdq import PdqHash, pdq
+from scanner.hashing import PdqHash, pdq
 
 # Words found in a path, an owner and in metadata, and nowhere else: a search for them tells whether anything leaked.
 OWNER_CANARY = "owner-canary-7c1f"

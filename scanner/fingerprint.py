@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hashsets.types import Signal
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
-from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, pdq, perceptual
+from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, Reading, pdq, perceptual
 from scanner.resuming import VALUE_BYTES, carried_on, rule_of
 from scanner.types import Looked, MediaKind, Resume
 
@@ -172,13 +172,8 @@ class _Hasher:
     def picture(self, picture: Picture) -> None:
         """Emit the picture's signals, unless it repeats the last frame."""
         named = self._turns(picture)
-        hashes = pdq(
-            picture.pixels,
-            limited=picture.limited,
-            original=picture.original,
-            scale=picture.scale,
-            turns=tuple(turn for _, turn in named),
-        )
+        readings = [Reading(turn) for _, turn in named]
+        hashes = pdq(picture.pixels, readings, limited=picture.limited, original=picture.original, scale=picture.scale)
         if picture.frame is not None and not self._filter.keep(hashes[0].value, picture.part):
             return
         for (orientation, _), one in zip(named, hashes, strict=True):

@@ -12,6 +12,7 @@ from hashsets.types import HashSet
 from scanner.api import Scanner
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.config import SinkConfig
+from scanner.hashing import kernel_name as fingerprint_kernel
 from scanner.ledger import coverage, recipes, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
@@ -55,6 +56,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "reports": tallies.said(db),
         "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
         "kernel": kernel_name(),
+        "fingerprint_kernel": fingerprint_kernel(),
         "sandbox": sandbox_level(),
         "sqlite": {
             "driver": sqlite.driver_name(),
@@ -112,7 +114,7 @@ def _print(standing: dict[str, Any]) -> None:
     owed = number_of(reports["batches_owed"], "batch", "batches")
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_sinks(standing["sinks"])
-    _line("kernel", standing["kernel"])
+    _line("kernel", f"matching {standing['kernel']}, fingerprints {standing['fingerprint_kernel']}")
     _line("sandbox", standing["sandbox"])
     driver = standing["sqlite"]
     shared = "several processes may share this home" if driver["several_processes"] else "one process at a time only"

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from samples import clips, damage, make_samples
 from samples.make_samples import Expected, Manifest
 from samples.scenes import brightened, resized, scene, watermarked
-from scanner.hashing.pdq import PdqHash, pdq
+from scanner.hashing import PdqHash, pdq
 
 RADIUS_BITS = 31  # the published PDQ radius, and hashward's default
 MOST_BYTES = 3_000_000

@@ -15,11 +15,13 @@ from PIL import Image
 
 from scanner.decoding.pixels import ImageRows
 from scanner.fingerprint import turned
-from scanner.hashing import pdq
-from scanner.hashing.pdq import WEIGHT_BITS, bands, full_range, grid
+from scanner.hashing import Reading, Window, pdq
+from scanner.hashing.bands import WEIGHT_BITS, bands
+from scanner.hashing.reference import full_range, grids
 from tests.shared_material import media, vectors
 
-ALL8 = tuple(range(1, 9))
+ALL8 = [Reading(turn) for turn in range(1, 9)]
+STORED = [Reading()]
 
 
 def distance(one: bytes, other: bytes) -> int:
@@ -90,16 +92,16 @@ def test_bands_are_two_boxes_sampled(n: int, reverse: bool) -> None:
 def test_orientations_equal_really_turned_pixels(size: tuple[int, int]) -> None:
     """Each of the eight readings is 0 bits from the hash of pixels that were really turned."""
     pixels = photograph(*size)
-    together = pdq(pixels, turns=ALL8)
+    together = pdq(pixels, ALL8)
 
-    assert [pdq(turned(pixels, turn))[0] for turn in ALL8] == together
+    assert [pdq(turned(pixels, each.turn))[0] for each in ALL8] == together
     assert 8 == len({each.value for each in together})
 
 
 def test_orientation_of_published_turns() -> None:
     """The turned bridge files are within JPEG's noise of the original's turned readings."""
     with Image.open(media("images", "dihedral", "bridge-1-original.jpg")) as image:
-        readings = [each.value for each in pdq(np.asarray(image), turns=ALL8)]
+        readings = [each.value for each in pdq(np.asarray(image), ALL8)]
     names = {8: "2-rotate-90", 3: "3-rotate-180", 6: "4-rotate-270", 4: "5-flipx", 2: "6-flipy", 5: "7-flip-plus-1"}
     for turn, name in names.items():
         with Image.open(media("images", "dihedral", f"bridge-{name}.jpg")) as image:
@@ -124,7 +126,7 @@ def test_strips_equal_the_whole_array() -> None:
     """Reading a picture strip by strip gives the same bits as one array."""
     pixels = photograph(1500, 1100)
 
-    assert pdq(pixels, turns=ALL8) == pdq(ImageRows(Image.fromarray(pixels)), turns=ALL8)
+    assert pdq(pixels, ALL8) == pdq(ImageRows(Image.fromarray(pixels)), ALL8)
 
 
 def test_grey_equals_the_same_grey_in_rgb() -> None:
@@ -142,13 +144,13 @@ def test_limited_luma_is_stretched() -> None:
 
     assert distance(full.value, stretched.value) <= 4
     assert abs(full.quality - stretched.quality) <= 1
-    assert 255.0 == full_range(grid(np.full((64, 64), 250, dtype=np.uint8))[0]).max()
+    assert 255.0 == full_range(grids(np.full((64, 64), 250, dtype=np.uint8), STORED, (64, 64))[0]).max()
 
 
 @pytest.mark.parametrize("size", [(4, 100), (100, 4), (1, 1)])
 def test_tiny_pictures_get_the_degenerate_value(size: tuple[int, int]) -> None:
     """Below five pixels a side the value is zero and so is the quality, as in the reference."""
-    hashed = pdq(photograph(*size), turns=(1, 6))
+    hashed = pdq(photograph(*size), [Reading(1), Reading(6)])
 
     assert [(bytes(32), 0)] * 2 == [(each.value, each.quality) for each in hashed]
 
@@ -172,4 +174,33 @@ def test_values_depend_on_no_order_of_summation() -> None:
     rows = np.vectorize(lambda value: round(Fraction(value, 4)))(dense.dot(tiles.astype(object)))
     exact = np.vectorize(lambda value: round(Fraction(value, 1 << 27)))(rows.dot(dense.T))
 
-    assert np.array_equal(exact.astype(float) / (1 << 15), grid(tiles)[0])
+    assert np.array_equal(exact.astype(float) / (1 << 15), grids(tiles, STORED, (240, 240))[0])
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6])
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_window_hashes_as_the_picture_cut_out(turn: int, colour: bool) -> None:
+    """A rectangle of a picture, turned or not, is 0 bits from the hash of that rectangle alone."""
+    pixels = photograph(300, 451)
+    pixels = pixels if colour else pixels[:, :, 0]
+    window = Window(31, 7, 201, 333)
+    alone = np.ascontiguousarray(pixels[31:232, 7:340])
+
+    assert pdq(alone, [Reading(turn)]) == pdq(pixels, [Reading(), Reading(turn, window)])[1:]
+
+
+def test_a_window_of_scaled_pixels_is_near_that_of_all_pixels() -> None:
+    """A window that begins inside a block of a scaled decode is compensated for it."""
+    pixels, window = photograph(1600, 1800), Window(101, 53, 1333, 1500)
+    small = pixels.reshape(400, 4, 450, 4, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    whole = pdq(pixels, [Reading(1, window)])[0]
+
+    assert distance(whole.value, pdq(small, [Reading(1, window)], original=(1600, 1800), scale=4)[0].value) <= 2
+
+
+def test_a_window_too_small_gets_the_degenerate_value() -> None:
+    """Beside a whole picture that has a value of its own."""
+    whole, slit = pdq(photograph(100, 100), [Reading(), Reading(1, Window(0, 0, 4, 100))])
+
+    assert (bytes(32), 0) == (slit.value, slit.quality)
+    assert whole == pdq(photograph(100, 100))[0]
