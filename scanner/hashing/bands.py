@@ -1,8 +1,8 @@
 """The weights of PDQ's operator along one axis.
 
 The reference blurs the luma plane twice with a box along each axis and then samples 64 points. So row k of the operator
-is the row of "box applied twice" at the k-th sampling point: a tent of about n/64 weights. Strides and supports are both
-about n/64, so bands hardly overlap and every pixel is read about once.
+is the row of "box applied twice" at the k-th sampling point: a tent of about n/64 weights. Strides and supports are
+both about n/64, so bands hardly overlap and every pixel is read about once.
 
 Rules
 - Weights are whole numbers of 2**-WEIGHT_BITS that sum to one exactly; turning and scaling move and add them, no more.
@@ -83,7 +83,7 @@ def _tents(n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def _whole(starts: NDArray[np.int64], weights: NDArray[np.float64], n: int) -> Bands:
-    """Tents without the zeros at either end, in whole numbers; what rounding leaves goes to the first of the largest."""
+    """Tents without zeros at either end, in whole numbers; what rounding leaves goes to the first of the largest."""
     used = weights > 0
     lead = used.argmax(axis=1)
     lengths = weights.shape[1] - used[:, ::-1].argmax(axis=1) - lead

@@ -1,7 +1,7 @@
 """PDQ as a linear operator: the 64x64 grid is A_H . L . A_W^T, banded, in one pass over the pixels.
 
 Source: facebook/ThreatExchange `pdq/`, README and reference C++ (BSD). Its two box passes along each axis and its
-sampling of 64x64 points are linear and separable (bands.py); luma is linear too, and is applied after the sum over rows.
+sampling of 64x64 points are linear and separable (bands.py); luma is linear too, and applied after the sum over rows.
 
 Rules
 - Full-resolution flavour: no resizing before the operator (what pip `pdqhash` and vPDQ compute).
@@ -41,7 +41,7 @@ def pdq(
 
     `limited` says that a luma plane runs from 16 to 235. `original` is (height, width) before a decoder scaled by
     1/`scale`; the default is the size of `pixels`. `using` names a kernel, or "numpy". Pictures and windows under 5
-    pixels on a side get the zero hash and quality 0, as the reference gives them: a degenerate value that matches nothing.
+    pixels on a side get the zero hash and quality 0, as the reference gives them: a degenerate value, matching nothing.
     """
     size = original or (pixels.shape[0], pixels.shape[1])
     able = [each for each in readings if min(_size(each, size)) >= LEAST_SIDE]

@@ -109,7 +109,7 @@ def test_extreme_shapes(shape: tuple[int, int]) -> None:
 
 
 def test_ties_fall_as_in_the_reference() -> None:
-    """Pictures full of equal coefficients, where rounding would decide: tiles, stripes, a lone pixel, nothing at all."""
+    """Pictures full of equal coefficients, where rounding would decide: tiles, stripes, a lone pixel, nothing."""
     tiles = np.kron(np.indices((6, 6)).sum(axis=0) % 2, np.full((40, 40), 255)).astype(np.uint8)
     stripes = np.repeat(np.arange(200, dtype=np.uint8)[:, None], 77, axis=1)
     lone = np.zeros((64, 64), np.uint8)
