@@ -119,7 +119,7 @@ def _of_matched(outcomes: Outcomes) -> str:
     if outcomes.matched_partial:
         remarks.append(f"{outcomes.matched_partial:,} seen in part only")
     if outcomes.held:
-        remarks.append(f"{outcomes.held:,} held: known good too, so not reported")
+        remarks.append(f"{outcomes.held:,} held: known good too, so not reported (`hashset resolve` decides)")
     return "; ".join(remarks)
 
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
-from scanner.ledger import assets, contents, coverage, matches, outbox, recipes
+from scanner.ledger import assets, contents, coverage, matches, outbox, recipes, resolutions
 from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.places import Places
+from scanner.ledger.resolutions import Resolution
 from scanner.ledger.sealing import Sealing
 from scanner.opening import FileStat
 from scanner.reports import Cause
@@ -291,6 +292,16 @@ class Ledger:
             with self.db.write():
                 self._meet(hash_set, occasion)
 
+    def resolve(self, set_uid: bytes, entry_key: bytes, decided: Resolution | None, occasion: Occasion) -> int:
+        """Decide about an entry that is listed and known good at once (None: take it back); contents it concerns."""
+        with self.db.write():
+            resolutions.put(self.db, set_uid, entry_key, decided, occasion.day)
+            seqs = matches.of_entry(self.db, set_uid, entry_key)
+            for seq in seqs:
+                for moved in matches.settle(self.db, seq):
+                    outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
+            return len(seqs)
+
     def withdraw_set(self, set_uid: bytes, occasion: Occasion) -> Change:
         """A set was removed: withdraw all its matches and forget its coverage."""
         if set_uid not in coverage.sets(self.db):
@@ -300,6 +311,7 @@ class Ledger:
                 set_uid, 1, contents.top_seq(self.db), None, (), Occasion(occasion.trigger, occasion.day, Cause.SET)
             )
             coverage.forget(self.db, set_uid)
+            resolutions.forget(self.db, set_uid)
             return change
 
     def passed_version(self, set_uid: bytes) -> int:

@@ -1,7 +1,8 @@
 """Matches: one row per (content, set, entry), holding the best evidence. Runs inside the caller's transaction.
 
 States: `active`; `suppressed` (only Hamming types support it and the content is known good); `held` (an exact type
-supports it and the content is known good: the verdict stays, no report leaves); `withdrawn` (nothing supports it).
+supports it and the content is known good: the verdict stays, no report leaves, until a person resolves it to one of the
+other two); `withdrawn` (nothing supports it).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from enum import StrEnum
 
 from hashsets.sqlite import Database
 from hashsets.types import Classification, EntryHit, Role
+from scanner.ledger import resolutions
+from scanner.ledger.resolutions import Resolution
 
 
 class State(StrEnum):
@@ -81,6 +84,26 @@ def of_set(db: Database, set_uid: bytes) -> Iterator[tuple[int, bytes]]:
     )
 
 
+def held(db: Database, set_uid: bytes) -> list[tuple[str, bytes, int]]:
+    """(ref, entry key, contents) of the entries of a set that hold matches back, or were resolved."""
+    rows = db.execute(
+        "SELECT m.ref, m.entry_key, count(*) FROM match m LEFT JOIN resolution r USING (set_uid, entry_key)"
+        " WHERE m.set_uid = ? AND m.state != 'withdrawn' AND (m.state = 'held' OR r.decided IS NOT NULL)"
+        " GROUP BY m.entry_key ORDER BY m.ref",
+        (set_uid,),
+    )
+    return rows.fetchall()
+
+
+def of_entry(db: Database, set_uid: bytes, entry_key: bytes) -> list[int]:
+    """The contents that match an entry."""
+    rows = db.execute(
+        "SELECT content_seq FROM match WHERE set_uid = ? AND entry_key = ? AND state != 'withdrawn'",
+        (set_uid, entry_key),
+    )
+    return [row[0] for row in rows]
+
+
 def put(db: Database, hits: Iterable[EntryHit]) -> tuple[list[tuple[int, bytes, bytes]], set[int]]:
     """Write hits over what was there.
 
@@ -146,7 +169,7 @@ def settle(db: Database, seq: int) -> list[Match]:
     known_good = any(_vouches(match) for match in every)
     moved = []
     for match in every:
-        state = _settled_state(match, known_good)
+        state = _settled_state(db, match, known_good)
         if state is not match.state:
             set_state(db, [(seq, match.hit.set_uid, match.hit.entry_key)], state)
             moved.append(Match(match.hit, state, match.role))
@@ -158,10 +181,15 @@ def _vouches(match: Match) -> bool:
     return match.role is Role.KNOWN_GOOD and ("sha256" in exact or {"md5", "sha1"} <= exact)
 
 
-def _settled_state(match: Match, known_good: bool) -> State:
+_RESOLVED = {None: State.HELD, Resolution.REPORT: State.ACTIVE, Resolution.KNOWN_GOOD: State.SUPPRESSED}
+
+
+def _settled_state(db: Database, match: Match, known_good: bool) -> State:
     if match.role is Role.KNOWN_GOOD or not known_good:
         return State.ACTIVE
-    return State.HELD if match.hit.exact_types else State.SUPPRESSED
+    if not match.hit.exact_types:
+        return State.SUPPRESSED
+    return _RESOLVED[resolutions.of(db, match.hit.set_uid, match.hit.entry_key)]
 
 
 def verdict(db: Database, seq: int) -> tuple[EntryHit, ...]:

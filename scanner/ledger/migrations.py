@@ -116,6 +116,16 @@ CREATE TABLE match (
 ) WITHOUT ROWID;
 CREATE INDEX match_entry ON match (set_uid, entry_key);
 
+-- What a person decided about entries that are listed and known good at once. Written by `hashset resolve`; dies when
+-- taken back, or when the set is removed.
+CREATE TABLE resolution (
+    set_uid BLOB NOT NULL,
+    entry_key BLOB NOT NULL,
+    decided TEXT NOT NULL,               -- report, known_good
+    day TEXT NOT NULL,
+    PRIMARY KEY (set_uid, entry_key)
+) WITHOUT ROWID;
+
 -- The outbox and what became of it: one row a thing said of (asset, set, entry). `body` is what a report may say; ids
 -- are drawn at sealing. Written with the match; erased when unsaid while pending; kept once sealed, under retention.
 CREATE TABLE report (
