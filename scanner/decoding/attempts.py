@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
-from scanner.decoding.embedded import holds_more
+from scanner.decoding.embedded import enclosed, own
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
+from scanner.decoding.parts import Parts
 from scanner.decoding.picture import Picture, Sink
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.second_opinions import Opinion, codec_pixels, opencv_pixels
@@ -55,11 +56,16 @@ def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink, 
     except OSError:
         sink.media(MediaKind.OTHER, None)
         return digests_only(Reason.IO)
-    return _Look(file, sniff(head), options, budget, sink, start).run()
+    sniffed = sniff(head)
+
+    def look_at(one: MediaFile, what: Sniffed, to: Sink, since: Resume | None) -> Looked:
+        return _Look(own(one, what), what, options, budget, to, since).run()
+
+    return Parts(look_at, budget, sink, start).run(file, sniffed, lambda: enclosed(file, sniffed))
 
 
 class _Look:
-    """The attempts on one content, and what they add up to."""
+    """The attempts on one picture or film, and what they add up to."""
 
     def __init__(
         self,
@@ -151,14 +157,10 @@ class _Look:
             went_through = self._attempt(run)
             self._exif = one.exif
             if went_through and self._shown:
-                return partial(Reason.TRUNCATED) if tolerant or one.short else self._whole_unless_more()
+                return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE
         if self._shown or self._goes_on:
             return partial(Reason.TRUNCATED)
         return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
-
-    def _whole_unless_more(self) -> Looked:
-        """A still shown whole, unless its file holds a film or a picture that was not."""
-        return partial(Reason.EMBEDDED) if holds_more(self._file, self._sniffed.name, self._shown) else WHOLE
 
     def _pillow_pass(self) -> PillowPass:
         return PillowPass(self._budget, self._say, self._sniffed, self._sink.mark, exact=self._options.exact)

@@ -60,12 +60,14 @@ class Budget:
         self._cpu_start = time.process_time()
         self._wall_start = time.monotonic()
         self._cpu_s = limits.cpu_s(moving=False, duration_ms=None, resume=resume)
+        self._moving_s = 0.0
         self._must_step = False
         self.looking = Looking()
 
     def moving(self, duration_ms: int | None) -> None:
-        """The content turned out to be a video or animation."""
-        self._cpu_s = self._limits.cpu_s(moving=True, duration_ms=duration_ms, resume=self._resume)
+        """The content turned out to be, or to hold, a video or animation: of several the longest counts."""
+        self._moving_s = max(self._moving_s, self._limits.cpu_s(True, duration_ms, self._resume))
+        self._cpu_s = self._moving_s
 
     def steps(self) -> None:
         """The content can be left and gone on with, so that the look is to get one step further, whatever it costs."""

@@ -1,28 +1,139 @@
-"""What else a still's file holds: a film or a second picture behind the one that was shown.
+"""What else lies in a content: films and pictures behind, before or inside the one that its first bytes announce.
 
-Phones save motion photos as a JPEG with an MP4 behind it, or as a HEIC with an `mpvd` box; players show both. Until
-such parts are looked at themselves, a content that holds one is not whole. Reads bytes only, decodes nothing.
+Phones save motion photos as a JPEG with an MP4 behind it, or as a HEIC with an `mpvd` box; cameras put second pictures,
+gain maps and depth maps behind the first; players find a film behind any bytes. All of them are looked at as parts.
+
+Rules
+- Reads bytes only, decodes nothing. Found is what carries a signature borne out by the bytes around it.
+- A still is searched behind its own end (everywhere, where its format tells none), a film behind its boxes, and what is
+  not media at all in its first `HIDDEN_BYTES`: FFmpeg's own probing, and so that of players, looks no further.
+- The order is fixed, so that a part's number is the same at every look.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from scanner.decoding import extents
 from scanner.decoding.reading import MediaFile
+from scanner.decoding.signatures import LONGEST, candidates, transport_streams
+from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 
-MOST_BYTES = 64 * 1024 * 1024  # of a still that is searched; what lies behind is beyond any phone's pictures
-_FTYP = re.compile(rb"\x00\x00\x00[\x08-\xff]ftyp[a-zA-Z0-9 ]{4}")
-_SECOND_JPEG = re.compile(rb"\xff\xd9\xff\xd8\xff[\xdb\xe0-\xef]")
-_MPVD = re.compile(rb"(?s)(.{4})mpvd(?=\x00\x00\x00[\x08-\xff]ftyp)")
+# As many as fit the position of a look (attempts.py); no camera writes ten.
+MOST_PARTS = 60
+HIDDEN_BYTES = 1024 * 1024
+_SMALLEST_HEADER = 16
+_CONFUSED = frozenset({"heif", "jpeg2000"})
+_RAW = frozenset({"h26x-annexb", "mpeg-video", "m4v"})
+_STREAMS = _RAW | {"mpegts", "mpeg-ps"}
+_FILM_BOXES = frozenset({b"mpvd", b"free", b"skip", b"uuid", b"sefd", b"wide"})
 
 
-def holds_more(file: MediaFile, name: str, pictures: int) -> bool:
-    """Whether a film, or beside a single JPEG another one, lies in the file of a still of the sniffed format `name`."""
-    if name not in ("jpeg", "heif", "avif"):
-        return False
-    content = file.at(0, min(file.size_bytes, MOST_BYTES))
-    if name != "jpeg":
-        return _MPVD.search(content) is not None
-    if pictures == 1 and _SECOND_JPEG.search(content) is not None:
-        return True
-    return _FTYP.search(content, content.find(b"\xff\xd9") + 1) is not None
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A part of a content: where it lies, and what its own first bytes say it is.
+
+    Where they say it with less than certainty, and not `surely`, it may be nothing.
+    """
+
+    offset: int
+    size_bytes: int
+    sniffed: Sniffed
+    surely: bool = True
+
+
+def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
+    """The content without what lies behind its picture, where decoders take that for a part of it."""
+    end = extents.end_of(file, sniffed.name) if sniffed.name in _CONFUSED else None
+    return file if end is None or end >= file.size_bytes else file.first(end)
+
+
+def enclosed(file: MediaFile, sniffed: Sniffed) -> tuple[list[Enclosed], bool]:
+    """The parts of a content sniffed as `sniffed`, at most `MOST_PARTS`, and whether these are all."""
+    found: dict[int, Enclosed] = {}
+    for part in _parts(file, sniffed):
+        if part.offset not in found and len(found) == MOST_PARTS:
+            return list(found.values()), False
+        if part.offset not in found or part.surely:
+            found[part.offset] = part
+    return list(found.values()), True
+
+
+def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+    if sniffed.form is Form.STILL:
+        if sniffed.name == "jpeg":
+            yield from _listed_by_mpf(file)
+        if sniffed.name in ("heif", "avif", "mp4"):
+            yield from _in_boxes(file, sniffed)
+        end = extents.end_of(file, sniffed.name)
+        if end is not None:
+            yield from _at_the_end(file, end)
+        yield from _carved(file, _SMALLEST_HEADER if end is None else end)
+    elif sniffed.name == "mp4":
+        yield from _in_boxes(file, sniffed)
+        end = extents.end_of(file, "mp4")
+        if end is not None:
+            yield from _at_the_end(file, end)
+            yield from _carved(file, end)
+    elif sniffed.form is not Form.VIDEO:
+        yield from _carved(file.first(HIDDEN_BYTES), 1, of=file)
+
+
+def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Iterator[Enclosed]:
+    """What signatures tell of from `start` on, each with all that follows in the file `of` unless it tells its end.
+
+    What lies in another is not told again: a raw stream once, for its decoders go through all of it. In what is not
+    media (`of`) only streams hide streams: players find those behind anything, so a false picture must not cover one.
+    """
+    file = of or searched
+    behind = behind_stream = start
+    raw: set[str] = set()
+    streams = transport_streams(searched, start)
+    for offset in (*candidates(searched, start), None):
+        while streams and (offset is None or streams[0][0] <= offset):
+            begin, behind_stream = streams.pop(0)
+            yield Enclosed(begin, file.size_bytes - begin, Sniffed(Form.VIDEO, "mpegts"))
+        if offset is None:
+            return
+        view = file.within(offset)
+        what = sniff(view.at(0, HEAD_BYTES))
+        is_stream = what.name in _STREAMS
+        hidden = behind_stream if is_stream and of is not None else max(behind, behind_stream)
+        if what.form not in (Form.STILL, Form.VIDEO) or offset < hidden or what.name in raw:
+            continue
+        if what.name in _RAW:
+            raw.add(what.name)
+        end = extents.end_of(view, what.name)
+        if end is not None and is_stream:
+            behind_stream = offset + end
+        elif end is not None:
+            behind = offset + end
+        yield Enclosed(offset, end or view.size_bytes, what)
+
+
+def _at_the_end(file: MediaFile, end: int) -> Iterator[Enclosed]:
+    """What begins exactly where a picture ends, or behind padding: there a short signature is enough."""
+    tail = file.at(end, HEAD_BYTES)
+    for offset in sorted({end, end + len(tail) - len(tail.lstrip(b"\0"))}):
+        view = file.within(offset)
+        what = sniff(view.at(0, HEAD_BYTES))
+        if what.form is Form.STILL:
+            yield Enclosed(offset, view.size_bytes, what, surely=False)
+
+
+def _in_boxes(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+    """Films and pictures in boxes that players pass over, and the tracks of a HEIF or AVIF sequence."""
+    for kind, offset, end in extents.boxes(file):
+        if kind == b"moov" and sniffed.name == "heif":
+            yield Enclosed(0, file.size_bytes, Sniffed(Form.VIDEO, "mp4"))
+        if kind in _FILM_BOXES and end - offset > LONGEST:
+            yield from _carved(file.first(end), offset + 8)
+
+
+def _listed_by_mpf(file: MediaFile) -> Iterator[Enclosed]:
+    """The pictures that a JPEG's Multi-Picture Format index lists (CIPA DC-007, 5.2), wherever they lie."""
+    for offset, size_bytes in extents.multi_pictures(file):
+        view = file.within(offset, size_bytes)
+        if offset and view.at(0, 2) == b"\xff\xd8":
+            yield Enclosed(offset, view.size_bytes, Sniffed(Form.STILL, "jpeg"))

@@ -47,7 +47,7 @@ class Sink(Protocol):
     """What takes pictures as they are decoded, so that a kill keeps what is known."""
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
-        """The content is of this kind; may be said again as more is known."""
+        """The content is of this kind; may be said again as more is known. What holds a film has a duration."""
         ...
 
     def picture(self, picture: Picture) -> None:

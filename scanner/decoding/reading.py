@@ -30,6 +30,11 @@ class MediaFile(io.RawIOBase):
         view._end = view.size_bytes
         return view
 
+    def within(self, offset: int, count: int | None = None) -> MediaFile:
+        """A view of `count` bytes from `offset` on, all there are when None, as if they were a file of their own."""
+        left = max(0, self.size_bytes - offset)
+        return _Within(self, offset, left if count is None else min(count, left))
+
     def readable(self) -> bool:
         return True
 
@@ -72,3 +77,36 @@ class MediaFile(io.RawIOBase):
             raise
         except OverflowError:  # a decoder followed an absurd offset
             return 0
+
+
+class _Within(MediaFile):
+    """A stretch of another file, whose storage errors are that file's."""
+
+    def __init__(self, outer: MediaFile, start: int, size_bytes: int) -> None:
+        self._outer = outer
+        self._start = start
+        super().__init__(-1, size_bytes)
+
+    @property
+    def io_failed(self) -> bool:
+        """Whether the storage failed under a read of the file around it."""
+        return self._outer.io_failed
+
+    @io_failed.setter
+    def io_failed(self, failed: bool) -> None:
+        self._outer.io_failed |= failed
+
+    def first(self, count: int) -> MediaFile:
+        """A view of the first `count` bytes only."""
+        return self.within(0, count)
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        block = self.read(len(view))
+        view[: len(block)] = block
+        return len(block)
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes at `offset`, without moving the offset."""
+        count = min(count, self.size_bytes - offset)
+        return self._outer.at(self._start + offset, count) if count > 0 and offset >= 0 else b""

@@ -13,13 +13,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import IO, cast
 
 from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from scanner.decoding.budget import Budget, OverBudget
-from scanner.decoding.jpeg import ends_flat, is_cut_short
-from scanner.decoding.picture import Picture
+from scanner.decoding.jpeg import MOST_ASKED_BYTES, ends_flat, is_cut_short, quick_pixels
+from scanner.decoding.picture import Picture, Rows
 from scanner.decoding.pixels import ImageRows, rows_of
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.sniffing import Sniffed
@@ -35,7 +36,7 @@ FORMATS = (
 # Formats so loosely marked that they are tried only on bytes without any signature.
 LOOSE_FORMATS = ("TGA", "DIB", "SPIDER", "PCD", "IMT")
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "FLI"})
-_PAGED = frozenset({"TIFF", "MPO", "DCX", "HEIF"})
+_PAGED = frozenset({"TIFF", "DCX", "HEIF"})
 # Bytes held per pixel while decoding, by format and whether it moves: Pillow's own picture (up to 4), the library's
 # buffers, and for animations the canvas they are drawn on; measured as peak RSS.
 _DECODE_BYTES_PER_PIXEL = {
@@ -118,6 +119,7 @@ class PillowPass:
         self._mark = mark
         self._formats = FORMATS + (LOOSE_FORMATS if sniffed.name in ("unknown", "tga") else ())
         self._is_webp = sniffed.name == "webp"
+        self._is_jpeg = sniffed.name == "jpeg"
         self.short = False
         self.exif = 1
         self._tolerant = False
@@ -127,9 +129,10 @@ class PillowPass:
         """Hand every picture after the first `skip` to `show`. Raises whatever Pillow raises, and OverBudget."""
         width, height = canvas(file.at(0, 64)) if self._is_webp else (0, 0)
         self._budget.charge(width * height * _DECODE_BYTES_PER_PIXEL["WEBP", False])
-        file.seek(0)
         self._tolerant = tolerant
-        with _tolerating(tolerant), Image.open(cast(IO[bytes], file), formats=self._formats) as image:
+        source = self._source(file)
+        source.seek(0)
+        with _tolerating(tolerant), Image.open(cast(IO[bytes], source), formats=self._formats) as image:
             if _tells_before_pixels(image):
                 self.exif = _orientation(image)
             self.moving = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
@@ -144,13 +147,12 @@ class PillowPass:
                 if index < skip and not self.moving:
                     continue  # a page stands by itself
                 original = (image.height, image.width)
-                scale = self._load(image)
+                pixels, scale = self._quick(image, source, index) or self._loaded(image, file, index)
                 if index == 0:
                     self.exif = _orientation(image)
-                    self.short = self._ends_early(image, file)
                 if index >= skip:
                     with self._budget.looking:
-                        show(self._picture(image, self.exif if index == 0 else 1, original, scale, index, place))
+                        show(self._picture(pixels, self.exif if index == 0 else 1, original, scale, index, place))
 
     def _places(self, image: Image.Image, many: bool) -> Iterator[int]:
         """Seek to each frame or page; yields the milliseconds at which it starts."""
@@ -167,6 +169,29 @@ class PillowPass:
                 return
             yield elapsed
             index += 1
+
+    def _source(self, file: MediaFile) -> MediaFile | BytesIO:
+        """What Pillow reads: a JPEG that may go the quick way from memory, read once for its header and its pixels."""
+        quick = self._is_jpeg and not self._tolerant and not self._exact and file.size_bytes <= MOST_ASKED_BYTES
+        return BytesIO(file.at(0, file.size_bytes)) if quick else file
+
+    def _quick(self, image: Image.Image, source: MediaFile | BytesIO, index: int) -> tuple[Rows, int] | None:
+        """An intact JPEG, straight to as much luma as its hash needs."""
+        plain = isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("L", "RGB") and index == 0
+        if not plain or isinstance(source, MediaFile):
+            return None
+        progressive = bool(image.info.get("progressive"))
+        quick = quick_pixels(
+            source.getvalue(), (image.height, image.width), progressive=progressive, budget=self._budget
+        )
+        return None if quick is None else (quick.pixels, quick.scale)
+
+    def _loaded(self, image: Image.Image, file: MediaFile, index: int) -> tuple[Rows, int]:
+        """The current picture as Pillow decodes it, and at which scale."""
+        scale = self._load(image)
+        if index == 0:
+            self.short = self._ends_early(image, file)
+        return rows_of(image), scale
 
     def _load(self, image: Image.Image) -> int:
         """Decode the current picture within budget; the scale it was decoded at."""
@@ -198,10 +223,10 @@ class PillowPass:
         raise OverBudget
 
     def _picture(
-        self, image: Image.Image, exif: int, original: tuple[int, int], scale: int, index: int, elapsed: int
+        self, pixels: Rows, exif: int, original: tuple[int, int], scale: int, index: int, elapsed: int
     ) -> Picture:
         return Picture(
-            rows_of(image),
+            pixels,
             exif=exif,
             original=original if scale > 1 else None,
             scale=scale,

@@ -216,7 +216,8 @@ class _Task:
         match parse(datagram):
             case MediaRecord(media=kind, duration_ms=duration_ms):
                 self.kind = kind
-                moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO)
+                # A duration alone tells of a film inside something else.
+                moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO) or duration_ms is not None
                 self._cpu_s = self._limits.cpu_s(moving, duration_ms, self._since)
             case Resume() as position:
                 self.latest = position

@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -120,6 +121,11 @@ def test_recall_of_damaged_files() -> None:
     assert len(missed) <= (1 - LEAST_RECALL) * len(shown), missed
 
 
+def timeless(one: Fingerprint) -> Fingerprint:
+    """The fingerprint without what the machine's speed has a part in."""
+    return one if one.resume is None else replace(one, resume=replace(one.resume, catch_up_ms=0))
+
+
 @pytest.mark.filterwarnings("ignore")  # decoders warn about what is odd in a file; a worker ignores that
 def test_sandboxed_and_free_agree() -> None:
     """The sandbox changes no answer: every tenth file of the corpus gives the same in a worker and in this process."""
@@ -127,7 +133,7 @@ def test_sandboxed_and_free_agree() -> None:
     free = InProcess()
     for row, confined in zip(rows, looked_at(rows), strict=True):
         with corpus(*row["path"].split("/")).open("rb", buffering=0) as file:
-            assert free.fingerprint(file.fileno()) == confined, row["path"]
+            assert timeless(free.fingerprint(file.fileno())) == timeless(confined), row["path"]
 
 
 def test_truncations_of_one_file_never_pass_for_whole() -> None:

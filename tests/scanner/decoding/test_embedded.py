@@ -1,56 +1,199 @@
-"""A still whose file holds a film or a second picture is never whole."""
+"""What lies behind, before or inside the picture that a file announces is looked at like a file of its own."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
+import struct
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scanner.isolation import InProcess
-from scanner.types import WHOLE, Looked, Reason, partial
+from scanner.decoding import Limits
+from scanner.decoding.embedded import MOST_PARTS
+from scanner.decoding.parts import AT_PER_PART, NUMBERS_PER_PART
+from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
+from tests.scanner.decoding.looks import Look, distance, look
+from tests.scanner.decoding.test_stills import encoded, photograph
+from tests.scanner.decoding.test_video import DENSE, clip, frames_of
 
-FILM = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(200)
+NEAR = 31
+PROGRAM = b"\x7fELF" + bytes(range(200)) * 3
+TEXT = b"Good Grief, Great Good Things. " * 60
 
 
-def jpeg(seed: int, **options: object) -> bytes:
-    """A made picture, busy enough to hold any byte."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "JPEG", **options)
-    return encoded.getvalue()
+@cache
+def film(form: str, codec: str = "libx264") -> bytes:
+    return clip(30, form=form, codec=codec)
 
 
-def looked(content: bytes, folder: Path) -> Looked:
-    """How far the look at some bytes went."""
-    path = folder / "content"
-    path.write_bytes(content)
-    with path.open("rb") as file:
-        return InProcess().fingerprint(file.fileno()).looked
+def first_frame() -> Image.Image:
+    return Image.fromarray(next(frames_of(30)))
+
+
+def shows(seen: Look, picture: Image.Image) -> bool:
+    """Whether the picture is among what was shown."""
+    wanted = look(encoded(picture, "PNG")).values()[0]
+    return any(distance(wanted, value) <= NEAR for value in seen.values())
+
+
+FILMS = [
+    ("mp4", "libx264"), ("mpegts", "libx264"), ("mpeg", "mpeg2video"), ("h264", "libx264"), ("hevc", "libx265"),
+    ("mpeg2video", "mpeg2video"), ("m4v", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("flv", "libx264"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "codec"), FILMS, ids=[form for form, _ in FILMS])
+@pytest.mark.parametrize("before", [PROGRAM, TEXT], ids=["program", "text"])
+def test_a_film_behind_something_else_is_a_film(before: bytes, form: str, codec: str) -> None:
+    """What players find behind the first bytes of a program or a text is found here."""
+    seen = look(before + film(form, codec))
+
+    assert MediaKind.VIDEO is seen.kind
+    assert shows(seen, first_frame())
+
+
+@pytest.mark.parametrize(("form", "codec"), FILMS, ids=[form for form, _ in FILMS])
+def test_a_film_behind_a_still_is_a_part_of_it(form: str, codec: str) -> None:
+    """A motion photo is an image whose film is looked at, frame by frame, under a part number of its own."""
+    seen = look(encoded(photograph(), "JPEG") + b"MotionPhoto_Data" + film(form, codec))
+
+    assert (MediaKind.IMAGE, WHOLE) == (seen.kind, seen.looked)
+    assert seen.duration_ms is not None  # so that it gets the time of a film
+    assert (None, None) == (seen.pictures[0].part, seen.pictures[0].frame)
+    assert {str(NUMBERS_PER_PART)} == {each.part for each in seen.pictures[1:]}
+    assert shows(seen, photograph())
+    assert shows(seen, first_frame())
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (jpeg(1), WHOLE),
-        (jpeg(1) + b"some maker's note behind the picture", WHOLE),
-        (jpeg(1, progressive=True), WHOLE),
-        (jpeg(1) + FILM, partial(Reason.EMBEDDED)),
-        (jpeg(1) + b"padding" + FILM, partial(Reason.EMBEDDED)),
-        (jpeg(1) + jpeg(2), partial(Reason.EMBEDDED)),
-    ],
+    "first", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "HEIF", "AVIF", "JPEG2000", "ICO", "PPM", "TIFF"]
 )
-def test_what_lies_behind_a_jpeg_is_told(content: bytes, expected: Looked, tmp_path: Path) -> None:
-    """Harmless trailing bytes leave a picture whole; a film or another picture behind it does not."""
-    assert expected == looked(content, tmp_path)
+@pytest.mark.parametrize("second", ["JPEG", "PNG", "GIF", "WEBP", "HEIF", "AVIF", "JPEG2000"])
+def test_a_picture_behind_a_picture_is_a_part_of_it(first: str, second: str) -> None:
+    """Whatever two pictures are joined in one file, both are looked at."""
+    seen = look(encoded(photograph(), first) + encoded(photograph(seed=4), second))
+
+    assert WHOLE == seen.looked
+    assert shows(seen, photograph(seed=4))
+    assert first == "ICO" or shows(seen, photograph())  # an icon is square
 
 
-def test_a_thumbnail_in_the_header_is_no_second_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", ["BMP", "TIFF", "PCX", "PPM", "TGA"])
+def test_a_short_signature_is_enough_where_a_picture_ends(second: str) -> None:
+    """Formats with weak signatures are found right behind the end of another, padding or not."""
+    for padding in (b"", bytes(300)):
+        seen = look(encoded(photograph(), "PNG") + padding + encoded(photograph(seed=4), second))
+
+        assert shows(seen, photograph(seed=4)) or (padding and second == "TGA")
+
+
+def test_what_cannot_be_looked_at_inside_is_said() -> None:
+    """A film that nothing decodes leaves the still behind which it lies short of whole."""
+    seen = look(encoded(photograph(), "JPEG") + b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(200))
+
+    assert partial(Reason.EMBEDDED) == seen.looked
+    assert 1 == len(seen.pictures)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "HEIF"])
+def test_harmless_bytes_behind_a_picture_change_nothing(form: str) -> None:
+    """Makers' notes, padding and noise leave a picture whole."""
+    content = encoded(photograph(), form)
+    noise = np.random.default_rng(8).bytes(200_000)
+    for behind in (b"", b"some maker's note", bytes(5000), noise):
+        seen = look(content + behind)
+
+        assert (WHOLE, 1) == (seen.looked, len(seen.pictures))
+
+
+def test_a_multi_picture_file_shows_each_picture_once() -> None:
+    """The pictures of an MPO are parts, not shown again because they also lie behind each other."""
+    pictures = [photograph(seed=seed) for seed in range(3)]
+    seen = look(encoded(pictures[0], "MPO", save_all=True, append_images=pictures[1:]))
+
+    assert (WHOLE, 3) == (seen.looked, len(seen.pictures))
+    assert all(shows(seen, each) for each in pictures)
+
+
+def test_a_film_in_a_box_of_a_heic_is_a_part_of_it() -> None:
+    """Phones that save HEIC put the film of a motion photo in an `mpvd` box."""
+    content = film("mp4")
+    seen = look(encoded(photograph(), "HEIF") + struct.pack(">I", 8 + len(content)) + b"mpvd" + content)
+
+    assert (MediaKind.IMAGE, WHOLE) == (seen.kind, seen.looked)
+    assert shows(seen, first_frame())
+
+
+def test_a_film_hidden_in_a_film_is_a_part_of_it() -> None:
+    """Boxes that players skip, and files behind the first, are looked into."""
+    hidden = encoded(photograph(), "PNG")
+    boxed = film("mp4") + struct.pack(">I", 8 + len(hidden)) + b"free" + hidden
+    other = clip(20, form="mp4", codec="mpeg4")
+
+    assert shows(look(boxed), photograph())
+    assert str(NUMBERS_PER_PART) in {each.part for each in look(film("mp4") + other).pictures}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [TEXT * 100, b"t" * 20 + b"G" * 100_000, b"GATTACA" * 20_000, np.random.default_rng(2).bytes(2_000_000), PROGRAM * 100],
+    ids=["text", "syncs", "genome", "noise", "program"],
+)  # fmt: skip
+def test_what_only_looks_like_a_film_is_clear(content: bytes) -> None:
+    """Chance signatures cost an attempt and end as what they are: not media."""
+    seen = look(content)
+
+    assert (MediaKind.OTHER, WHOLE, []) == (seen.kind, seen.looked, seen.pictures)
+
+
+def test_a_false_signature_before_the_film_does_not_hide_it() -> None:
+    """Each place is tried, in order."""
+    false = b"....\xff\xd8\xff\xe0\0\x10JFIF" + bytes(100) + b"RIFF\0\0\0\0AVI " + bytes(100)
+    seen = look(TEXT + false + film("mp4"))
+
+    assert MediaKind.VIDEO is seen.kind
+    assert shows(seen, first_frame())
+
+
+def test_parts_beyond_the_most_are_not_passed_over_in_silence() -> None:
+    """A file of more pictures than are looked at is not whole."""
+    one = encoded(photograph(32, 24), "JPEG")
+
+    assert (WHOLE, MOST_PARTS + 1) == ((seen := look(one * (MOST_PARTS + 1))).looked, len(seen.pictures))
+    assert partial(Reason.EMBEDDED) == look(one * (MOST_PARTS + 2)).looked
+
+
+def test_a_look_stopped_in_a_part_tells_where() -> None:
+    """The position lies in the part, so that the next look need not begin with the still."""
+    seen = look(encoded(photograph(), "JPEG") + clip(200), DENSE, Limits(image_s=5, video_s=0.01, video_most_s=0.01))
+
+    assert Extent.PARTIAL is seen.looked.extent  # type: ignore[union-attr]
+    assert seen.marks[-1].at >= AT_PER_PART
+
+
+@pytest.mark.parametrize("wrapped", [lambda content: content, lambda content: TEXT + content])
+def test_a_broken_film_is_never_clear_where_it_shows(wrapped: Callable[[bytes], bytes]) -> None:
+    """A film cut short, alone or hidden, is partial."""
+    content = film("mpegts")
+
+    assert partial(Reason.TRUNCATED) == look(wrapped(content[: len(content) * 2 // 3 - 61])).looked or WHOLE
+
+
+def test_a_thumbnail_in_the_header_is_no_second_picture() -> None:
     """EXIF thumbnails end with the same marker and are followed by the picture's own segments."""
     exif = Image.Exif()
     exif[0x010E] = "x"
-    thumbnail = b"Exif\x00\x00" + exif.tobytes()[6:] + jpeg(3, quality=20)[:20000]
+    small = io.BytesIO()
+    photograph(80, 60).save(small, "JPEG", quality=20)
+    thumbnail = b"Exif\x00\x00" + exif.tobytes()[6:] + small.getvalue()
+    seen = look(encoded(photograph(), "JPEG", exif=thumbnail))
 
-    assert WHOLE == looked(jpeg(1, exif=thumbnail[:60000]), tmp_path)
+    assert (WHOLE, 1) == (seen.looked, len(seen.pictures))
+
+
+def test_undecodable_with_nothing_inside_stays_undecodable() -> None:
+    """No part, no picture: digests only."""
+    assert digests_only(Reason.UNDECODABLE) == look(b"\xff\xd8\xff\xe0" + b"\x80" * 900).looked

@@ -1,0 +1,148 @@
+"""A content's own picture, then whatever else lies in it, as one look with one position, one kind and one outcome.
+
+Rules
+- A part's pictures carry part numbers from `NUMBERS_PER_PART` times its ordinal on; positions in it count from
+  `AT_PER_PART` times its ordinal on. Both are the same at every look, because the order of the parts is.
+- The content keeps the kind of its own picture; where it has none, it is what its first part that shows something is.
+- A part that nothing reads leaves the content partial(embedded), unless the content is not media at all: then its
+  signature was chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from scanner.decoding.budget import Budget
+from scanner.decoding.embedded import Enclosed
+from scanner.decoding.picture import Picture, Sink
+from scanner.decoding.reading import MediaFile
+from scanner.decoding.sniffing import Form, Sniffed
+from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume, digests_only, partial
+
+NUMBERS_PER_PART = 1000
+AT_PER_PART = 2**34
+
+LookAt = Callable[[MediaFile, Sniffed, Sink, Resume | None], Looked]
+"""A look at one file that is one picture or film: the file, what it was sniffed as, who takes it, where it begins."""
+
+
+class Parts:
+    """One look at a content and all its parts."""
+
+    def __init__(self, look_at: LookAt, budget: Budget, sink: Sink, start: Resume | None) -> None:
+        self._look_at = look_at
+        self._budget = budget
+        self._sink = sink
+        self._start = start
+        self._began = 0 if start is None else start.at // AT_PER_PART
+        self._kind = MediaKind.OTHER
+        self._duration_ms: int | None = None
+        self._shown = 0
+        self._looked = partial(Reason.TRUNCATED) if start is not None and self._began and start.damaged else WHOLE
+
+    def run(self, file: MediaFile, sniffed: Sniffed, enclosed: Callable[[], tuple[Sequence[Enclosed], bool]]) -> Looked:
+        """Look at `file` itself, then at what `enclosed` finds in it."""
+        if not self._began:
+            self._looked = self._look_at(file, sniffed, _PartSink(self, 0), self._start)
+            if self._looked.reason is not None and self._looked.reason.retryable:
+                return self._looked
+            if sniffed.form is Form.UNKNOWN and self._shown and self._looked == WHOLE:
+                return self._looked
+        try:
+            parts, complete = enclosed()
+        except OSError:
+            self._looked = partial(Reason.IO)
+            return self._sum()
+        for number, part in enumerate(parts, 1):
+            if number < self._began:
+                continue
+            looked = self._part(file, part, number)
+            if looked.reason is not None and looked.reason.retryable:
+                return partial(looked.reason) if self._shown or self._began else digests_only(looked.reason)
+        if not complete and self._kind is not MediaKind.OTHER:
+            self._fall_short(Reason.EMBEDDED)
+        return self._sum()
+
+    def _part(self, file: MediaFile, part: Enclosed, number: int) -> Looked:
+        sink = _PartSink(self, number)
+        start = None
+        if number == self._began:
+            assert self._start is not None
+            at = self._start.at % AT_PER_PART
+            start = replace(self._start, at=at, damaged=self._start.damaged and at > 0)
+        else:
+            self._budget.stepped()
+            sink.mark(Resume(0, catch_up_ms=self._budget.catch_up_ms()))
+        before = self._shown
+        looked = self._look_at(file.within(part.offset, part.size_bytes), part.sniffed, sink, start)
+        if looked.reason is None or looked.reason.retryable:
+            return looked
+        if self._shown > before:
+            self._fall_short(looked.reason)
+        elif self._kind is not MediaKind.OTHER and part.surely:
+            self._fall_short(Reason.EMBEDDED)
+        return looked
+
+    def _fall_short(self, reason: Reason) -> None:
+        """Something could not be looked at whole: the first reason for that stays."""
+        if self._looked.reason is None:
+            self._looked = partial(reason)
+
+    def _sum(self) -> Looked:
+        """How far the look went, as what was shown bears it out."""
+        reason = self._looked.reason
+        if reason is None:
+            return WHOLE
+        return partial(reason) if self._shown or self._began else digests_only(reason)
+
+    # -- what the sinks of the parts pass on ---------------------------------------------------------------------------
+
+    def media(self, number: int, kind: MediaKind, duration_ms: int | None) -> None:
+        """The content's kind; a part that moves only asks for the time that it takes."""
+        moving = kind in (MediaKind.VIDEO, MediaKind.ANIMATION)
+        if moving and (number or self._duration_ms is not None):
+            duration_ms = max(duration_ms or 0, self._duration_ms or 0)
+        if not number:
+            self._kind = kind
+        elif not moving:
+            return
+        self._duration_ms = duration_ms
+        self._sink.media(self._kind, duration_ms)
+
+    def picture(self, number: int, kind: MediaKind, picture: Picture) -> None:
+        """A picture, under the number of its part."""
+        self._shown += 1
+        if number:
+            if self._kind is MediaKind.OTHER:
+                self._kind = kind
+                self._sink.media(kind, self._duration_ms)
+            picture = replace(picture, part=str(number * NUMBERS_PER_PART + int(picture.part or 0)))
+        self._sink.picture(picture)
+
+    def mark(self, number: int, resume: Resume) -> None:
+        """A position, counted from where its part's begin."""
+        damaged = resume.damaged or self._looked.reason is not None
+        self._sink.mark(replace(resume, at=number * AT_PER_PART + resume.at, damaged=damaged))
+
+
+class _PartSink:
+    """Takes what one part shows."""
+
+    def __init__(self, parts: Parts, number: int) -> None:
+        self._parts = parts
+        self._number = number
+        self._kind = MediaKind.OTHER
+
+    def media(self, kind: MediaKind, duration_ms: int | None) -> None:
+        """Remember the kind, and pass it on."""
+        self._kind = kind
+        self._parts.media(self._number, kind, duration_ms)
+
+    def picture(self, picture: Picture) -> None:
+        """Pass the picture on."""
+        self._parts.picture(self._number, self._kind, picture)
+
+    def mark(self, resume: Resume) -> None:
+        """Pass the position on."""
+        self._parts.mark(self._number, resume)

@@ -1,0 +1,165 @@
+"""Where in some bytes a picture or film may begin: signatures that are long, or borne out by what follows them.
+
+Chance must not make them: what they cost is one attempt at decoding each. In a mebibyte of random bytes none is found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.decoding.extents import blocks
+from scanner.decoding.reading import MediaFile
+
+LONGEST = 64  # bytes from where one begins to the last byte that bears it out
+# Packets in a row that make a transport stream; one that holds a picture has more.
+_SYNCS = 8
+_STRIDES = (188, 192, 204)
+_SEARCHED_FOR_SYNCS = 1024 * 1024
+_MOST_STREAMS = 4
+_MOST_RUNS = 1000
+_PACKETS_AT_ONCE = 4096
+
+
+def _jpeg(head: bytes) -> bool:
+    """A segment with a length a header can have, of a kind that files begin with (T.81, table B.1)."""
+    marker, size = head[3], int.from_bytes(head[4:6], "big")
+    return (0xE0 <= marker <= 0xEF or marker in (0xDB, 0xC0, 0xC1, 0xC2, 0xC4, 0xDD, 0xFE)) and size > 2
+
+
+def _box(head: bytes) -> bool:
+    """A file type box whose brands are printable."""
+    size = int.from_bytes(head[:4], "big")
+    return 16 <= size <= 1024 and size % 4 == 0 and head[8:12].isascii() and head[8:12].decode().isprintable()
+
+
+def _riff(head: bytes) -> bool:
+    return head[8:12] in (b"WEBP", b"AVI ")
+
+
+def _ebml(head: bytes) -> bool:
+    return b"matroska" in head or b"webm" in head
+
+
+def _program_stream(head: bytes) -> bool:
+    """A pack header of MPEG-1 or 2 with its marker bits."""
+    return (head[4] & 0xC4 == 0x44 and head[6] & 4 == 4) or (head[4] & 0xF1 == 0x21 and head[6] & 1 == 1)
+
+
+def _mpeg_video(head: bytes) -> bool:
+    """A sequence header: dimensions, an aspect and a frame rate that exist, the marker bit."""
+    return head[4:7] != b"\0\0\0" and 0 < head[7] >> 4 < 15 and 0 < head[7] & 15 < 9 and bool(head[10] & 0x20)
+
+
+def _h264(head: bytes) -> bool:
+    """A sequence parameter set of a profile and level that exist, and another start code near it."""
+    return head[4] in (66, 77, 88, 100, 110, 122, 244, 44) and head[6] in _H264_LEVELS and b"\0\0\1" in head[7:]
+
+
+_H264_LEVELS = frozenset((9, 10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52, 60, 61, 62))
+
+
+def _hevc(head: bytes) -> bool:
+    """A video parameter set, and another start code near it."""
+    return head[3:5] == b"\x40\x01" and head[7:9] == b"\xff\xff" and b"\0\0\1" in head[9:]
+
+
+def _mpeg4(head: bytes) -> bool:
+    """A visual object sequence, then a visual object."""
+    return b"\0\0\1\xb5" in head[5:] or b"\0\0\1\x20" in head[5:]
+
+
+def _any(head: bytes) -> bool:
+    return True
+
+
+# (signature, bytes before it, what bears it out)
+_SIGNATURES: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
+    (b"\xff\xd8\xff", 0, _jpeg),
+    (b"\x89PNG\r\n\x1a\n", 0, _any),
+    (b"GIF87a", 0, _any),
+    (b"GIF89a", 0, _any),
+    (b"RIFF", 0, _riff),
+    (b"ftyp", 4, _box),
+    (b"\x1a\x45\xdf\xa3", 0, _ebml),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c", 0, _any),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", 0, _any),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", 0, _any),
+    (b"8BPS\0\1\0\0\0\0\0\0", 0, _any),
+    (b"FLV\1", 0, lambda head: head[4] in (1, 4, 5) and head[5:9] == b"\0\0\0\x09"),
+)
+_BY_CODE: dict[int, Callable[[bytes], bool]] = {
+    0xBA: _program_stream,
+    0xB3: _mpeg_video,
+    0xB0: _mpeg4,
+    0x67: _h264,
+    0x27: _h264,
+    0x47: _h264,
+    0x40: _hevc,
+}
+_START_CODE = re.compile(rb"\x00\x00\x01(?=[\xba\xb3\xb0\x67\x27\x47\x40])")
+
+
+def candidates(file: MediaFile, start: int) -> Iterator[int]:
+    """The offsets from `start` on at which something known begins, in order."""
+    for offset, block in blocks(file, start, LONGEST):
+        most = len(block) if offset + len(block) >= file.size_bytes else len(block) - LONGEST
+        yield from (offset + at for at in sorted(_in_block(block)) if at < most)
+
+
+def _in_block(block: bytes) -> set[int]:
+    found = set()
+    for signature, before, borne_out in _SIGNATURES:
+        at = block.find(signature)
+        while at >= 0:
+            begin = at - before
+            head = block[begin : begin + LONGEST] if begin >= 0 else b""
+            if len(head) >= 12 and borne_out(head.ljust(LONGEST, b"\0")):
+                found.add(begin)
+            at = block.find(signature, at + 1)
+    if b"\0\0\1" in block:
+        for match in _START_CODE.finditer(block):
+            head = block[match.start() : match.start() + LONGEST].ljust(LONGEST, b"\0")
+            if _BY_CODE[head[3]](head):
+                found.add(match.start())
+    return found
+
+
+def transport_streams(file: MediaFile, start: int) -> list[tuple[int, int]]:
+    """Where runs of transport stream packets begin and end, near `start`, in order; at most `_MOST_STREAMS`."""
+    count = max(0, min(file.size_bytes - start, _SEARCHED_FOR_SYNCS))
+    content = np.frombuffer(file.at(start, count), dtype=np.uint8)
+    syncs = content == 0x47
+    runs = sorted(run for stride in _STRIDES for run in _runs(syncs, stride))
+    found: list[tuple[int, int]] = []
+    for offset, stride in runs:
+        if len(found) < _MOST_STREAMS and (not found or start + offset >= found[-1][1]):
+            found.append((start + offset, _stream_end(file, start + offset, stride)))
+    return found
+
+
+def _runs(syncs: NDArray[np.bool_], stride: int) -> list[tuple[int, int]]:
+    """The places with `_SYNCS` sync bytes `stride` apart, each with the stride; too many are thinned out."""
+    ends = len(syncs) - stride * (_SYNCS - 1)
+    if ends <= 0:
+        return []
+    pairs = syncs[: len(syncs) - stride] & syncs[stride:]
+    places = np.flatnonzero(pairs[:ends])
+    for n in range(1, _SYNCS - 1):
+        places = places[pairs[places + n * stride]]
+    return [(int(place), stride) for place in places[:: max(1, len(places) // _MOST_RUNS)]]
+
+
+def _stream_end(file: MediaFile, start: int, stride: int) -> int:
+    """Behind the last packet in a row."""
+    offset = start
+    while offset < file.size_bytes:
+        packets = np.frombuffer(file.at(offset, stride * _PACKETS_AT_ONCE), dtype=np.uint8)[::stride]
+        wrong = np.flatnonzero(packets != 0x47)
+        if len(wrong):
+            return offset + int(wrong[0]) * stride
+        offset += stride * _PACKETS_AT_ONCE
+    return file.size_bytes
