@@ -10,8 +10,10 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +22,9 @@ from numpy.typing import NDArray
 from hashsets.types import Signal
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
 from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, Reading, pdq, perceptual
+from scanner.hashing.digests import DIGEST_TYPES, digest_blocks
 from scanner.resuming import VALUE_BYTES, carried_on, rule_of
-from scanner.types import Looked, MediaKind, Resume
+from scanner.types import Looked, MediaKind, Resume, member_of, member_part
 
 __all__ = [
     "Emit",
@@ -78,6 +81,10 @@ class Emit(Protocol):
         """The content's kind; may be said again as more is known, the last one counts."""
         ...
 
+    def member(self, number: int, kind: MediaKind) -> None:
+        """The kind of a container's member; before its first signal that depends on it."""
+        ...
+
     def signal(self, signal: Signal) -> None:
         """One signal, still without its recipe."""
         ...
@@ -89,6 +96,8 @@ class Emit(Protocol):
 
 _ALL8 = ("stored", "exif", *(str(turn) for turn in range(2, 9)))
 _ORIENTATIONS = {Orientations.STORED: _ALL8[:1], Orientations.EXIF: _ALL8[:2], Orientations.ALL8: _ALL8}
+# The recipe of a member's digests: a worker claims them, who may be in the hands of the file's maker.
+MEMBER_DIGEST = "member/worker"
 # The revision of each pixel and sampling rule; raise one when the golden values of its recipe change.
 _REVISIONS: dict[tuple[str, str], int] = {}
 # Which frames are taken and how positions count; another number makes every look begun earlier start anew.
@@ -116,11 +125,19 @@ def wanted(media: MediaKind, options: Options) -> frozenset[str]:
     )
 
 
-def with_recipes(media: MediaKind, signals: list[Signal], options: Options) -> tuple[Signal, ...]:
-    """The signals with their recipes, which are known only when the content's kind is."""
-    return tuple(
-        replace(each, recipe=recipe(media, each.hash_type, each.orientation, dense=options.dense)) for each in signals
-    )
+def with_recipes(
+    media: MediaKind, signals: list[Signal], options: Options, members: Mapping[int, MediaKind] = MappingProxyType({})
+) -> tuple[Signal, ...]:
+    """The signals with their recipes, which are known only when the content's kind is, and those of its members."""
+
+    def made(signal: Signal) -> str:
+        member, _ = member_of(signal.part)
+        if signal.hash_type in DIGEST_TYPES:
+            return MEMBER_DIGEST
+        kind = media if member is None else members.get(member, MediaKind.IMAGE)
+        return recipe(kind, signal.hash_type, signal.orientation, dense=options.dense)
+
+    return tuple(replace(each, recipe=made(each)) for each in signals)
 
 
 def rule(options: Options, limits: Limits, resume: Resume | None) -> int:
@@ -153,7 +170,7 @@ def fingerprint_file(
 
     Never raises for bad content. Not for use by several threads at once on Pillow's global switches: they are locked.
     """
-    decode_options = DecodeOptions(options.dense, options.gap_ms, options.exact)
+    decode_options = DecodeOptions(options.dense, options.gap_ms, options.exact, full=bool(options.hash_types))
     return decode(file, decode_options, Budget(limits, resume), _Hasher(options, emit, resume), resume)
 
 
@@ -174,12 +191,22 @@ class _Hasher:
         named = self._turns(picture)
         readings = [Reading(turn) for _, turn in named]
         hashes = pdq(picture.pixels, readings, limited=picture.limited, original=picture.original, scale=picture.scale)
-        if picture.frame is not None and not self._filter.keep(hashes[0].value, picture.part):
+        part = member_part(picture.member, picture.part)
+        if picture.frame is not None and not self._filter.keep(hashes[0].value, part):
             return
         for (orientation, _), one in zip(named, hashes, strict=True):
             self._signal(picture, "pdq", one.value, orientation, one.quality)
         if self._options.hash_types:
             self._others(picture, named)
+
+    def member(self, number: int, kind: MediaKind) -> None:
+        """Pass a member's kind on."""
+        self._emit.member(number, kind)
+
+    def digest(self, number: int, blocks: Iterable[bytes]) -> None:
+        """Emit the three digests of a member's bytes."""
+        for each in digest_blocks(blocks).signals():
+            self._emit.signal(replace(each, part=member_part(number, None)))
 
     def mark(self, resume: Resume) -> None:
         """Pass the position on, with the value that the next frame may repeat."""
@@ -209,7 +236,7 @@ class _Hasher:
                 value,
                 quality=quality,
                 orientation=orientation,
-                part=picture.part,
+                part=member_part(picture.member, picture.part),
                 frame=picture.frame,
                 frame_ms=picture.frame_ms,
             )

@@ -18,6 +18,7 @@ from hashsets.store import Store
 from hashsets.types import EntryHit
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
+from scanner.ledger.claims import of_contents
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
@@ -170,7 +171,7 @@ class Pipeline:
                 blob = pack(() if fingerprint is None else fingerprint.signals)
                 builder.add(index, look.digests.signals(), blob)
         found: dict[int, list[EntryHit]] = {}
-        for hit in snapshot.match(builder.queries()):
+        for hit in of_contents(snapshot.match(builder.queries()), snapshot.hash_sets):
             found.setdefault(hit.owner, []).append(hit)
         return [
             Recording(place, look.digests, look.fingerprint, tuple(found.get(index, ())) if compare else None)

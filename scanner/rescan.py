@@ -17,6 +17,7 @@ from hashsets.snapshots import Snapshot, changes_since, current
 from hashsets.store import Store
 from hashsets.types import HashSet, Role
 from scanner.clock import Clock, utc_day
+from scanner.ledger.claims import of_contents
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.ledger import Change, Ledger, Stale
 from scanner.ledger.outbox import Occasion
@@ -91,7 +92,7 @@ class Rescan:
         basis = self._basis(hash_set, interval.met, catalogue)
         signals = self._ledger.inventory.stretch(interval.seq_lo, interval.seq_hi, basis.snapshot.hash_types)
         stretch = Interval(interval.seq_lo, signals.seq_hi, interval.met)
-        hits = basis.snapshot.match(signals.queries)
+        hits = of_contents(basis.snapshot.match(signals.queries), basis.snapshot.hash_sets)
         change = self._ledger.sweep(
             hash_set, stretch, basis.keys, hits, self._occasion(basis.cause), self._store.catalogue, catalogue
         )

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from scanner.types import Landing, Looked, Reason, Resume
 
-# flags, fruitless, rule, at, ms, catch-up ms, last value, then the landing: pts, dts, pos, size
-_RESUME = struct.Struct("<BB2xIQQI4x32sqqqQ")
+# flags, fruitless, troubles, rule, at, ms, catch-up ms, last value, then the landing: pts, dts, pos, size
+_RESUME = struct.Struct("<BBHIQQI4x32sqqqQ")
 RESUME_BYTES = _RESUME.size
-_DAMAGED, _GAPS, _LAST, _LANDING, _PACKETS, _LOOSE = 1, 2, 4, 8, 16, 32
+_DAMAGED, _GAPS, _LAST, _LANDING, _PACKETS, _LOOSE, _MEMBERS = 1, 2, 4, 8, 16, 32, 64
 VALUE_BYTES = 32
 MOST_AT = 2**40
 MOST_MS = 2**40
@@ -39,10 +39,12 @@ def encode(resume: Resume) -> bytes:
         | _LANDING * (resume.landing is not None)
         | _PACKETS * resume.packets
         | _LOOSE * resume.loose
+        | _MEMBERS * resume.members
     )
     return _RESUME.pack(
         flags,
         min(resume.fruitless, MOST_FRUITLESS),
+        resume.troubles,
         resume.rule,
         min(resume.at, MOST_AT),
         min(resume.ms, MOST_MS),
@@ -59,10 +61,12 @@ def decode(block: bytes) -> Resume:
     """The position in `block`. Raises BadResume for a wrong length, flag, range or padding."""
     if len(block) != RESUME_BYTES:
         raise BadResume("length")
-    flags, fruitless, rule, at, ms, catch_up_ms, last, *place = _RESUME.unpack(block)
+    flags, fruitless, troubles, rule, at, ms, catch_up_ms, last, *place = _RESUME.unpack(block)
     landing = Landing(*place)
-    if flags >= 64 or at > MOST_AT or ms > MOST_MS or block[2:4] != b"\0\0" or block[28:32] != b"\0\0\0\0":
+    if flags >= 128 or at > MOST_AT or ms > MOST_MS or block[28:32] != b"\0\0\0\0":
         raise BadResume("range")
+    if troubles and not flags & _MEMBERS:
+        raise BadResume("troubles")
     if (not flags & _LAST and last.strip(b"\0")) or (not flags & _LANDING and landing != _NOWHERE):
         raise BadResume("unused field")
     return Resume(
@@ -77,6 +81,8 @@ def decode(block: bytes) -> Resume:
         bool(flags & _PACKETS),
         bool(flags & _LOOSE),
         landing if flags & _LANDING else None,
+        bool(flags & _MEMBERS),
+        troubles,
     )
 
 

@@ -16,7 +16,10 @@ from hashsets.types import EntryHit, Signal
 
 
 class MediaKind(StrEnum):
-    """What a content is, by sniffing its bytes, never by its name. `other` is not media at all."""
+    """What a content is, by sniffing its bytes, never by its name.
+
+    `other` is not media itself; a container is other, whatever it holds.
+    """
 
     IMAGE = "image"
     ANIMATION = "animation"
@@ -27,7 +30,9 @@ class MediaKind(StrEnum):
 class Reason(StrEnum):
     """Why a content could not be looked at whole. Retryable reasons are owed; final ones are not tried again.
 
-    `embedded`: the picture was looked at, but another picture or a film inside the same file was not.
+    `embedded`: the picture was looked at, but another picture or a film inside the same file was not. Of containers
+    (archives, documents): `unopened`, it or a member is in a format or packed by a method that cannot be opened here;
+    `nested`, it holds a container, which is not opened; `limit`, it holds more than the limits of containers allow.
     """
 
     TIMEOUT = "timeout"
@@ -40,11 +45,27 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     TRUNCATED = "truncated"
     EMBEDDED = "embedded"
+    UNOPENED = "unopened"
+    NESTED = "nested"
+    LIMIT = "limit"
 
     @property
     def retryable(self) -> bool:
         """Whether looking again may help, so that the content is owed a look."""
-        return self not in (Reason.ENCRYPTED, Reason.UNDECODABLE, Reason.TRUNCATED, Reason.EMBEDDED)
+        return self not in _FINAL
+
+
+_FINAL = frozenset(
+    (
+        Reason.ENCRYPTED,
+        Reason.UNDECODABLE,
+        Reason.TRUNCATED,
+        Reason.EMBEDDED,
+        Reason.UNOPENED,
+        Reason.NESTED,
+        Reason.LIMIT,
+    )
+)
 
 
 class Extent(StrEnum):
@@ -93,6 +114,21 @@ class Digests:
         return (Signal("md5", self.md5), Signal("sha1", self.sha1), Signal("sha256", self.sha256))
 
 
+def member_part(member: int | None, part: str | None) -> str | None:
+    """What `Signal.part` says of a member of a container: "m" and its number from 1, and of a part of it, as "m3.1"."""
+    if member is None:
+        return part
+    return f"m{member}" if part is None else f"m{member}.{part}"
+
+
+def member_of(part: str | None) -> tuple[int | None, str | None]:
+    """The member's number and the part of it; (None, part) for what is the content's own."""
+    if part is None or part[:1] != "m":
+        return None, part
+    member, _, within = part[1:].partition(".")
+    return int(member), within or None
+
+
 @dataclass(frozen=True, slots=True)
 class Landing:
     """The packet a resumed look at a video has to find again before it may believe a seek."""
@@ -112,7 +148,8 @@ class Resume:
     value of the last frame kept (empty: none), so that repeats are known across looks. `damaged` and `gaps` say that
     something before `at` could not be decoded, or was passed over as too costly. `fruitless` counts looks in a row that
     got no further. `loose` says that a stream which seemed to have ended held nothing back: if it goes on after all,
-    that is a gap.
+    that is a gap. `members` says that `at` counts the members of a container, and `ms` the kibibytes unpacked;
+    `troubles` then tells what kept some of those before `at` from being looked at (bits, see decoding.containers.look).
     `rule` tells what the looks were made by: another rule starts anew.
     """
 
@@ -127,13 +164,16 @@ class Resume:
     packets: bool = False
     loose: bool = False
     landing: Landing | None = None
+    members: bool = False
+    troubles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What decoding a content gave: its kind, how far the look went, and its perceptual signals.
 
-    `media` OTHER with `looked` WHOLE is "not media, by sniffing": nothing to look at, so clear. `since` is where the
+    `media` OTHER with `looked` WHOLE is "not media, by sniffing", or a container whose members were all looked at:
+    clear. `since` is where the
     look began (None: at the start): `looked` and `signals` are of what lies behind it only. `resume` is where to go on.
     `made` names the recipes the look went by, whether or not they gave a signal here.
     """

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.containers import containers_in, look_inside
 from scanner.decoding.embedded import enclosed, own
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
 from scanner.decoding.parts import Parts
-from scanner.decoding.picture import Picture, Sink
+from scanner.decoding.picture import ContentSink, Picture, Sink
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.second_opinions import Opinion, codec_pixels, opencv_pixels
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
@@ -38,14 +39,18 @@ class DecodeOptions:
     """How videos are sampled: every frame, or keyframes and at least one frame every `gap_ms`.
 
     `exact` forbids decoding at a fraction of the size: a picture that only fits its budget so is then over budget.
+    `full` asks for every pixel in colour where that fits.
     """
 
     dense: bool = False
     gap_ms: int = 5000
     exact: bool = False
+    full: bool = False
 
 
-def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink, start: Resume | None = None) -> Looked:
+def decode(
+    file: MediaFile, options: DecodeOptions, budget: Budget, sink: ContentSink, start: Resume | None = None
+) -> Looked:
     """Show every picture of the content from `start` on to `sink`; how far the look went. Never raises for bad content.
 
     The kind is told to `sink` before any picture. MemoryError counts as over budget. WHOLE says that, with what was
@@ -53,15 +58,29 @@ def decode(file: MediaFile, options: DecodeOptions, budget: Budget, sink: Sink, 
     """
     try:
         head = file.at(0, HEAD_BYTES)
+        sniffed = sniff(head)
+        containers = containers_in(file, head, sniffed)
     except OSError:
         sink.media(MediaKind.OTHER, None)
         return digests_only(Reason.IO)
-    sniffed = sniff(head)
+
+    def look_at(one: MediaFile, what: Sniffed, within: Budget, to: Sink, since: Resume | None) -> Looked:
+        return _decode_media(one, what, options, within, to, since)
+
+    if containers:
+        return look_inside(containers, file, sniffed, look_at, budget, sink, start)
+    return look_at(file, sniffed, budget, sink, start)
+
+
+def _decode_media(
+    file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink, start: Resume | None
+) -> Looked:
+    """`decode` for what is no container, or apart from being one."""
 
     def look_at(one: MediaFile, what: Sniffed, to: Sink, since: Resume | None) -> Looked:
         return _Look(own(one, what), what, options, budget, to, since).run()
 
-    return Parts(look_at, budget, sink, start).run(file, sniffed, lambda: enclosed(file, sniffed))
+    return Parts(look_at, budget, sink, start).run(file, sniffed, lambda: enclosed(file, sniffed, budget.check))
 
 
 class _Look:
@@ -163,7 +182,10 @@ class _Look:
         return None if self._sniffed.form is Form.VIDEO else self._second_opinion()
 
     def _pillow_pass(self) -> PillowPass:
-        return PillowPass(self._budget, self._say, self._sniffed, self._sink.mark, exact=self._options.exact)
+        options = self._options
+        return PillowPass(
+            self._budget, self._say, self._sniffed, self._sink.mark, exact=options.exact, full=options.full
+        )
 
     def _is_progressive_jpeg(self) -> bool:
         return self._sniffed.name == "jpeg" and is_progressive(self._file)

@@ -64,6 +64,11 @@ class Budget:
         self._must_step = False
         self.looking = Looking()
 
+    @property
+    def limits(self) -> Limits:
+        """What it accounts for."""
+        return self._limits
+
     def moving(self, duration_ms: int | None) -> None:
         """The content turned out to be, or to hold, a video or animation: of several the longest counts."""
         self._moving_s = max(self._moving_s, self._limits.cpu_s(True, duration_ms, self._resume))

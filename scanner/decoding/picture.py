@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,7 +31,7 @@ class Picture:
 
     `limited` says that grey pixels are luma from 16 to 235. `exif` is the EXIF orientation (1..8) of the stored pixels.
     `original` is (height, width) before the decoder scaled by 1/`scale`. `frame` and `frame_ms` place a frame; `part`
-    names a page or a further track by its ordinal.
+    names a page or a further track by its ordinal, `member` the file of a container it is in, from 1.
     """
 
     pixels: Rows
@@ -41,6 +42,7 @@ class Picture:
     part: str | None = None
     frame: int | None = None
     frame_ms: int | None = None
+    member: int | None = None
 
 
 class Sink(Protocol):
@@ -56,4 +58,16 @@ class Sink(Protocol):
 
     def mark(self, resume: Resume) -> None:
         """Everything before `resume` was shown: a look that ends here can be gone on with there."""
+        ...
+
+
+class ContentSink(Sink, Protocol):
+    """What takes a whole content, which may be a container with members."""
+
+    def member(self, number: int, kind: MediaKind) -> None:
+        """The pictures that follow of this member are of this kind."""
+        ...
+
+    def digest(self, number: int, blocks: Iterable[bytes]) -> None:
+        """All bytes of a member; what iterating raises comes back, and nothing is made of them then."""
         ...

@@ -1,10 +1,12 @@
 """What a content is, by its first bytes, never by its name.
 
 Rules
-- NOT_MEDIA is claimed only for what is plainly something else: empty, text, archives, documents, programs, fonts.
+- NOT_MEDIA is claimed only for what is plainly something else: empty, text, programs, fonts.
+- CONTAINER is what may hold media: archives, compressed files, documents, disk images; those that cannot be opened here
+  stand in the table too, as they are not clear.
 - UNKNOWN means that no signature is known: every decoder is asked, and only if all refuse is it "not media".
 - A known media signature that decodes nowhere is undecodable, never clear; so formats that no decoder here reads stand
-  in the table too. So do EPS and SVG, pictures that only programs render; PostScript and PDF are documents.
+  in the table too. So do EPS and SVG, pictures that only programs render; PostScript is a program.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ class Form(Enum):
     STILL = auto()
     VIDEO = auto()
     AUDIO = auto()
+    CONTAINER = auto()
     NOT_MEDIA = auto()
     UNKNOWN = auto()
 
@@ -133,19 +136,45 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"fLaC", Form.AUDIO, "flac"),
     (8, b"WAVE", Form.AUDIO, "wav"),
     (8, b"AIFF", Form.AUDIO, "aiff"),
-    (0, b"PK\x03\x04", Form.NOT_MEDIA, "zip"),
-    (0, b"PK\x05\x06", Form.NOT_MEDIA, "zip"),
-    (0, b"%PDF-", Form.NOT_MEDIA, "pdf"),
+    (0, b"PK\x03\x04", Form.CONTAINER, "zip"),
+    (0, b"PK\x05\x06", Form.CONTAINER, "zip"),
+    (0, b"PK\x07\x08PK", Form.CONTAINER, "zip"),
+    (0, b"PK\x06\x06", Form.CONTAINER, "zip"),
+    (0, b"%PDF-", Form.CONTAINER, "pdf"),
     (0, b"%!PS", Form.NOT_MEDIA, "postscript"),
     (0, b"\xc5\xd0\xd3\xc6", Form.STILL, "eps"),
-    (0, b"Rar!\x1a\x07", Form.NOT_MEDIA, "rar"),
-    (0, b"7z\xbc\xaf\x27\x1c", Form.NOT_MEDIA, "7z"),
-    (0, b"\x1f\x8b\x08", Form.NOT_MEDIA, "gzip"),
-    (0, b"BZh", Form.NOT_MEDIA, "bzip2"),
-    (0, b"\xfd7zXZ\0", Form.NOT_MEDIA, "xz"),
-    (0, b"\x28\xb5\x2f\xfd", Form.NOT_MEDIA, "zstd"),
-    (257, b"ustar", Form.NOT_MEDIA, "tar"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Form.NOT_MEDIA, "ole"),
+    (0, b"Rar!\x1a\x07", Form.CONTAINER, "rar"),
+    (0, b"7z\xbc\xaf\x27\x1c", Form.CONTAINER, "7z"),
+    (0, b"\x1f\x8b\x08", Form.CONTAINER, "gzip"),
+    (0, b"BZh", Form.CONTAINER, "bzip2"),
+    (0, b"\xfd7zXZ\0", Form.CONTAINER, "xz"),
+    (0, b"\x28\xb5\x2f\xfd", Form.CONTAINER, "zstd"),
+    (257, b"ustar", Form.CONTAINER, "tar"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Form.CONTAINER, "ole"),
+    (0, b"MSCF\0\0\0\0", Form.CONTAINER, "cab"),
+    (2, b"-lh", Form.CONTAINER, "lha"),
+    (2, b"-lz", Form.CONTAINER, "lha"),
+    (0, b"\x60\xea", Form.CONTAINER, "arj"),
+    (7, b"**ACE**", Form.CONTAINER, "ace"),
+    (0, b"SIT!", Form.CONTAINER, "stuffit"),
+    (0, b"StuffIt", Form.CONTAINER, "stuffit"),
+    (0, b"xar!", Form.CONTAINER, "xar"),
+    (0, b"LZIP", Form.CONTAINER, "lzip"),
+    (0, b"\x04\x22\x4d\x18", Form.CONTAINER, "lz4"),
+    (0, b"\x1f\x9d", Form.CONTAINER, "compress"),
+    (0, b"\x89LZO\0", Form.CONTAINER, "lzop"),
+    (0, b"070701", Form.CONTAINER, "cpio"),
+    (0, b"070702", Form.CONTAINER, "cpio"),
+    (0, b"070707", Form.CONTAINER, "cpio"),
+    (0, b"!<arch>\ndebian-binary", Form.CONTAINER, "deb"),
+    (0, b"\xed\xab\xee\xdb", Form.CONTAINER, "rpm"),
+    (0, b"MSWIM\0\0\0", Form.CONTAINER, "wim"),
+    (0, b"hsqs", Form.CONTAINER, "squashfs"),
+    (0, b"QFI\xfb", Form.CONTAINER, "qcow"),
+    (0, b"KDMV", Form.CONTAINER, "vmdk"),
+    (0, b"vhdxfile", Form.CONTAINER, "vhdx"),
+    (0, b"conectix", Form.CONTAINER, "vhd"),
+    (0, b"!<arch>\n", Form.NOT_MEDIA, "library"),
     (0, b"\x7fELF", Form.NOT_MEDIA, "elf"),
     (0, b"\xca\xfe\xba\xbe", Form.NOT_MEDIA, "class"),
     (0, b"SQLite format 3\0", Form.NOT_MEDIA, "sqlite"),
@@ -213,7 +242,34 @@ def _confirmed(head: bytes, name: str) -> bool:
         return head[:4] == b"\1\0\0\0"
     if name == "fli":
         return len(head) >= 12 and 0 < int.from_bytes(head[8:10], "little") <= 8192
+    if name == "lha":
+        return len(head) > 21 and head[6:7] == b"-" and head[5:6] in b"0123456789ds"
+    if name == "arj":
+        return len(head) > 10 and 20 <= int.from_bytes(head[2:4], "little") <= 2600 and head[10] == 2
+    if name == "compress":
+        return len(head) > 2 and head[2] & 0x60 == 0 and 9 <= head[2] & 0x1F <= 16
+    if name == "cpio":
+        return len(head) > 76 and head[6:70].isalnum()
+    if name == "bzip2":
+        return head[3:4] in b"123456789" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
+    if name == "tar":
+        return is_tar_header(head[:_TAR_BLOCK])
     return True
+
+
+_TAR_BLOCK = 512
+
+
+def is_tar_header(block: bytes) -> bool:
+    """Whether 512 bytes are a tar header, of ustar or older: the sum of its bytes stands in it (POSIX 1003.1)."""
+    if len(block) < _TAR_BLOCK or block[0] == 0:
+        return False
+    stated = block[148:156].strip(b" \0")
+    if not 0 < len(stated) < 8 or stated.strip(b"01234567"):
+        return False
+    rest = block[:148] + b" " * 8 + block[156:_TAR_BLOCK]
+    signed = sum(rest) - 256 * sum(byte > 127 for byte in rest)  # as some writers of old did it
+    return int(stated, 8) in (sum(rest), signed)
 
 
 def _refined(head: bytes, found: Sniffed) -> Sniffed:
@@ -232,6 +288,8 @@ def _refined(head: bytes, found: Sniffed) -> Sniffed:
 
 def _without_signature(head: bytes) -> Sniffed:
     """Formats known by a pattern rather than a fixed signature, then text, then UNKNOWN."""
+    if is_tar_header(head[:_TAR_BLOCK]):
+        return Sniffed(Form.CONTAINER, "tar")
     if _PNM.match(head):
         return Sniffed(Form.STILL, "pnm")
     if head[:2] == b"BM" and (head[14:18] in _BMP_HEADERS or not _is_text(head)):

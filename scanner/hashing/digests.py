@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from typing import Protocol
 
 from scanner.types import Digests
+
+DIGEST_TYPES = frozenset({"md5", "sha1", "sha256"})
 
 # Of 64 KiB to 4 MiB, buffers that stay inside a core's second-level cache hash fastest: three digests read each block.
 CHUNK_BYTES = 256 * 1024
@@ -37,16 +40,27 @@ def digest_fd(fd: int, size_bytes: int | None = None, *, also: tuple[Consumer, .
     exactly there, and OSError as the storage reports it.
     """
     expected = os.fstat(fd).st_size if size_bytes is None else size_bytes
-    hashes = (
-        hashlib.md5(usedforsecurity=False),
-        hashlib.sha1(usedforsecurity=False),
-        hashlib.sha256(),
-    )
+    hashes = _new()
     seen = _feed(fd, expected, (*hashes, *also))
     if seen != expected:
         raise ShortRead("the file changed size while it was read; look again later")
     md5, sha1, sha256 = (each.digest() for each in hashes)
     return Digests(md5=md5, sha1=sha1, sha256=sha256, size_bytes=seen)
+
+
+def digest_blocks(blocks: Iterable[bytes]) -> Digests:
+    """The three digests of bytes that come in blocks, such as a member of a container."""
+    hashes, seen = _new(), 0
+    for block in blocks:
+        for each in hashes:
+            each.update(block)
+        seen += len(block)
+    md5, sha1, sha256 = (each.digest() for each in hashes)
+    return Digests(md5=md5, sha1=sha1, sha256=sha256, size_bytes=seen)
+
+
+def _new() -> tuple[hashlib._Hash, ...]:
+    return hashlib.md5(usedforsecurity=False), hashlib.sha1(usedforsecurity=False), hashlib.sha256()
 
 
 def _feed(fd: int, expected: int, consumers: tuple[Consumer, ...]) -> int:

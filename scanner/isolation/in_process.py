@@ -12,12 +12,17 @@ class Collected:
 
     def __init__(self) -> None:
         self.kind = MediaKind.OTHER
+        self.members: dict[int, MediaKind] = {}
         self.signals: list[Signal] = []
         self.latest: Resume | None = None
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
         """Remember the kind; the last one told counts."""
         self.kind = kind
+
+    def member(self, number: int, kind: MediaKind) -> None:
+        """Remember a member's kind."""
+        self.members[number] = kind
 
     def signal(self, signal: Signal) -> None:
         """Keep one signal."""
@@ -40,7 +45,7 @@ class InProcess:
         since = usable(resume, self._options, self._limits)
         collected = Collected()
         looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected, since)
-        signals = with_recipes(collected.kind, collected.signals, self._options)
+        signals = with_recipes(collected.kind, collected.signals, self._options, collected.members)
         carried_on = go_on(since, collected.latest, looked, self._options, self._limits)
         return Fingerprint(collected.kind, looked, signals, since, carried_on, self.wanted(collected.kind))
 

@@ -22,7 +22,7 @@ from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options, go_on, usable, wanted, with_recipes
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
-from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, parse
+from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, MemberRecord, parse
 from scanner.isolation.worker import ANSWER
 from scanner.isolation.zygote import Settings
 from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, Resume, digests_only, partial
@@ -128,7 +128,7 @@ class WorkerPool:
                 kept = worker
             else:
                 self._end(worker)
-            signals = with_recipes(task.kind, task.signals, self._options)
+            signals = with_recipes(task.kind, task.signals, self._options, task.members)
             resume = go_on(since, task.latest, looked, self._options, self._limits)
             return Fingerprint(task.kind, looked, signals, since, resume, self.wanted(task.kind))
         finally:
@@ -176,6 +176,7 @@ class _Task:
         self._cpu_s = limits.cpu_s(moving=False, duration_ms=None, resume=since)
         self.latest: Resume | None = None
         self.kind = MediaKind.OTHER
+        self.members: dict[int, MediaKind] = {}
         self.signals: list[Signal] = []
         self.sound = False
 
@@ -219,6 +220,8 @@ class _Task:
                 # A duration alone tells of a film inside something else.
                 moving = kind in (MediaKind.ANIMATION, MediaKind.VIDEO) or duration_ms is not None
                 self._cpu_s = self._limits.cpu_s(moving, duration_ms, self._since)
+            case MemberRecord(number=number, media=kind):
+                self.members[number] = kind
             case Resume() as position:
                 self.latest = position
             case Signal() as one:

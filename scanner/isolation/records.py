@@ -15,23 +15,25 @@ from typing import TypeVar
 
 from hashsets.types import Signal
 from scanner.resuming import RESUME_BYTES, BadResume, decode, encode
-from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason, Resume
+from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason, Resume, member_of, member_part
 
-# kind, a, b, c, d, 3 pad, value, e (frame), f (part), g (milliseconds or duration)
-_RECORD = struct.Struct("<BBBBB3x32sIIQ")
+# kind, a, b, c, d, 3 pad, value, e (frame), f (part), m (member), g (milliseconds or duration)
+_RECORD = struct.Struct("<BBBBB3x32sIIIQ")
 RECORD_BYTES = _RECORD.size
 LONGEST_BYTES = max(RECORD_BYTES, RESUME_BYTES)
 _NONE_8, _NONE_32, _NONE_64 = 0xFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
-_MEDIA, _SIGNAL, _END = 1, 2, 3
+_MEDIA, _SIGNAL, _END, _MEMBER = 1, 2, 3, 4
 
 # Order is the wire's: append only.
-_TYPES = ("pdq", "phash", "dhash", "ahash", "whash")
-_VALUE_BYTES = {"pdq": 32, "phash": 8, "dhash": 8, "ahash": 8, "whash": 8}
+_TYPES = ("pdq", "phash", "dhash", "ahash", "whash", "md5", "sha1", "sha256")
+_VALUE_BYTES = {"pdq": 32, "phash": 8, "dhash": 8, "ahash": 8, "whash": 8, "md5": 16, "sha1": 20, "sha256": 32}
+_DIGESTS = frozenset({"md5", "sha1", "sha256"})
 _ORIENTATIONS = ("stored", "exif", "2", "3", "4", "5", "6", "7", "8")
 _MEDIA_KINDS = tuple(MediaKind)
 _EXTENTS = tuple(Extent)
 _REASONS = tuple(Reason)
 MOST_MS = 2**40
+MOST_MEMBERS = 2**20 - 1
 
 
 T = TypeVar("T")
@@ -57,7 +59,15 @@ class EndRecord:
     looked: Looked
 
 
-Record = MediaRecord | Signal | EndRecord | Resume
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """What kind of media a container's member is, of which signals follow."""
+
+    number: int
+    media: MediaKind
+
+
+Record = MediaRecord | MemberRecord | Signal | EndRecord | Resume
 
 
 def pack_media(kind: MediaKind, duration_ms: int | None) -> bytes:
@@ -65,9 +75,15 @@ def pack_media(kind: MediaKind, duration_ms: int | None) -> bytes:
     return _pack(_MEDIA, _MEDIA_KINDS.index(kind), milliseconds=duration_ms)
 
 
+def pack_member(number: int, kind: MediaKind) -> bytes:
+    """The record that tells a member's kind."""
+    return _pack(_MEMBER, _MEDIA_KINDS.index(kind), member=number)
+
+
 def pack_signal(signal: Signal) -> bytes:
     """The record of one signal (its recipe is the parent's to know)."""
     quality = _NONE_8 if signal.quality is None else signal.quality
+    member, part = member_of(signal.part)
     return _pack(
         _SIGNAL,
         _TYPES.index(signal.hash_type),
@@ -76,8 +92,9 @@ def pack_signal(signal: Signal) -> bytes:
         len(signal.value),
         signal.value,
         signal.frame,
-        None if signal.part is None else int(signal.part),
+        None if part is None else int(part),
         signal.frame_ms,
+        member,
     )
 
 
@@ -102,6 +119,7 @@ def _pack(
     frame: int | None = None,
     part: int | None = None,
     milliseconds: int | None = None,
+    member: int | None = None,
 ) -> bytes:
     return _RECORD.pack(
         kind,
@@ -112,6 +130,7 @@ def _pack(
         value,
         _NONE_32 if frame is None else min(frame, _NONE_32 - 1),
         _NONE_32 if part is None else min(part, _NONE_32 - 1),
+        _NONE_32 if member is None else member,
         _NONE_64 if milliseconds is None else min(milliseconds, MOST_MS),
     )
 
@@ -125,15 +144,22 @@ def parse(datagram: bytes) -> Record:
             raise BadRecord("position") from error
     if len(datagram) != RECORD_BYTES:
         raise BadRecord("length")
-    kind, a, b, c, d, value, frame, part, milliseconds = _RECORD.unpack(datagram)
+    kind, a, b, c, d, value, frame, part, member, milliseconds = _RECORD.unpack(datagram)
     if datagram[5:8] != b"\0\0\0":
         raise BadRecord("padding")
     if milliseconds != _NONE_64 and milliseconds > MOST_MS:
         raise BadRecord("milliseconds")
+    if member != _NONE_32 and not 0 < member <= MOST_MEMBERS:
+        raise BadRecord("member")
     ms = None if milliseconds == _NONE_64 else int(milliseconds)
     if kind == _SIGNAL:
-        return _signal(a, b, c, d, value, frame, part, ms)
+        place = member_part(None if member == _NONE_32 else member, None if part == _NONE_32 else str(part))
+        return _signal(a, b, c, d, value, frame, place, ms)
     if value.strip(b"\0") or frame != _NONE_32 or part != _NONE_32 or d:
+        raise BadRecord("unused field")
+    if kind == _MEMBER and member != _NONE_32 and not b and not c and ms is None:
+        return MemberRecord(member, _pick(_MEDIA_KINDS, a))
+    if member != _NONE_32:
         raise BadRecord("unused field")
     if kind == _MEDIA and not b and not c:
         return MediaRecord(_pick(_MEDIA_KINDS, a), ms)
@@ -142,8 +168,10 @@ def parse(datagram: bytes) -> Record:
     raise BadRecord("kind")
 
 
-def _signal(a: int, b: int, c: int, d: int, value: bytes, frame: int, part: int, ms: int | None) -> Signal:
+def _signal(a: int, b: int, c: int, d: int, value: bytes, frame: int, part: str | None, ms: int | None) -> Signal:
     hash_type = _pick(_TYPES, a)
+    if hash_type in _DIGESTS and member_of(part)[0] is None:
+        raise BadRecord("a digest of the content itself is not the worker's to say")
     if d != _VALUE_BYTES[hash_type] or value[d:].strip(b"\0"):
         raise BadRecord("value length")
     if (c > 100 and c != _NONE_8) or (c == _NONE_8) == (hash_type == "pdq"):
@@ -153,7 +181,7 @@ def _signal(a: int, b: int, c: int, d: int, value: bytes, frame: int, part: int,
         value[:d],
         quality=None if c == _NONE_8 else c,
         orientation=_pick(_ORIENTATIONS, b),
-        part=None if part == _NONE_32 else str(part),
+        part=part,
         frame=None if frame == _NONE_32 else frame,
         frame_ms=ms,
     )

@@ -34,6 +34,9 @@ class _Nobody:
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
         """Ignore."""
 
+    def member(self, number: int, kind: MediaKind) -> None:
+        """Ignore."""
+
     def signal(self, signal: Signal) -> None:
         """Ignore."""
 

@@ -39,6 +39,10 @@ class _Teller:
         self.kind = kind
         self._channel.send(records.pack_media(kind, duration_ms))
 
+    def member(self, number: int, kind: MediaKind) -> None:
+        """Tell a member's kind."""
+        self._channel.send(records.pack_member(number, kind))
+
     def signal(self, one: Signal) -> None:
         """Tell one signal."""
         self._channel.send(records.pack_signal(one))

@@ -1,7 +1,8 @@
 """The inventory: the signals of all contents as mapped columns, so that a re-scan reads arrays instead of rows.
 
-A segment holds, for a stretch of content numbers, one file per hash type: values, whose they are, quality, and whether
-they are frames, ordered by content number. Segments lie beside the database and can be rebuilt from it at any time.
+A segment holds, for a stretch of content numbers, one file per hash type: values, whose they are, quality, whether they
+are frames, and where there are such, which member of a container they are of; ordered by content number. Segments lie
+beside the database and can be rebuilt from it at any time.
 
 Rules
 - The table `inventory` in ledger.db says which segments count, each by a random stamp that its files carry: a file of
@@ -31,6 +32,7 @@ from hashsets.matching import container
 from hashsets.sqlite import Database
 from hashsets.types import Queries
 from scanner.ledger import contents
+from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT
 from scanner.ledger.packing import QueryBuilder
 
 KIND = "inventory"
@@ -140,11 +142,11 @@ class Inventory:
         if mapped is None:
             sql = "SELECT count(*) FROM content WHERE seq BETWEEN ?1 AND ?2 AND seq NOT IN (SELECT seq FROM relooked)"
             return int(self._db.execute(sql, (seq_lo, seq_hi)).fetchone()[0])
-        seqs = mapped.arrays["seqs"]
-        first, last = np.searchsorted(seqs, [seq_lo, seq_hi + 1])
-        return (
-            int(last - first) - len(np.intersect1d(seqs[first:last], list(without))) if without else int(last - first)
-        )
+        first, last = np.searchsorted(mapped.arrays["seqs"], [seq_lo, seq_hi + 1])
+        held = mapped.arrays["seqs"][first:last]
+        if "members" in mapped.arrays:  # have a sha256 too, and are no contents
+            held = held[mapped.arrays["members"][first:last] == 0]
+        return len(held) - len(np.intersect1d(held, list(without))) if without else len(held)
 
     def _from_database(self, seq_lo: int, seq_hi: int) -> Stretch:
         builder = QueryBuilder()
@@ -256,11 +258,13 @@ def _slice(name: str, mapped: container.Contents, seq_lo: int, seq_hi: int, with
     first, last = np.searchsorted(seqs, [seq_lo, seq_hi + 1])
     width = hashtypes.get(name).size_bytes
     values = mapped.arrays["values"].reshape(-1, width)[first:last]
-    owners = seqs[first:last]
+    owners = whose = seqs[first:last]
+    if "members" in mapped.arrays:
+        owners = owners | (mapped.arrays["members"][first:last].astype(np.int64) << MEMBER_SHIFT)
     quality = mapped.arrays["quality"][first:last]
     is_frame = mapped.arrays["is_frame"][first:last].view(np.bool_)
     if without:
-        keep = ~np.isin(owners, np.fromiter(without, np.int64))
+        keep = ~np.isin(whose, np.fromiter(without, np.int64))
         values, owners, quality, is_frame = values[keep], owners[keep], quality[keep], is_frame[keep]
     return Queries(name, values, owners, quality, is_frame)
 
@@ -295,12 +299,15 @@ class _Builder:
         """Write one file per hash type; the types."""
         self._take()
         for name, parts in self._parts.items():
+            owners = np.concatenate([p.owners for p in parts])
             arrays: dict[str, NDArray[np.generic]] = {
                 "values": np.concatenate([p.values for p in parts]).reshape(-1),
-                "seqs": np.concatenate([p.owners for p in parts]),
+                "seqs": owners & CONTENT_MASK,
                 "quality": np.concatenate([p.quality for p in parts]),
                 "is_frame": np.concatenate([p.is_frame for p in parts]).view(np.uint8),
             }
-            rows = len(arrays["seqs"])
+            if (owners > CONTENT_MASK).any():
+                arrays["members"] = (owners >> MEMBER_SHIFT).astype(np.uint32)
+            rows = len(owners)
             container.write(path_of(name), container.Contents(KIND, hashtypes.get(name), stamp, {"rows": rows}, arrays))
         return list(self._parts)

@@ -1,14 +1,15 @@
 """The signals of a content as one packed blob, and back.
 
 Layout, little-endian: the four bytes `HSG1`, then groups until the end. A group holds all signals that share hash type,
-recipe, orientation and part:
+recipe, orientation and part (of members of a container: part within the member):
 
-    u8 flags (1 quality, 2 frame, 4 frame_ms, 8 part)   u16 value bytes   u32 count
+    u8 flags (1 quality, 2 frame, 4 frame_ms, 8 part, 16 member)   u16 value bytes   u32 count
     four texts, each u8 length + UTF-8: hash type, recipe, orientation, part
-    count x value, then where flagged: count x u8 quality, count x u32 frame, count x i64 frame_ms
+    count x value, then where flagged: count x u8 quality, u32 frame, i64 frame_ms, u32 member
 
-Digests are columns of the content and never in the blob. A row per signal would cost SQLite some 60 bytes of overhead
-for each frame of each video; arrays also load into the matching core without a Python object per frame.
+Digests are columns of the content; those in the blob are of members, and claims. A row per signal would cost SQLite
+some 60 bytes of overhead for each frame of each video; arrays also load into the matching core without a Python object
+per frame.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 from hashsets import hashtypes
 from hashsets.types import Queries, Signal
 from scanner.errors import LedgerError
+from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT
+from scanner.types import member_of, member_part
 
 MAGIC = b"HSG1"
 _GROUP = struct.Struct("<BHI")
-_QUALITY, _FRAME, _FRAME_MS, _PART = 1, 2, 4, 8
+_QUALITY, _FRAME, _FRAME_MS, _PART, _MEMBER = 1, 2, 4, 8, 16
 NO_QUALITY = 100  # what `Queries.quality` holds for types that have none (documented there)
 
 
@@ -42,6 +45,12 @@ class Group:
     quality: NDArray[np.uint8] | None
     frame: NDArray[np.uint32] | None
     frame_ms: NDArray[np.int64] | None
+    member: NDArray[np.uint32] | None = None
+
+    def owners(self, owner: int) -> NDArray[np.int64]:
+        """Who asks with each value: the content `owner`, or its member."""
+        owners = np.full(len(self.values), owner, np.int64)
+        return owners if self.member is None else owners | (self.member.astype(np.int64) << MEMBER_SHIFT)
 
 
 def pack(signals: Iterable[Signal]) -> bytes:
@@ -53,11 +62,13 @@ def pack(signals: Iterable[Signal]) -> bytes:
 
 
 def _group_key(signal: Signal) -> tuple[object, ...]:
+    member, part = member_of(signal.part)
     return (
         signal.hash_type,
         signal.recipe,
         signal.orientation,
-        signal.part,
+        part,
+        member is None,
         signal.quality is None,
         signal.frame is None,
         signal.frame_ms is None,
@@ -73,18 +84,20 @@ def _text(value: str) -> bytes:
 
 def _pack_group(signals: list[Signal]) -> bytes:
     first = signals[0]
+    member, part = member_of(first.part)
     flags = (
         _QUALITY * (first.quality is not None)
         | _FRAME * (first.frame is not None)
         | _FRAME_MS * (first.frame_ms is not None)
-        | _PART * (first.part is not None)
+        | _PART * (part is not None)
+        | _MEMBER * (member is not None)
     )
     parts = [
         _GROUP.pack(flags, len(first.value), len(signals)),
         _text(first.hash_type),
         _text(first.recipe or ""),
         _text(first.orientation),
-        _text(first.part or ""),
+        _text(part or ""),
         b"".join(signal.value for signal in signals),
     ]
     if first.quality is not None:
@@ -93,6 +106,8 @@ def _pack_group(signals: list[Signal]) -> bytes:
         parts.append(np.array([signal.frame for signal in signals], dtype="<u4").tobytes())
     if first.frame_ms is not None:
         parts.append(np.array([signal.frame_ms for signal in signals], dtype="<i8").tobytes())
+    if member is not None:
+        parts.append(np.array([member_of(signal.part)[0] for signal in signals], dtype="<u4").tobytes())
     return b"".join(parts)
 
 
@@ -117,12 +132,12 @@ def _groups(blob: bytes) -> Iterator[Group]:
             texts.append(blob[at + 1 : end].decode("utf-8"))
             at = end
         hash_type = hashtypes.find(texts[0])
-        if hash_type is None or hash_type.name != texts[0] or hash_type.size_bytes != width or not width or flags > 15:
+        if hash_type is None or hash_type.name != texts[0] or hash_type.size_bytes != width or not width or flags > 31:
             raise ValueError("group")
         values = np.frombuffer(blob, np.uint8, count * width, at).reshape(count, width)
         at += count * width
         columns: list[NDArray[np.generic] | None] = []
-        for flag, dtype in ((_QUALITY, "u1"), (_FRAME, "<u4"), (_FRAME_MS, "<i8")):
+        for flag, dtype in ((_QUALITY, "u1"), (_FRAME, "<u4"), (_FRAME_MS, "<i8"), (_MEMBER, "<u4")):
             if flags & flag:
                 column = np.frombuffer(blob, dtype, count, at)
                 at += column.nbytes
@@ -152,7 +167,7 @@ def _signals(group: Group) -> Iterator[Signal]:
             group.recipe,
             None if group.quality is None else int(group.quality[row]),
             group.orientation,
-            group.part,
+            group.part if group.member is None else member_part(int(group.member[row]), group.part),
             None if group.frame is None else int(group.frame[row]),
             None if group.frame_ms is None else int(group.frame_ms[row]),
         )
@@ -181,10 +196,13 @@ class _Alike:
 
 
 class QueryBuilder:
-    """Collects the signals of many contents into one `Queries` per hash type; owners are content sequence numbers."""
+    """Collects the signals of many contents into one `Queries` per hash type.
+
+    Owners are content sequence numbers; of what members of a container have, with the member's above (claims.py).
+    """
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[tuple[NDArray[np.uint8], int, NDArray[np.uint8] | None, bool]]] = {}
+        self._columns: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8] | None, bool]]] = {}
         self._digests: dict[str, tuple[list[bytes], list[int]]] = {}
         self._alike: dict[tuple[bytes, int], _Alike] = {}
         self.rows = 0
@@ -202,11 +220,11 @@ class QueryBuilder:
             return
         found = list(groups(blob))
         self.rows += sum(len(group.values) for group in found)
-        if len(found) == 1:
+        if len(found) == 1 and found[0].member is None:
             self._alike[blob[:start], len(blob)] = _Alike(found[0], start, [blob], [owner])
             return
         for group in found:
-            column = (group.values, owner, group.quality, group.frame is not None)
+            column = (group.values, group.owners(owner), group.quality, group.frame is not None)
             self._columns.setdefault(group.hash_type, []).append(column)
 
     def add_value(self, owner: int, hash_type: str, value: bytes) -> None:
@@ -217,7 +235,7 @@ class QueryBuilder:
         self.rows += 1
 
     def queries(self) -> list[Queries]:
-        """What was collected, one `Queries` per hash type, sorted by it; the rows by owner."""
+        """What was collected, one `Queries` per hash type, sorted by it; the rows by content."""
         built = [self._digest_queries(name) for name in self._digests]
         built += [self._perceptual_queries(name) for name in self._columns]
         built += [alike.queries() for alike in self._alike.values()]
@@ -240,7 +258,7 @@ class QueryBuilder:
         return Queries(
             name,
             np.concatenate([values for values, *_ in columns]),
-            np.repeat(np.array([owner for _, owner, *_ in columns], np.int64), counts),
+            np.concatenate([owners for _, owners, *_ in columns]),
             np.concatenate(quality),
             np.repeat(np.array([is_frame for *_, is_frame in columns], np.bool_), counts),
         )
@@ -255,7 +273,7 @@ def _values_start(blob: bytes) -> int:
 
 
 def _joined(parts: list[Queries]) -> Queries:
-    """Queries of one type as one, rows by owner, in the order they came within one owner."""
+    """Queries of one type as one, rows by content, in the order they came within one content."""
     joined = Queries(
         parts[0].hash_type,
         np.concatenate([part.values for part in parts]),
@@ -265,7 +283,7 @@ def _joined(parts: list[Queries]) -> Queries:
     )
     if len(parts) == 1:
         return joined
-    order = np.argsort(joined.owners, kind="stable")
+    order = np.argsort(joined.owners & CONTENT_MASK, kind="stable")
     return Queries(
         joined.hash_type, joined.values[order], joined.owners[order], joined.quality[order], joined.is_frame[order]
     )

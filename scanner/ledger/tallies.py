@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hashsets.sqlite import Database
-from scanner.types import Extent, MediaKind, Reason
+from scanner.types import Extent, Reason
 
 
 @dataclass(slots=True)
@@ -41,9 +41,11 @@ class Outcomes:
 _NUMBERS = ("assets", "contents", "matched", "matched_partial", "held", "suppressed", "clear", "not_media", "owed")
 
 # Matched first: what a part of a file shows stays shown. Then what stands in the way of the place, then of the content.
+# Not media is what is neither that nor, as a container, holds any: nothing is in its packed signals but their mark.
 # The last column is the strongest state of a match that is no known-good set's own: 3 active, 2 held, 1 suppressed.
 _ROWS = """
-SELECT a.id, a.key, a.content_seq, a.reason, c.media, c.extent, c.reason, coalesce((
+SELECT a.id, a.key, a.content_seq, a.reason, c.media = 'other' AND length(c.signals) <= 4, c.extent, c.reason,
+    coalesce((
     SELECT max(CASE m.state WHEN 'active' THEN 3 WHEN 'held' THEN 2 WHEN 'suppressed' THEN 1 END)
     FROM match m JOIN met_set s USING (set_uid)
     WHERE m.content_seq = a.content_seq AND s.role != 'known_good'), 0)
@@ -62,19 +64,19 @@ def outcomes(
     tally = Outcomes()
     where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
     seqs = set()
-    for asset_id, key, seq, place_reason, media, extent, reason, state in db.execute(_ROWS + where, parameters):
+    for asset_id, key, seq, place_reason, not_media, extent, reason, state in db.execute(_ROWS + where, parameters):
         if counts(asset_id, key):
             seqs.add(seq)
             tally.owed += any(why in _RETRYABLE for why in (place_reason, reason))
             tally.held += state == _HELD
             tally.suppressed += state == _SUPPRESSED
-            _count(tally, place_reason, media, extent, reason, state >= _HELD)
+            _count(tally, place_reason, bool(not_media), extent, reason, state >= _HELD)
     tally.contents = len(seqs - {None})
     return tally
 
 
 def _count(
-    tally: Outcomes, place_reason: str | None, media: str | None, extent: str | None, reason: str | None, matched: bool
+    tally: Outcomes, place_reason: str | None, not_media: bool, extent: str | None, reason: str | None, matched: bool
 ) -> None:
     tally.assets += 1
     if matched:
@@ -86,7 +88,7 @@ def _count(
         tally.unscannable[str(reason)] += 1
     elif extent == Extent.PARTIAL:
         tally.partial[str(reason)] += 1
-    elif media == MediaKind.OTHER:
+    elif not_media:
         tally.not_media += 1
     else:
         tally.clear += 1

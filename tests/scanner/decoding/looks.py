@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,8 @@ class Look:
     pictures: list[Picture] = field(default_factory=list)
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     marks: list[Resume] = field(default_factory=list)
+    members: dict[int, MediaKind] = field(default_factory=dict)
+    digests: dict[int, bytes] = field(default_factory=dict)
     looked: Looked | None = None
 
     def media(self, kind: MediaKind, duration_ms: int | None) -> None:
@@ -31,6 +35,13 @@ class Look:
     def picture(self, picture: Picture) -> None:
         self.pictures.append(picture)
         self.pixels.append(np.array(picture.pixels[:]))
+
+    def member(self, number: int, kind: MediaKind) -> None:
+        self.members[number] = kind
+
+    def digest(self, number: int, blocks: Iterable[bytes]) -> None:
+        content = b"".join(blocks)
+        self.digests[number] = hashlib.sha256(content).digest()
 
     def mark(self, resume: Resume) -> None:
         self.marks.append(resume)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import tarfile
+import time
 
 import pytest
 from hypothesis import given
@@ -47,21 +49,49 @@ def test_stills_are_known_by_their_bytes(form: str, name: str) -> None:
         (b"BMW sales figures for the year", "text"),
         (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://127.0.0.1/a.ts\n", "text"),
         (b"ffconcat version 1.0\nfile other.mp4\n", "text"),
-        (b"PK\x03\x04" + bytes(30), "zip"),
         (b"FWS is short for the forest and wildlife service", "text"),
         (b"<?php echo 1; // " + b"x" * HEAD_BYTES, "text"),
         (b"<!-- a page --><html><svg></svg></html>", "text"),
         (b"<!-- " + b"never closed", "text"),
         (b" " * HEAD_BYTES, "text"),
-        (b"%PDF-1.7\n%\xe2\xe3", "pdf"),
-        (b"\x1f\x8b\x08" + bytes(10), "gzip"),
         (b"\x7fELF" + bytes(20), "elf"),
         (b"MZ\x90\0" + bytes(60), "program"),
     ],
 )
 def test_what_is_plainly_not_media(content: bytes, name: str) -> None:
-    """Text, archives, documents and programs are not media, whatever their first letters look like."""
+    """Text and programs are not media, whatever their first letters look like."""
     assert (Form.NOT_MEDIA, name) == sniff(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"PK\x03\x04" + bytes(30), "zip"),
+        (b"%PDF-1.7\n%\xe2\xe3", "pdf"),
+        (b"\x1f\x8b\x08" + bytes(10), "gzip"),
+        (b"BZh91AY&SY" + bytes(10), "bzip2"),
+        (b"Rar!\x1a\x07\x01\0", "rar"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "7z"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(30), "ole"),
+        (b"MSCF\0\0\0\0" + bytes(30), "cab"),
+        (b"  -lh5-" + bytes(30), "lha"),
+        (b"070701" + b"0" * 104 + b"name\0", "cpio"),
+    ],
+)
+def test_what_may_hold_media(content: bytes, name: str) -> None:
+    """Archives, compressed files and documents are containers, whether or not they can be opened here."""
+    assert (Form.CONTAINER, name) == sniff(content)
+
+
+def test_old_tar_archives_have_no_signature() -> None:
+    """A header of before ustar is known by its checksum."""
+    header = bytearray(tarfile.TarInfo("a").tobuf(tarfile.USTAR_FORMAT))
+    header[257:265] = bytes(8)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+
+    assert (Form.CONTAINER, "tar") == sniff(bytes(header))
+    assert Form.CONTAINER is not sniff(bytes(header[:300]) + b"x" + bytes(header[301:])).form
 
 
 @pytest.mark.parametrize(
@@ -120,10 +150,12 @@ def test_any_bytes_are_something(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("repeated", [b"<?", b"<!--", b"<!DOCTYPE svg [", b"<?a?>", b"<!---->", b"<svg"])
-@pytest.mark.timeout(2)
 def test_hostile_markup_costs_no_time(repeated: bytes) -> None:
     """Whatever opens again and again is sniffed as fast as anything."""
+    began = time.process_time()
+
     assert sniff((repeated * HEAD_BYTES)[:HEAD_BYTES]).form in (Form.STILL, Form.NOT_MEDIA)
+    assert time.process_time() - began < 2.0
 
 
 def test_corpus_media_is_never_not_media() -> None:

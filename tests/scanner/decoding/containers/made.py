@@ -1,0 +1,64 @@
+"""Pictures, clips and the containers that hold them, all made here."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+import zipfile
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from tests.scanner.decoding.test_video import clip
+
+
+@cache
+def pixels(number: int, size: tuple[int, int] = (96, 128)) -> np.ndarray:
+    """A picture of soft shapes, another one for each number."""
+    draw = np.random.default_rng(number)
+    coarse = Image.fromarray(draw.integers(0, 255, (6, 8, 3), dtype=np.uint8))
+    return np.asarray(coarse.resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+@cache
+def picture(number: int, form: str = "JPEG") -> bytes:
+    """The picture as a file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels(number)).save(stream, form)
+    return stream.getvalue()
+
+
+@cache
+def film(frames: int = 12) -> bytes:
+    """A short film whose index stands at its end."""
+    return clip(frames)
+
+
+TEXT = b"minutes of the meeting\n" * 50
+
+
+def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A ZIP file."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for number, member in enumerate(members):
+            archive.writestr(f"CANARYNAME-{number}", member)
+    return stream.getvalue()
+
+
+def tarred(*members: bytes, form: int = tarfile.PAX_FORMAT, packed: str = "") -> bytes:
+    """A tar archive, as it is or packed by `gz`, `bz2` or `xz`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=f"w:{packed}", format=form) as archive:  # type: ignore[call-overload]
+        for number, member in enumerate(members):
+            entry = tarfile.TarInfo(f"CANARYNAME-{number}-" + "long" * 40)
+            entry.size = len(member)
+            archive.addfile(entry, io.BytesIO(member))
+    return stream.getvalue()
+
+
+def noise(count: int, seed: int = 1) -> bytes:
+    """Bytes that no packer makes smaller."""
+    return random.Random(seed).randbytes(count)
