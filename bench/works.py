@@ -23,6 +23,7 @@ from bench.populations import kept, listed_values, questions_of
 from hashsets import hashtypes
 from hashsets.hashtypes import HashType
 from hashsets.matching import joins
+from hashsets.matching.changeable import Change
 from hashsets.matching.exact import ExactMatcher
 from hashsets.matching.hamming import HammingMatcher
 from hashsets.matching.kernel import source_bits
@@ -63,20 +64,21 @@ def open_and_change(rows: int = 10_000_000, changed: int = 10_000) -> list[Figur
     faiss = importlib.import_module("faiss")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shelf = Shelf.create(PDQ, folder / "ours")
-        shelf.change(values=listed, ids=np.arange(rows))
+        shelf = Shelf.create([PDQ], folder / "ours")
+        shelf.change({"pdq": Change(listed, np.arange(rows))})
         peer = FaissFlat(256)
         peer.build(listed, 31)
         faiss.write_index_binary(peer._index, str(folder / "theirs"))
         size = sum(path.stat().st_size for path in (folder / "ours").iterdir())
-        ours = min(_wall(partial(Shelf.open, PDQ, folder / "ours")) for _ in range(5))
+        ours = min(_wall(partial(Shelf.open, [PDQ], folder / "ours")) for _ in range(5))
         theirs = min(_wall(partial(faiss.read_index_binary, str(folder / "theirs"))) for _ in range(3))
         values = listed_values("uniform", 256, changed, SEED + 1)
         gone = np.sort(np.random.default_rng(SEED).choice(rows, changed, replace=False))
         ids = np.arange(rows, rows + changed)
-        seconds = _wall(lambda: shelf.change(values=values, ids=ids, withdrawn=gone))
-        found = shelf.view().query(values[:100], 0).listed_rows
-        lost = shelf.view().query(listed[gone[:100]], 0).listed_rows
+        seconds = _wall(lambda: shelf.change({"pdq": Change(values, ids, withdrawn=gone)}))
+        view = shelf.held.views["pdq"]
+        found = view.query(values[:100], 0).listed_rows
+        lost = view.query(listed[gone[:100]], 0).listed_rows
         if found.tolist() != ids[:100].tolist() or np.isin(gone[:100], lost).any():
             raise measure.WrongAnswer("a change was not in force after it")
     more = {"rows": rows, "seconds": ours, "peer_seconds": theirs, "bytes_per_entry": size / rows}

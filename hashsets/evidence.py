@@ -1,6 +1,8 @@
-"""The join of one hash type: listed rows of several sets, a matcher over them, and which pairs meet the sets' rules.
+"""The join of one hash type: what several sets list of it, as views, and which pairs meet the sets' rules.
 
-Arrays in, arrays out; reads no store. See DESIGN.md, "The join, exactly", for every condition.
+Arrays in, arrays out; reads no store. See DESIGN.md, "The join, exactly", for every condition. A view's ids are entry
+ids, and its marks say a row's quality and whether its entry is one of frames. What a rule can change is applied to what
+was found, so that a changed rule leaves every index as it is.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from numpy.typing import NDArray
 from hashsets import hashtypes
 from hashsets.frames import FrameTally, firsts
 from hashsets.hashtypes import HashType
-from hashsets.lookups import Lookup, Pairs
+from hashsets.lookups import Pairs, pairs, rows_counted
+from hashsets.matching.changeable import Change, View
 from hashsets.store import SignalColumns
 from hashsets.types import Queries, Rule
+
+FRAME = 0x80  # of a mark: the entry's shape is frames; the other seven bits are the quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +75,10 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
 class TypeIndex:
     """Everything listed of one hash type in several sets, with each set's rule beside it."""
 
-    def __init__(
-        self,
-        hash_type: HashType,
-        rules: Sequence[Rule],
-        listed: Sequence[SignalColumns | None],
-        *,
-        streamed: bool = False,
-    ) -> None:
+    def __init__(self, hash_type: HashType, rules: Sequence[Rule], views: Sequence[View | None]) -> None:
         self._type = hash_type
         self._hamming = hash_type.comparison == "hamming"
-        self._radius = np.array([self._radius_of(rule) for rule in rules], np.int64)
-        self._floor = np.array([self._floor_of(rule) for rule in rules], np.int64)
-        self._shares = np.array([(rule.frame_shares.query, rule.frame_shares.listed) for rule in rules], np.float64)
-        present = [(number, columns) for number, columns in enumerate(listed) if columns is not None]
-        kept = [columns_kept(hash_type, columns, int(self._floor[number])) for number, columns in present]
-        self._sets = np.repeat(
-            np.array([number for number, _ in present], np.int32), [len(columns) for columns in kept]
-        )
-        self._entries = np.concatenate([columns.entry_ids for columns in kept])
-        self._frames = np.concatenate([columns.frames for columns in kept]) & self._hamming
-        self._frame_totals = _group_sizes(self._entries, self._frames)
-        self._lookup = Lookup(hash_type, np.concatenate([columns.values for columns in kept]), streamed=streamed)
-        # Sets that list nothing here must not widen the search.
-        listing_sets = np.unique(self._sets)
-        self._reach = int(self._radius[listing_sets].max()) if len(listing_sets) else 0
+        self._listed = [(number, view, rules[number]) for number, view in enumerate(views) if view]
 
     def _radius_of(self, rule: Rule) -> int:
         return rule.radius_bits.get(self._type.name, self._type.default_radius_bits) if self._hamming else 0
@@ -105,71 +89,68 @@ class TypeIndex:
         return rule.quality_floor.get(self._type.name, self._type.default_quality_floor)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(len(view) for _, view, _ in self._listed)
 
     # -- under the sets' rules ---------------------------------------------------------------------------------------
 
     def match(self, asked: Queries) -> Evidence:
         """The pairs of owner and entry that meet the set's rule."""
         asked = _without_repeats(asked)
-        items: list[Evidence] = []
+        return merge_evidence([found for listed in self._listed for found in self._matches(asked, *listed)])
+
+    def _matches(self, asked: Queries, number: int, view: View, rule: Rule) -> Iterator[Evidence]:
         frames = FrameTally()
-        for found in self._pairs(asked.values, self._reach):
-            pairs = _chosen(found, ~degenerate_rows(self._type, asked.values[found.rows]))
-            sets = self._sets[pairs.listed]
-            good = (pairs.distances <= self._radius[sets]) & (self._quality(asked, pairs.rows) >= self._floor[sets])
-            of_frames = self._frames[pairs.listed]
-            item = _chosen(pairs, good & ~of_frames)
-            items.append(self._evidence(asked.owners[item.rows], item.listed, item.distances))
-            frame = _chosen(pairs, good & of_frames & asked.is_frame[pairs.rows])
+        for found in pairs(view, asked.values, self._radius_of(rule)):
+            good = found.where(self._good(asked, found, self._floor_of(rule)))
+            of_frames = good.marks >= FRAME if self._hamming else np.zeros(len(good.rows), np.bool_)
+            item = good.where(~of_frames)
+            yield self._evidence(number, asked.owners[item.rows], item.ids, item.distances)
+            frame = good.where(of_frames & asked.is_frame[good.rows])
             if len(frame.rows):
-                frames.add(frame, asked.owners[frame.rows], self._entries[frame.listed])
+                frames.add(frame, asked.owners[frame.rows])
         if frames:
-            items.append(self._frame_matches(asked, frames))
-        return merge_evidence(items)
+            yield self._frame_matches(asked, frames, number, view, rule)
 
-    def _pairs(self, values: NDArray[np.uint8], radius: int) -> Iterator[Pairs]:
-        return self._lookup.blocks(values, radius) if len(self) else iter(())
+    def _good(self, asked: Queries, found: Pairs, floor: int) -> NDArray[np.bool_]:
+        """Which pairs have no degenerate value and are at or above the floor on both sides."""
+        good = ~degenerate_rows(self._type, asked.values[found.rows])
+        if self._type.has_quality:
+            good &= (asked.quality[found.rows] >= floor) & (found.marks & ~np.uint8(FRAME) >= floor)
+        return good
 
-    def _quality(self, asked: Queries, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return asked.quality[rows] if self._type.has_quality else np.full(len(rows), 100, np.uint8)
+    def _evidence(
+        self, number: int, owners: NDArray[np.int64], entries: NDArray[np.int64], distances: NDArray[np.int64]
+    ) -> Evidence:
+        ranks = np.full(len(owners), hashtypes.rank(self._type.name), np.int64)
+        sets = np.full(len(owners), number, np.int64)
+        return merge_evidence([Evidence(owners, entries, sets, ranks, distances, 1 << ranks)])
 
-    def _evidence(self, owners: NDArray[np.int64], listed: NDArray[np.int64], distances: NDArray[np.int64]) -> Evidence:
-        rank = hashtypes.rank(self._type.name)
-        ranks = np.full(len(owners), rank, np.int64)
-        every = Evidence(
-            owners, self._entries[listed], self._sets[listed].astype(np.int64), ranks, distances, 1 << ranks
-        )
-        return merge_evidence([every])
-
-    def _frame_matches(self, asked: Queries, frames: FrameTally) -> Evidence:
+    def _frame_matches(self, asked: Queries, frames: FrameTally, number: int, view: View, rule: Rule) -> Evidence:
         """Entries of which, and of the owner's frames, enough found a partner."""
         useful = asked.is_frame.copy()
         useful[useful] = ~degenerate_rows(self._type, asked.values[useful])
         groups = frames.groups(asked, useful)
-        best = self._evidence(groups.owners, groups.listed, groups.distances)
+        best = self._evidence(number, groups.owners, groups.entries, groups.distances)
         assert len(best) == len(groups.owners)  # both are ordered by owner, then entry, each once
-        floors = self._floor[best.sets]
-        query_totals = groups.distinct.totals(best.owners, floors)
-        listed_totals = self._frame_totals[groups.listed]
-        shares = self._shares[best.sets]
-        enough = (groups.query_frames / query_totals >= shares[:, 0]) & (
-            groups.listed_frames / listed_totals >= shares[:, 1]
-        )
+        floor, shares = self._floor_of(rule), rule.frame_shares
+        query_totals = groups.distinct.totals(best.owners, np.full(len(best), floor))
+        enough = groups.query_frames / query_totals >= shares.query
+        if shares.listed:
+            entries, place = np.unique(best.entries, return_inverse=True)
+            enough &= groups.listed_frames / rows_counted(view, entries, FRAME | floor, 0xFF)[place] >= shares.listed
         return best.where(enough)
 
     # -- whatever the rules ------------------------------------------------------------------------------------------
 
     def near(self, values: NDArray[np.uint8], radius_bits: int) -> Evidence:
         """The entries within a radius of each value; the owner is the value's row."""
-        found = [
-            self._evidence(rows, listed, distances) for rows, listed, distances in self._pairs(values, radius_bits)
-        ]
-        return merge_evidence(found)
-
-
-def _chosen(pairs: Pairs, chosen: NDArray[np.bool_]) -> Pairs:
-    return pairs if chosen.all() else Pairs(pairs.rows[chosen], pairs.listed[chosen], pairs.distances[chosen])
+        return merge_evidence(
+            [
+                self._evidence(number, found.rows, found.ids, found.distances)
+                for number, view, _ in self._listed
+                for found in pairs(view, values, radius_bits)
+            ]
+        )
 
 
 def _without_repeats(asked: Queries) -> Queries:
@@ -195,18 +176,9 @@ def degenerate_rows(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[n
     return np.asarray((bits < fewest) | (bits > most))
 
 
-def columns_kept(hash_type: HashType, columns: SignalColumns, floor: int) -> SignalColumns:
-    """The rows that can match: neither degenerate nor of a quality the list itself puts under the floor."""
-    kept = ~degenerate_rows(hash_type, columns.values) & (columns.quality >= floor)
-    if kept.all():
-        return columns
-    return SignalColumns(columns.values[kept], columns.entry_ids[kept], columns.frames[kept], columns.quality[kept])
-
-
-def _group_sizes(entries: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """For each chosen row, how many chosen rows its entry has; 0 elsewhere."""
-    sizes = np.zeros(len(entries) if chosen.any() else 0, np.int64)
-    if len(sizes):
-        _, inverse, counts = np.unique(entries[chosen], return_inverse=True, return_counts=True)
-        sizes[chosen] = counts[inverse]
-    return sizes
+def listed_rows(hash_type: HashType, columns: SignalColumns) -> Change:
+    """What a view takes of these signals: those that can match at all, by entry."""
+    kept = np.flatnonzero(~degenerate_rows(hash_type, columns.values))
+    kept = kept[np.argsort(columns.entry_ids[kept], kind="stable")]
+    marks = np.minimum(columns.quality[kept], 100) | columns.frames[kept] * np.uint8(FRAME)
+    return Change(columns.values[kept], columns.entry_ids[kept], marks)

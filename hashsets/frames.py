@@ -26,8 +26,9 @@ class FrameTally:
         self._met: list[tuple[Column, Column, Column]] = []  # query row, entry, distance
         self._listed: list[tuple[Column, Column, Column]] = []  # owner, entry, listed row
 
-    def add(self, pairs: Pairs, owners: Column, entries: Column) -> None:
-        """Take pairs of frames; `owners` and `entries` are aligned with them."""
+    def add(self, pairs: Pairs, owners: Column) -> None:
+        """Take pairs of frames, whose ids are entries; `owners` is aligned with them."""
+        entries = pairs.ids
         order = np.lexsort((pairs.distances, entries, pairs.rows))
         rows, met = pairs.rows[order], entries[order]
         first = firsts(rows, met)
@@ -49,8 +50,8 @@ class FrameTally:
 
 
 class FrameGroups:
-    """Aligned, one row an (owner, entry), in that order: least distance, how many distinct frames of either side met,
-    and one of the entry's listed rows that did."""
+    """Aligned, one row an (owner, entry), in that order: least distance, and how many distinct frames of either side
+    met."""
 
     def __init__(
         self,
@@ -73,7 +74,6 @@ class FrameGroups:
         owners, entries, listed = (column[order] for column in of_listed)
         starts = np.flatnonzero(firsts(owners, entries))
         self.listed_frames = np.add.reduceat(firsts(owners, entries, listed).astype(np.int64), starts)
-        self.listed = listed[starts]
 
 
 class DistinctFrames:

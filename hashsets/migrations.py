@@ -126,4 +126,13 @@ CREATE TABLE staged (
 CREATE INDEX staged_by_part ON staged (set_id, part);
 """
 
-MIGRATIONS = (Migration(1, "sets, versions, entries, signals and staged pages", _TABLES),)
+# Two histories that reach the same version number (a copy restored, then other imports) are told apart by this.
+_TOKENS = """
+ALTER TABLE version ADD COLUMN token BLOB;  -- 16 random bytes, drawn at activation
+UPDATE version SET token = randomblob(16);
+"""
+
+MIGRATIONS = (
+    Migration(1, "sets, versions, entries, signals and staged pages", _TABLES),
+    Migration(2, "each version carries a token, by which indexes on disk know what they hold", _TOKENS),
+)

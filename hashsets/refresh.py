@@ -4,6 +4,7 @@ Rules
 - Until the guard has agreed nothing is in force; a refusal of any kind discards what was staged and leaves the old
   version serving. A kill leaves it too, and the next refresh discards.
 - A dry run does all of it but the last step.
+- Whoever puts a version in force brings the set's index with it, so that nobody waits for that later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hashsets.errors import HashsetsError, ListError, NoSuchSet, ShrinkRefused, UsageError
+from hashsets.indexes import Indexes
 from hashsets.sources.base import Source
 from hashsets.store import Store, Tally
 from hashsets.types import HashSet, Mode, Role, Rule
@@ -78,6 +80,7 @@ def refresh(
     except HashsetsError:
         _discard(store, name)
         raise
+    Indexes(store).keep_up(before.uid)
     return _summary(store.hash_set(name), source, tally, dry_run=False)
 
 

@@ -3,7 +3,7 @@
 Owns the rule of a match: radius, quality floor, degenerate values, shares of frames, best evidence. Knows no content.
 
 Rules
-- Immutable. Listed values are arrays; nothing per entry is a Python object until an entry is hit.
+- Immutable. Listed values are arrays, mapped where a set is large; no entry is a Python object until it is hit.
 - Degenerate values match on neither side. Neither do values whose own quality is under the set's floor.
 - The shape `frames` governs Hamming types. A digest of the whole file counts as an item whatever the entry's shape.
 - Details of hits are read from the store when needed, as of the snapshot's version; an entry whose rows are gone
@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from hashsets import hashtypes
 from hashsets.errors import MatchingError, NoSuchSet
-from hashsets.evidence import Evidence, TypeIndex, merge_evidence
+from hashsets.evidence import Evidence, TypeIndex, listed_rows, merge_evidence
 from hashsets.hashtypes import HashType
+from hashsets.indexes import Indexes
+from hashsets.matching.changeable import View, view_of
 from hashsets.store import EntryDetails, SignalColumns, Store
 from hashsets.types import EntryHit, HashSet, Queries
 
@@ -46,10 +48,8 @@ class Snapshot:
         self,
         store: Store,
         hash_sets: Sequence[HashSet],
-        listed: Sequence[Mapping[str, SignalColumns]],
+        listed: Sequence[Mapping[str, View]],
         catalogue: int,
-        *,
-        streamed: bool = False,
     ) -> None:
         self._store = store
         self._sets = tuple(hash_sets)
@@ -59,11 +59,11 @@ class Snapshot:
         self.rule_revisions: Mapping[bytes, int] = MappingProxyType(
             {known.uid: known.rule_revision for known in hash_sets}
         )
-        names = [name for name in hashtypes.names() if any(name in columns for columns in listed)]
         rules = [known.rule for known in hash_sets]
         self._indexes = {
-            name: TypeIndex(hashtypes.get(name), rules, [columns.get(name) for columns in listed], streamed=streamed)
-            for name in names
+            name: TypeIndex(hashtypes.get(name), rules, [views.get(name) for views in listed])
+            for name in hashtypes.names()
+            if any(views.get(name) for views in listed)
         }
 
     @property
@@ -171,16 +171,25 @@ def _joined(name: str, group: Sequence[Queries]) -> Queries:
     )
 
 
-def current(store: Store, *, uids: Collection[bytes] | None = None, streamed: bool = False) -> Snapshot:
+def current(
+    store: Store,
+    *,
+    uids: Collection[bytes] | None = None,
+    streamed: bool = False,
+    indexes: Indexes | None = None,
+) -> Snapshot:
     """Every enabled set as it stands, or the named ones, enabled or not; a uid that names no set is left out.
 
-    With `streamed` in the form that a stream of contents is soonest compared with, not single uploads.
+    With `streamed` in the form that a stream of contents is soonest compared with, not single uploads. `indexes` keeps
+    what is open from one call to the next. Raises StoreError.
     """
-    with store.read():
-        wanted = [known for known in store.hash_sets() if (known.enabled if uids is None else known.uid in uids)]
-        listed = [store.columns(known.uid) for known in wanted]
-        catalogue = store.catalogue()
-    return Snapshot(store, wanted, listed, catalogue, streamed=streamed)
+    found = (indexes or Indexes(store)).current(None if uids is None else list(uids))
+    views = [_streamed(each) for each in found.views] if streamed else found.views
+    return Snapshot(store, found.hash_sets, views, found.number)
+
+
+def _streamed(views: Mapping[str, View]) -> dict[str, View]:
+    return {name: view.streamed() for name, view in views.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +215,12 @@ def changes_since(store: Store, uid: bytes, from_version: int, to_version: int) 
         listed = store.columns(uid, to_version, ids)
         keys = frozenset(found.key for found in store.details(uid, to_version, ids).values())
         catalogue = store.catalogue()
-    return Changes(keys, Snapshot(store, [at_version], [listed], catalogue, streamed=True))
+    views = {name: _changed_view(hashtypes.get(name), columns) for name, columns in listed.items()}
+    return Changes(keys, Snapshot(store, [at_version], [views], catalogue))
+
+
+def _changed_view(hash_type: HashType, columns: SignalColumns) -> View:
+    return view_of(hash_type, listed_rows(hash_type, columns), streamed=True)
 
 
 def hash_set_at(hash_set: HashSet, version: int) -> HashSet:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from hashsets.indexes import Indexes
 from hashsets.snapshots import Snapshot, current
 from hashsets.store import Store
 from hashsets.types import EntryHit
@@ -42,6 +43,7 @@ class SetsInForce:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._indexes = Indexes(store)
         self._pinned: tuple[Pinned, Snapshot] | None = None
 
     def pin(self) -> tuple[Pinned, Snapshot]:
@@ -49,7 +51,7 @@ class SetsInForce:
         while self._pinned is None or self._pinned[0].catalogue != self._store.catalogue():
             before = self._store.catalogue()
             sets = tuple(self._store.hash_sets())
-            snapshot = current(self._store)
+            snapshot = current(self._store, indexes=self._indexes)
             if snapshot.catalogue == before == self._store.catalogue():
                 self._pinned = Pinned(before, sets), snapshot
         return self._pinned

@@ -1,18 +1,17 @@
-"""An index that changes without being rebuilt: immutable segments, marks on what was withdrawn, and merges.
+"""What an index that changes without being rebuilt is made of: immutable segments, marks on what was withdrawn, merges.
 
-Owns the layers and what is in force. Knows no file: `shelf.py` keeps the layers on disk.
+Owns layers, views and the rules by which layers follow from each other. Knows no file: `shelf.py` keeps layers on disk.
 
 Rules
-- A change is one step: a view taken before it sees none of it, a view taken after it sees all of it.
-- Ids never fall: what is added has ids at or above all before it, so layers follow each other and stay sorted.
+- Everything here is immutable: a change makes another view, and who holds the old one is answered as before.
+- An id may have rows in several layers (an entry listed again). Hits come by query row, then id.
 - A merge changes no answer. It is built beside the layers it replaces; what is withdrawn meanwhile stays withdrawn.
-- Small merges happen within the change; large ones wait for `merge()`, which a background thread may call.
+- Small merges happen within a change; large ones wait until somebody has the time.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 
 from hashsets.errors import MatchingError
 from hashsets.hashtypes import HashType
-from hashsets.matching import segments
+from hashsets.matching import postings, segments
+from hashsets.matching.hamming import PLANES_BELOW_ROWS, form_for
 from hashsets.matching.reference import check_radius, check_room, check_values, no_hits
 from hashsets.matching.segments import Segment
 from hashsets.types import Hits
@@ -29,6 +29,7 @@ from hashsets.types import Hits
 MERGE_RATIO = 4
 MERGE_AT_ONCE_ROWS = 100_000  # a tenth of a second of building (bench/runs): a change may wait so long
 REWRITE_SHARE = 0.25  # of a layer's rows withdrawn: then it is rewritten without them
+_ALL_ROWS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class Layer:
         alive: NDArray[np.bool_] = np.unpackbits(self.withdrawn, bitorder="little", count=len(self.segment)) == 0
         return alive
 
+    def are_alive(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these rows are still listed."""
+        if self.withdrawn is None:
+            return np.ones(len(rows), np.bool_)
+        alive: NDArray[np.bool_] = (self.withdrawn[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 == 0
+        return alive
+
     def without(self, ids: NDArray[np.int64]) -> Layer:
         """This layer with the rows of those ids withdrawn; itself where there are none."""
         return self.without_rows(self.segment.rows_of(ids))
@@ -69,125 +77,93 @@ class Layer:
             return self
         return replace(self, withdrawn=np.packbits(~alive, bitorder="little"), withdrawn_rows=gone, withdrawn_name=None)
 
+    def search(self, values: NDArray[np.uint8], radius: int, most_hits: int) -> Hits:
+        """What the matcher says: for `rows`. Raises TooManyHits as Matcher does."""
+        dead = self.withdrawn if self.segment.postings is None else None
+        return self.segment.matcher.query(values, radius, withdrawn=dead, most_hits=most_hits)
+
+    def rows(self, hits: Hits, most: int) -> Iterator[Hits]:
+        """The listed rows that the matcher's hits stand for, at most so many at a time."""
+        shared = self.segment.postings
+        if shared is None:
+            yield from postings.whole(hits, most)
+            return
+        for part in shared.expanded(hits, most):
+            alive = self.are_alive(part.listed_rows)
+            yield Hits(part.query_rows[alive], part.listed_rows[alive], part.distances[alive])
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is in force at one moment: a Matcher whose listed rows are ids. It never changes.
-
-    `state` is what the last change said the index stands for (a version, a sequence number): opaque bytes.
-    """
+    """What is in force of one hash type at one moment: a Matcher whose listed rows are ids. It never changes."""
 
     hash_type: HashType
-    layers: tuple[Layer, ...]
-    state: bytes = b""
+    layers: tuple[Layer, ...] = ()
 
     def __len__(self) -> int:
         return sum(layer.live_rows for layer in self.layers)
 
     def query(self, values: NDArray[np.uint8], radius: int, *, most_hits: int = 0) -> Hits:
         """See Matcher; `listed_rows` are ids, one hit for every row an id has within the radius."""
-        parts = []
-        for layer in self.layers:
-            hits = layer.segment.matcher.query(values, radius, withdrawn=layer.withdrawn, most_hits=most_hits)
-            if len(hits):
-                parts.append(Hits(hits.query_rows, layer.segment.ids(hits.listed_rows), hits.distances))
-        if not parts:
-            check_values(self.hash_type, values)
-            check_radius(self.hash_type, radius)
-            return no_hits()
-        if len(parts) == 1:
-            return parts[0]
+        check_values(self.hash_type, values)
+        check_radius(self.hash_type, radius)
+        parts = [
+            Hits(part.query_rows, layer.segment.ids(part.listed_rows), part.distances)
+            for layer in self.layers
+            for part in layer.rows(layer.search(values, radius, most_hits), _ALL_ROWS)
+        ]
         check_room(sum(len(part) for part in parts), most_hits)
+        if not parts:
+            return no_hits()
         query_rows = np.concatenate([part.query_rows for part in parts])
-        order = np.argsort(query_rows, kind="stable")  # layers follow each other by id, so ids stay in order
         ids = np.concatenate([part.listed_rows for part in parts])
+        order = np.lexsort((ids, query_rows))
         return Hits(query_rows[order], ids[order], np.concatenate([part.distances for part in parts])[order])
 
-
-class ChangeableIndex:
-    """Values under ids, added and withdrawn while others search. One writer at a time; any number of views."""
-
-    def __init__(self, hash_type: HashType) -> None:
-        self.hash_type = hash_type
-        self._view = View(hash_type, ())
-        self._changing = threading.RLock()
-        self._merging = threading.Lock()
-
-    def view(self) -> View:
-        """What is in force now."""
-        return self._view
-
-    def change(
-        self,
-        *,
-        values: NDArray[np.uint8] | None = None,
-        ids: NDArray[np.int64] | None = None,
-        withdrawn: NDArray[np.int64] | None = None,
-        state: bytes | None = None,
-    ) -> None:
-        """Withdraw the rows of the ids in `withdrawn`, then add `values` under `ids`, as one step.
-
-        `state` (None: as before) goes into force with it. Ids that are not there withdraw nothing. Raises
-        MatchingError, and changes nothing, for ids that fall.
-        """
-        with self._changing:
-            layers = list(self._view.layers)
-            last_id = layers[-1].segment.last_id() if layers else 0
-            if withdrawn is not None:
-                layers = [layer.without(_id_array(withdrawn)) for layer in layers]
-            if values is not None:
-                added = segments.build(self.hash_type, values, _id_array(ids))
-                if layers and len(added) and added.first_id < last_id:
-                    raise MatchingError("new ids must not be below those already there")
-                layers += [Layer(added)] if len(added) else []
-            state = self._view.state if state is None else state
-            self._put_in_force(View(self.hash_type, tuple(self._merged_at_once(layers)), state))
-
-    def merge_due(self) -> bool:
-        """Whether `merge` has anything to do."""
-        return _run_due(self._view.layers) is not None
-
-    def merge(self) -> bool:
-        """Merge the layers that are due, without keeping changes waiting; whether there were any."""
-        with self._merging:
-            before = self._view.layers
-            run = _run_due(before)
-            if run is None:
-                return False
-            sources = before[run]
-            made = self._merged_layer(sources)
-            with self._changing:
-                view = self._view
-                self._put_in_force(replace(view, layers=_swapped(view.layers, sources, made)))
-            return True
-
-    def _merged_at_once(self, layers: list[Layer]) -> list[Layer]:
-        layers = [layer for layer in layers if layer.live_rows]
-        run = _run_due(layers)
-        # While a large merge is being built its layers stay as they are: only those it does not hold may go.
-        if run is None or sum(layer.live_rows for layer in layers[run]) > MERGE_AT_ONCE_ROWS:
-            return layers
-        if not self._merging.acquire(blocking=False):
-            return layers
-        try:
-            return [*layers[: run.start], self._merged_layer(layers[run]), *layers[run.stop :]]
-        finally:
-            self._merging.release()
-
-    def _merged_layer(self, layers: Sequence[Layer]) -> Layer:
-        return Layer(segments.merged([layer.segment for layer in layers], [layer.alive() for layer in layers]))
-
-    def _put_in_force(self, view: View) -> None:
-        self._view = view
+    def streamed(self) -> View:
+        """The same, with layers in the form that very many queries at once are soonest asked of."""
+        return View(self.hash_type, tuple(_streamed(layer) for layer in self.layers))
 
 
-def _id_array(ids: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    if type(ids) is not np.ndarray or ids.dtype != np.int64 or ids.ndim != 1:
-        raise MatchingError("ids must be an array (n,) of int64")
-    return ids
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows of the ids in `withdrawn` go, then `values` (n, bits // 8) come under `ids` that never fall, with marks."""
+
+    values: NDArray[np.uint8]
+    ids: NDArray[np.int64]
+    marks: NDArray[np.uint8] | None = None
+    withdrawn: NDArray[np.int64] | None = None
 
 
-def _run_due(layers: Sequence[Layer]) -> slice | None:
+def view_of(hash_type: HashType, change: Change, *, streamed: bool = False) -> View:
+    """A view of one layer in memory, of what a change brings."""
+    form = form_for(len(change.values), streamed=streamed)
+    segment = segments.build(hash_type, change.values, change.ids, change.marks, form=form)
+    return View(hash_type, (Layer(segment),) if len(segment) else ())
+
+
+def changed(view: View, change: Change, merge: Callable[[Sequence[Layer]], Layer]) -> View:
+    """The view after a change. `merge` makes one layer of some. Raises MatchingError."""
+    layers = list(view.layers)
+    if change.withdrawn is not None:
+        gone = change.withdrawn
+        if type(gone) is not np.ndarray or gone.dtype != np.int64 or gone.ndim != 1:
+            raise MatchingError("ids must be an array (n,) of int64")
+        layers = [layer.without(gone) for layer in layers]
+    layers += view_of(view.hash_type, change).layers
+    layers = [layer for layer in layers if layer.live_rows]
+    run = due(layers)
+    if run is not None and sum(layer.live_rows for layer in layers[run]) <= MERGE_AT_ONCE_ROWS:
+        layers[run] = [merge(layers[run])]
+    return View(view.hash_type, tuple(layers))
+
+
+def merged(layers: Sequence[Layer]) -> Layer:
+    """One layer, in memory, of what several still list."""
+    return Layer(segments.merged([layer.segment for layer in layers], [layer.alive() for layer in layers]))
+
+
+def due(layers: Sequence[Layer]) -> slice | None:
     """The layers to merge next: the youngest, as far back as sizes are alike; else one that is mostly withdrawn."""
     if not layers:
         return None
@@ -203,17 +179,18 @@ def _run_due(layers: Sequence[Layer]) -> slice | None:
     return None
 
 
-def _swapped(layers: tuple[Layer, ...], sources: Sequence[Layer], made: Layer) -> tuple[Layer, ...]:
+def swapped(layers: Sequence[Layer], sources: Sequence[Layer], made: Layer) -> tuple[Layer, ...]:
     """`layers` with `made` in place of `sources`, which may have lost rows since; what they lost, `made` loses too."""
     present = {id(layer.segment): at for at, layer in enumerate(layers)}
-    lost, first_row = [], 0
+    lost: list[NDArray[np.int64]] = []
+    rows, first_row = _rows_made(sources), 0
     for source in sources:
         was = source.alive()
         kept = np.arange(len(source.segment)) if was is None else np.nonzero(was)[0]
         at = present.get(id(source.segment))
         now = layers[at].alive() if at is not None else np.zeros(len(source.segment), bool)
         if now is not None:
-            lost.append(first_row + np.nonzero(~now[kept])[0])
+            lost.append(rows[first_row + np.nonzero(~now[kept])[0]])
         first_row += len(kept)
     made = made.without_rows(np.concatenate(lost) if lost else np.empty(0, np.int64))
     replaced = {id(source.segment) for source in sources}
@@ -222,3 +199,23 @@ def _swapped(layers: tuple[Layer, ...], sources: Sequence[Layer], made: Layer) -
     if position is not None:
         rest.insert(position, made)
     return tuple(rest)
+
+
+def _rows_made(sources: Sequence[Layer]) -> NDArray[np.int64]:
+    """Which row of the merged segment each live row of the sources became, as they stand one after the other."""
+    ids = []
+    for source in sources:
+        alive = source.alive()
+        ids.append(source.segment.ids(np.arange(len(source.segment)) if alive is None else np.nonzero(alive)[0]))
+    order = np.argsort(np.concatenate(ids), kind="stable")
+    rows = np.empty(len(order), np.int64)
+    rows[order] = np.arange(len(order))
+    return rows
+
+
+def _streamed(layer: Layer) -> Layer:
+    rows = layer.live_rows
+    if len(layer.segment) >= PLANES_BELOW_ROWS or form_for(rows, streamed=True) == form_for(rows):
+        return layer
+    alive = [layer.alive()]
+    return Layer(segments.merged([layer.segment], alive, form=form_for(rows, streamed=True)))

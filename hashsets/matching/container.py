@@ -40,7 +40,7 @@ MAGIC = b"HWSEGMNT"
 REVISION = 1  # of the layout, of the bit permutation and of what each array holds
 PAGE = 4096
 _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int64")
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Contents:
 
 def write(path: Path, contents: Contents) -> None:
     """Put the file in place at once. Raises OSError where the disk does."""
-    descriptor, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
+    descriptor, partial = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             _write_all(file, contents)
@@ -81,7 +81,7 @@ def sync_folder(folder: Path) -> None:
 
 def discard_partials(folder: Path) -> None:
     """Remove what a crash left half written. Only for the one process that writes there."""
-    for path in folder.glob(_PARTIAL + "*"):
+    for path in folder.glob(PARTIAL + "*"):
         path.unlink(missing_ok=True)
 
 

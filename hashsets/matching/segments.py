@@ -4,30 +4,29 @@ Owns what a segment's arrays mean, and the way back from a matcher to its values
 
 Rules
 - Ids never fall from row to row; one id may have several rows (the frames of one content).
+- Beside each row stands a mark, a byte that means what the caller says.
 - A segment is the same in memory and on disk: what is mapped is what a kernel reads.
 - Where no kernel was built, a segment keeps plain values and NumPy compares them: slower, same answers, same files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashsets.errors import MatchingError, SegmentRefused
+from hashsets.errors import MatchingError
 from hashsets.hashtypes import HashType
-from hashsets.matching import container, hamming
 from hashsets.matching import kernel as kernels
-from hashsets.matching.container import Contents
-from hashsets.matching.exact import DigestArrays, ExactMatcher
-from hashsets.matching.hamming import Form, HammingArrays, HammingMatcher
+from hashsets.matching import postings
+from hashsets.matching.exact import ExactMatcher
+from hashsets.matching.hamming import Form, HammingMatcher
+from hashsets.matching.postings import Postings
 from hashsets.matching.reference import BruteForce, SortedDigests, check_values
 from hashsets.types import Hits
-
-_OPTIONAL = ("offsets", "next", "next2", "row", "plane")
 
 
 class PlainMatcher:
@@ -65,14 +64,19 @@ SegmentMatcher = HammingMatcher | ExactMatcher | PlainMatcher
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows and their ids: row i has the id `first_id + steps[i]`, or `first_id + i` where there are no steps."""
+    """Rows, their ids and marks: row i has the id `first_id + steps[i]`, or `first_id + i` where there are no steps.
+
+    The matcher knows rows, or where values stand twice, distinct values and `postings` their rows.
+    """
 
     matcher: SegmentMatcher
     first_id: int
     steps: Steps | None
+    marks: NDArray[np.uint8]
+    postings: Postings | None = None
 
     def __len__(self) -> int:
-        return len(self.matcher)
+        return len(self.marks)
 
     def ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of those rows."""
@@ -92,21 +96,38 @@ class Segment:
         # Of the same dtype, or searchsorted would copy all the steps.
         wanted = offsets[(offsets >= 0) & (offsets <= int(self.steps[-1]))].astype(self.steps.dtype)
         start = np.searchsorted(self.steps, wanted, "left")
-        count = np.searchsorted(self.steps, wanted, "right") - start
+        count = np.maximum(np.searchsorted(self.steps, wanted, "right") - start, 0)
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         rows: NDArray[np.int64] = np.repeat(start, count) + within
         return rows
 
 
 def build(
-    hash_type: HashType, values: NDArray[np.uint8], ids: NDArray[np.int64], *, form: Form | None = None
+    hash_type: HashType,
+    values: NDArray[np.uint8],
+    ids: NDArray[np.int64],
+    marks: NDArray[np.uint8] | None = None,
+    *,
+    form: Form | None = None,
 ) -> Segment:
-    """A segment of `values` (n, bits // 8) under `ids` (n,) that never fall. Raises MatchingError."""
+    """A segment of `values` (n, bits // 8) under `ids` (n,) that never fall, with `marks` (n,), by default 0.
+
+    Raises MatchingError.
+    """
+    values = check_values(hash_type, values)
+    marks = np.zeros(len(values), np.uint8) if marks is None else marks
+    if marks.dtype != np.uint8 or marks.shape != (len(values),):
+        raise MatchingError("marks must be an array (n,) of uint8, one for each value")
     first, steps = _steps(ids, len(values))
-    return Segment(_matcher(hash_type, values, form), first, steps)
+    found = postings.of(values)
+    if found is None:
+        return Segment(matcher_of(hash_type, values, form), first, steps, marks)
+    shared, one_row_each = found
+    return Segment(matcher_of(hash_type, values[one_row_each], form), first, steps, marks, shared)
 
 
-def _matcher(hash_type: HashType, values: NDArray[np.uint8], form: Form | None) -> SegmentMatcher:
+def matcher_of(hash_type: HashType, values: NDArray[np.uint8], form: Form | None) -> SegmentMatcher:
+    """The matcher that suits the type, and this machine."""
     if not kernels.available():
         return PlainMatcher(hash_type, check_values(hash_type, values))
     if hash_type.comparison == "exact":
@@ -130,7 +151,15 @@ def _steps(ids: NDArray[np.int64], count: int) -> tuple[int, Steps | None]:
 
 def values_of(segment: Segment) -> NDArray[np.uint8]:
     """The values of a segment, in row order."""
-    matcher = segment.matcher
+    distinct = _matcher_values(segment.matcher)
+    if segment.postings is None:
+        return distinct
+    values = np.empty((len(segment), distinct.shape[1]), np.uint8)
+    values[segment.postings.order] = np.repeat(distinct, np.diff(segment.postings.starts), axis=0)
+    return values
+
+
+def _matcher_values(matcher: SegmentMatcher) -> NDArray[np.uint8]:
     hash_type, n = matcher.hash_type, len(matcher)
     if isinstance(matcher, PlainMatcher):
         return matcher.values
@@ -154,74 +183,21 @@ def unpermuted(rows: NDArray[Any], n: int, words: int) -> NDArray[np.uint8]:
     return values
 
 
-def save(path: Path, segment: Segment, stamp: bytes) -> None:
-    """Write a segment; `stamp` (at most 64 bytes) says what it was made from, and a reader must name the same."""
-    matcher = segment.matcher
-    numbers = {"rows": len(segment), "first_id": segment.first_id}
-    arrays: dict[str, NDArray[Any]] = {} if segment.steps is None else {"steps": segment.steps}
-    if isinstance(matcher, HammingMatcher):
-        held = matcher.arrays
-        numbers |= {"words": held.words, "planes": held.planes}
-        arrays |= {"tables": np.frombuffer(held.tables, np.uint8), "rows": held.rows}
-        arrays |= {name: array for name in _OPTIONAL if (array := getattr(held, name)) is not None}
-    elif isinstance(matcher, ExactMatcher):
-        numbers |= {"width": matcher.arrays.width, "prefix_bits": matcher.arrays.prefix_bits}
-        arrays |= {"sorted": matcher.arrays.sorted, "row": matcher.arrays.row, "prefixes": matcher.arrays.prefixes}
-    else:
-        arrays["values"] = matcher.values
-    container.write(path, Contents("segment", matcher.hash_type, stamp, numbers, arrays))
-
-
-def load(path: Path, hash_type: HashType, stamp: bytes) -> Segment:
-    """Map a segment of that type and stamp: milliseconds, whatever its size. Raises SegmentRefused."""
-    contents = container.read(path, "segment", hash_type, stamp)
-    try:
-        matcher = _matcher_over(contents)
-        steps = contents.arrays.get("steps")
-        if len(matcher) != contents.numbers["rows"] or (steps is not None and steps.shape != (len(matcher),)):
-            raise SegmentRefused("a segment's counts disagree; build it again")
-        return Segment(matcher, contents.numbers["first_id"], steps)
-    except (KeyError, TypeError, ValueError, OverflowError, MatchingError) as error:
-        raise SegmentRefused("a segment's arrays do not fit together; build it again") from error
-
-
-def _matcher_over(contents: Contents) -> SegmentMatcher:
-    hash_type, numbers, arrays = contents.hash_type, contents.numbers, contents.arrays
-    n = numbers["rows"]
-    if "values" in arrays:
-        return _matcher(hash_type, arrays["values"].reshape(n, hash_type.size_bytes), None)
-    if hash_type.comparison == "exact":
-        digests = DigestArrays(
-            n, numbers["width"], numbers["prefix_bits"], arrays["sorted"], arrays["row"], arrays["prefixes"]
-        )
-        if kernels.available():
-            return ExactMatcher(hash_type, digests)
-        values = np.empty((n, digests.width), dtype=np.uint8)
-        values[digests.row[:n]] = digests.sorted[: n * digests.width].reshape(values.shape)
-        return PlainMatcher(hash_type, values)
-    words = hamming.words_of(hash_type)
-    if numbers["words"] != words:
-        raise SegmentRefused("a segment's rows are of another width; build it again")
-    if not kernels.available():
-        return PlainMatcher(hash_type, unpermuted(arrays["rows"], n, words)[:, : hash_type.size_bytes])
-    held = HammingArrays(
-        n,
-        words,
-        numbers["planes"],
-        arrays["tables"].tobytes(),
-        arrays["rows"],
-        *(arrays.get(name) for name in _OPTIONAL),
-    )
-    return HammingMatcher(hash_type, held)
-
-
-def merged(segments: list[Segment], live: list[NDArray[np.bool_] | None], *, form: Form | None = None) -> Segment:
-    """One segment of the live rows (all, where None) of segments whose ids follow each other."""
+def merged(
+    segments: Sequence[Segment], live: Sequence[NDArray[np.bool_] | None], *, form: Form | None = None
+) -> Segment:
+    """One segment of the live rows (all, where None) of several, by id; rows of one id in the order they stood in."""
     hash_type = segments[0].matcher.hash_type
-    values, ids = [], []
+    values, ids, marks = [], [], []
     for segment, alive in zip(segments, live, strict=True):
         rows = np.arange(len(segment)) if alive is None else np.nonzero(alive)[0]
-        whole = values_of(segment)
-        values.append(whole if alive is None else whole[rows])
+        stood = values_of(segment)
+        values.append(stood if alive is None else stood[rows])
         ids.append(segment.ids(rows))
-    return build(hash_type, np.concatenate(values), np.concatenate(ids), form=form)
+        marks.append(segment.marks[rows])
+    every_id = np.concatenate(ids)
+    columns = np.concatenate(values), every_id, np.concatenate(marks)
+    if (np.diff(every_id) < 0).any():
+        order = np.argsort(every_id, kind="stable")
+        columns = columns[0][order], columns[1][order], columns[2][order]
+    return build(hash_type, *columns, form=form)

@@ -8,6 +8,7 @@ discards what it left behind.
 from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Staged
+from hashsets.store.sets import Stamp
 from hashsets.store.store import Store
 
-__all__ = ["EntryDetails", "SignalColumns", "Staged", "Store", "Tally"]
+__all__ = ["EntryDetails", "SignalColumns", "Staged", "Stamp", "Store", "Tally"]

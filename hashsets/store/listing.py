@@ -19,15 +19,24 @@ from hashsets.types import Classification, Entry, Shape, Signal
 
 # Rows fetched at a time: bounds the Python objects alive at once to a few MB.
 FETCH_ROWS = 50_000
+# Signals an index being built reads in one transaction: a quarter of a second.
+PAGE_SIGNALS = 200_000
 # Entries an iteration reads in one transaction, so that no reader keeps the -wal from being cut.
 PAGE_ENTRIES = 5_000
 LOOKUP_IDS = 400
 
 _IN_FORCE = "s.added <= :version AND (s.withdrawn IS NULL OR s.withdrawn > :version)"
+_COLUMNS = f"""SELECT s.entry_id, s.value, s.type | (s.frames << 8) | (COALESCE(s.quality, 100) << 9)
+               FROM signal s WHERE s.set_id = :set_id AND {_IN_FORCE}"""
 _LABELS = """COALESCE((SELECT r.labels FROM relabelled r WHERE r.entry_id = e.id AND r.version <= :version
                        ORDER BY r.version DESC LIMIT 1), e.labels)"""
 
 _ANY_SIGNAL = "FROM signal s WHERE s.set_id = e.set_id AND s.entry_id = e.id LIMIT 1"
+
+
+#: Entry id, type number and value of the signal read last.
+Position = tuple[int, int, bytes]
+FIRST: Position = (0, 0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +78,30 @@ def columns(
 
 
 def _signal_cursors(connection: Connection, set_id: int, version: int, ids: Collection[int] | None) -> Iterator[Cursor]:
-    select = f"""SELECT s.entry_id, s.value, s.type | (s.frames << 8) | (COALESCE(s.quality, 100) << 9)
-                 FROM signal s WHERE s.set_id = :set_id AND {_IN_FORCE}"""
+    select = _COLUMNS
     parameters = {"set_id": set_id, "version": version}
     if ids is None:
         yield connection.execute(select, parameters)
         return
     for group in _groups(sorted(ids)):
         yield connection.execute(f"{select} AND s.entry_id IN ({_numbers(group)})", parameters)
+
+
+def column_page(
+    connection: Connection, set_id: int, version: int, types: Mapping[int, str], after: Position
+) -> tuple[dict[str, SignalColumns], Position | None]:
+    """The next signals in force at `version` by entry, type and value, and where they end; None after the last."""
+    cursor = connection.execute(
+        f"""{_COLUMNS} AND (s.entry_id, s.type, s.value) > (:entry, :type, :value)
+            ORDER BY s.entry_id, s.type, s.value LIMIT {PAGE_SIGNALS}""",
+        {"set_id": set_id, "version": version, "entry": after[0], "type": after[1], "value": after[2]},
+    )
+    gathered, last, count = _Gathered(types), after, 0
+    while rows := cursor.fetchmany(FETCH_ROWS):
+        gathered.add(rows)
+        count += len(rows)
+        last = (rows[-1][0], rows[-1][2] & 0xFF, rows[-1][1])
+    return gathered.columns(), last if count == PAGE_SIGNALS else None
 
 
 class _Gathered:

@@ -164,9 +164,9 @@ class Refreshes:
 
     def _raise_version(self, connection: Connection, row: sets.SetRow, version: Version) -> None:
         connection.execute(
-            "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row.id, version.version, version.day, version.added, version.changed, version.withdrawn,
-             version.complete, version.checkpoint, row.staging_first_id),
+             version.complete, version.checkpoint, row.staging_first_id, os.urandom(16)),
         )  # fmt: skip
         connection.execute(
             "UPDATE hash_set SET version = ?, entries = entries + ? WHERE id = ?",

@@ -32,6 +32,46 @@ class SetRow:
     staging_first_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a set lists, named so that two that differ never share a name: `token` was drawn with the version.
+
+    Version 0, which lists nothing, has no token.
+    """
+
+    uid: bytes
+    version: int
+    token: bytes
+
+    def to_bytes(self) -> bytes:
+        """At most 40 bytes, for the state of an index."""
+        return self.uid + self.version.to_bytes(8) + self.token
+
+    @classmethod
+    def of_bytes(cls, raw: bytes) -> Stamp | None:
+        """The stamp that `to_bytes` gave these bytes of; None for any other."""
+        return cls(raw[:16], int.from_bytes(raw[16:24]), raw[24:]) if len(raw) == 40 else None
+
+
+def token(connection: Connection, set_id: int, version: int) -> bytes:
+    """The token of a version of a set; empty where the set has no such version."""
+    found = connection.execute("SELECT token FROM version WHERE set_id = ? AND version = ?", (set_id, version))
+    row = found.fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
+def stamp(connection: Connection, row: SetRow) -> Stamp:
+    """The stamp of a set as it stands."""
+    known = row.hash_set
+    return Stamp(known.uid, known.version, token(connection, row.id, known.version))
+
+
+def changes_between(connection: Connection, set_id: int, from_version: int, to_version: int) -> int:
+    """How many entries the versions (from, to] added, changed and withdrew, each version counted for itself."""
+    counted = "SELECT TOTAL(added + changed + withdrawn) FROM version WHERE set_id = ? AND version > ? AND version <= ?"
+    return int(connection.execute(counted, (set_id, from_version, to_version)).fetchone()[0])
+
+
 def bump_catalogue(connection: Connection) -> None:
     """Say that something is in force that was not."""
     connection.execute("UPDATE catalogue SET number = number + 1")

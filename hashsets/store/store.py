@@ -17,6 +17,7 @@ from hashsets.store.interning import Interned
 from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Refreshes, Staged
+from hashsets.store.sets import Stamp
 from hashsets.types import Delta, Entry, HashSet, Mode, Role, Rule, Version
 
 FILE_NAME = "hashsets.db"
@@ -130,6 +131,55 @@ class Store:
             with self._database.write(durable=False) as connection:
                 connection.execute("DELETE FROM change WHERE set_id = ?", (set_id,))
                 connection.execute("UPDATE removed_set SET unswept = 0 WHERE set_id = ?", (set_id,))
+
+    # -- what an index holds -----------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """The home."""
+        return self._database.path.parent
+
+    def stamp(self, uid: bytes) -> Stamp:
+        """What the set lists now, as an index on disk names it. Raises NoSuchSet."""
+        with self._database.read() as connection:
+            return sets.stamp(connection, sets.read_by_uid(connection, uid))
+
+    def lists_fewer(self, uid: bytes, signals: int) -> bool:
+        """Whether a set has fewer rows of signals, the withdrawn counted too. Counts no further."""
+        with self._database.read() as connection:
+            row = sets.read_by_uid(connection, uid)
+            counted = "SELECT COUNT(*) FROM (SELECT 1 FROM signal WHERE set_id = ? LIMIT ?)"
+            return int(connection.execute(counted, (row.id, signals)).fetchone()[0]) < signals
+
+    def column_pages(self, stamp: Stamp) -> Iterator[dict[str, SignalColumns]]:
+        """Every signal in force at a stamp, by entry, page by page; no transaction is held between pages.
+
+        Raises NoSuchSet where the set is gone, and UsageError where rows of that version have been purged meanwhile.
+        """
+        after: listing.Position | None = listing.FIRST
+        while after is not None:
+            with self._database.read() as connection:
+                row = sets.read_by_uid(connection, stamp.uid)
+                if row.purged_version > stamp.version:
+                    raise UsageError("rows of that version have been purged: read the present one")
+                page, after = listing.column_page(connection, row.id, stamp.version, self._interned.type_names, after)
+            yield page
+
+    def changed_since(self, older: Stamp, newer: Stamp, most: int) -> tuple[set[int], dict[str, SignalColumns]]:
+        """The entries whose signals differ between two stamps of a set, and all their signals in force at the newer.
+
+        Raises UsageError where that cannot be told: the set is gone (NoSuchSet), a stamp is of another history, changes
+        so far back were purged, or there are more than `most`.
+        """
+        with self._database.read() as connection:
+            row = sets.read_by_uid(connection, newer.uid)
+            for stamp in (older, newer):
+                if sets.token(connection, row.id, stamp.version) != stamp.token or stamp.uid != newer.uid:
+                    raise UsageError("the index is of another history of the set: build it again")
+            if sets.changes_between(connection, row.id, older.version, newer.version) > most:
+                raise UsageError("too much has changed since: build the index again")
+            ids = self.changed_ids(newer.uid, older.version, newer.version)
+            return ids, self.columns(newer.uid, newer.version, ids)
 
     # -- a refresh ---------------------------------------------------------------------------------------------------
 

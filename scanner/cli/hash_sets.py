@@ -14,6 +14,7 @@ from typing import BinaryIO
 import click
 
 from hashsets import hashtypes
+from hashsets.indexes import Indexes
 from hashsets.refresh import RefreshSummary, import_list, is_complete
 from hashsets.sources.file import FileSource, open_list_file
 from hashsets.types import FrameShares, HashSet, Mode, Role, Rule
@@ -242,10 +243,10 @@ def history(scanner: Scanner, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def verify(scanner: Scanner, name: str, as_json: bool) -> None:
-    """Check a set's rows against each other. Exit 6 when they do not agree."""
+    """Check a set's rows against each other, and its index file by file. Exit 6 when something is wrong."""
     with bars() as display:
         display.add("check")
-        problems = scanner.store.verify(name)
+        problems = scanner.store.verify(name) + Indexes(scanner.store).verify(scanner.store.hash_set(name).uid)
     if as_json:
         emit_json({"hash_set": name, "problems": problems})
     else:
@@ -364,6 +365,7 @@ def _say(scanner: Scanner, name: str, as_json: bool, story: str) -> None:
 def remove(scanner: Scanner, name: str, as_json: bool) -> None:
     """Remove a set; the next re-scan withdraws its matches."""
     scanner.store.remove(name)
+    Indexes(scanner.store).sweep()
     emit_json({"removed": name}) if as_json else click.echo("Removed: `hashward rescan` withdraws its matches.")
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashsets import hashtypes, lookups
-from hashsets.lookups import Lookup
 from hashsets.matching import kernel
+from hashsets.matching.changeable import Change, View, view_of
 from hashsets.matching.reference import BruteForce, SortedDigests
 
 ROOM = 50
@@ -40,6 +40,11 @@ def crowd(name: str, rows: int, seed: int, kinds: int) -> NDArray[np.uint8]:
     return drawn[rng.integers(0, kinds, rows)]
 
 
+def view(name: str, values: NDArray[np.uint8], *, streamed: bool = False) -> View:
+    """A view of values under their row numbers."""
+    return view_of(hashtypes.get(name), Change(values, np.arange(len(values))), streamed=streamed)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -58,20 +63,21 @@ def test_blocks_together_are_every_pair_once(
     hash_type = hashtypes.get(name)
     radius = radius if hash_type.comparison == "hamming" else 0
     listed, asked = crowd(name, listed_rows, 1, kinds), crowd(name, asked_rows, 2, kinds)
-    blocks = list(Lookup(hash_type, listed, streamed=streamed).blocks(asked, radius))
+    blocks = list(lookups.pairs(view(name, listed, streamed=streamed), asked, radius))
     plain = BruteForce if hash_type.comparison == "hamming" else SortedDigests
     truth = plain(hash_type, listed).query(asked, radius)
-    found = sorted(row for block in blocks for row in zip(*(column.tolist() for column in block), strict=True))
+    columns = [(block.rows, block.ids, block.distances) for block in blocks]
+    found = sorted(row for block in columns for row in zip(*(column.tolist() for column in block), strict=True))
 
     assert list(zip(truth.query_rows, truth.listed_rows, truth.distances, strict=True)) == found
-    one_value = len(np.unique(listed, axis=0))
-    assert all(len(block.rows) <= max(ROOM, one_value) for block in blocks)
+    assert all((block.rows.dtype, len(block.rows) <= ROOM) == (np.int64, True) for block in blocks)
+    assert all((block.listed == block.ids).all() for block in blocks)
 
 
 def test_equal_lists_meeting_equal_frames_do_not_fill_the_memory() -> None:
     """Three hundred times three hundred pairs come in blocks that have room for fifty."""
     value = crowd("pdq", 1, 1, 1)
-    blocks = list(Lookup(hashtypes.get("pdq"), np.repeat(value, 300, axis=0)).blocks(np.repeat(value, 300, axis=0), 31))
+    blocks = list(lookups.pairs(view("pdq", np.repeat(value, 300, axis=0)), np.repeat(value, 300, axis=0), 31))
 
     assert 90_000 == sum(len(block.rows) for block in blocks)
     assert max(len(block.rows) for block in blocks) == ROOM

@@ -8,7 +8,7 @@ import pytest
 from hashsets import hashtypes
 from hashsets.errors import MatchingError
 from hashsets.matching import build, joins
-from hashsets.matching.changeable import ChangeableIndex
+from hashsets.matching.changeable import Change, view_of
 from hashsets.matching.reference import BruteForce, SortedDigests
 from hashsets.types import Hits
 from tests.hashsets.matching.populations import near, population, random_values
@@ -31,13 +31,12 @@ def test_every_way_finds_the_same_pairs(name: str, delta_rows: int) -> None:
     exact = hash_type.comparison == "exact"
     reference = (SortedDigests if exact else BruteForce)(hash_type, stored)
     expected = pairs(reference.query(delta, radius))
-    changeable = ChangeableIndex(hash_type)
-    changeable.change(values=stored, ids=np.arange(3000))
+    view = view_of(hash_type, Change(stored, np.arange(3000)))
     blocks = [stored[:1], stored[1:1], stored[1:2900], stored[2900:]]
 
     assert pairs(joins.against_stream(hash_type, delta, blocks, radius)) == expected
     assert pairs(joins.against_kept(delta, build(hash_type, stored), radius)) == expected
-    assert pairs(joins.against_kept(delta, changeable.view(), radius)) == expected
+    assert pairs(joins.against_kept(delta, view, radius)) == expected
     assert len(expected) > 0 or delta_rows < 2
 
 

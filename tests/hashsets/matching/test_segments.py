@@ -9,7 +9,8 @@ import pytest
 
 from hashsets import hashtypes
 from hashsets.errors import MatchingError, SegmentRefused
-from hashsets.matching import container, kernel, segments
+from hashsets.matching import container, filing, kernel, segments
+from hashsets.matching.changeable import Layer, View
 from hashsets.matching.container import Contents
 from tests.hashsets.matching.populations import near, population, random_values
 
@@ -19,10 +20,10 @@ STAMP = b"stamp"
 
 
 def answers(segment: segments.Segment, asked: np.ndarray) -> list[tuple[int, int, int]]:
-    radius = segment.matcher.hash_type.default_radius_bits
-    hits = segment.matcher.query(asked, radius)
-    ids = segment.ids(hits.listed_rows)
-    return list(zip(hits.query_rows.tolist(), ids.tolist(), hits.distances.tolist(), strict=True))
+    hits = View(segment.matcher.hash_type, (Layer(segment),)).query(
+        asked, segment.matcher.hash_type.default_radius_bits
+    )
+    return list(zip(hits.query_rows.tolist(), hits.listed_rows.tolist(), hits.distances.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("hash_type", TYPES, ids=lambda t: t.name)
@@ -33,8 +34,8 @@ def test_loaded_equals_built(tmp_path: Path, hash_type: hashtypes.HashType, coun
     values = population("families", count, hash_type, 3)
     asked = near(values, 30, 8, 4)
     segment = segments.build(hash_type, values, np.arange(count) * 3 + 5, form=form)
-    segments.save(tmp_path / "a.segment", segment, STAMP)
-    loaded = segments.load(tmp_path / "a.segment", hash_type, STAMP)
+    filing.save(tmp_path / "a.segment", segment, STAMP)
+    loaded = filing.load(tmp_path / "a.segment", hash_type, STAMP)
 
     assert answers(segment, asked) == answers(loaded, asked)
     assert values.tolist() == segments.values_of(loaded).tolist()
@@ -49,19 +50,19 @@ def test_without_a_kernel_the_same_files_give_the_same_answers(
     values = population("families", 300, hash_type, 3)
     asked = near(values, 30, 8, 4)
     segment = segments.build(hash_type, values, np.arange(300), form="full")
-    segments.save(tmp_path / "fast.segment", segment, STAMP)
+    filing.save(tmp_path / "fast.segment", segment, STAMP)
     expected = answers(segment, asked)
     with monkeypatch.context() as patch:
         patch.setattr(kernel, "native", None)
         kernel.available.cache_clear()
-        plain = segments.load(tmp_path / "fast.segment", hash_type, STAMP)
+        plain = filing.load(tmp_path / "fast.segment", hash_type, STAMP)
         assert isinstance(plain.matcher, segments.PlainMatcher)
         assert answers(plain, asked) == expected
         built = segments.build(hash_type, values, np.arange(300))
-        segments.save(tmp_path / "plain.segment", built, STAMP)
+        filing.save(tmp_path / "plain.segment", built, STAMP)
     kernel.available.cache_clear()
 
-    assert answers(segments.load(tmp_path / "plain.segment", hash_type, STAMP), asked) == expected
+    assert answers(filing.load(tmp_path / "plain.segment", hash_type, STAMP), asked) == expected
 
 
 def test_merged_segments_keep_live_rows_in_order() -> None:
@@ -100,7 +101,7 @@ def test_ids_that_do_not_fit_are_refused() -> None:
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     """A file whose header holds but whose arrays contradict each other is refused, and never read past its end."""
     segment = segments.build(PDQ, random_values(500, 32, 1), np.arange(500), form="full")
-    segments.save(tmp_path / "a.segment", segment, STAMP)
+    filing.save(tmp_path / "a.segment", segment, STAMP)
     whole = container.read(tmp_path / "a.segment", "segment", PDQ, STAMP)
     spoilt = {
         "offsets": whole.arrays["offsets"][::-1].copy(),
@@ -112,24 +113,24 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         contents = Contents("segment", PDQ, STAMP, whole.numbers, {**whole.arrays, name: array})
         container.write(tmp_path / "b.segment", contents)
         with pytest.raises(SegmentRefused):
-            segments.load(tmp_path / "b.segment", PDQ, STAMP)
+            filing.load(tmp_path / "b.segment", PDQ, STAMP)
     for name in ("rows", "words", "planes"):
         contents = Contents("segment", PDQ, STAMP, {**whole.numbers, name: 2**31}, whole.arrays)
         container.write(tmp_path / "b.segment", contents)
         with pytest.raises(SegmentRefused):
-            segments.load(tmp_path / "b.segment", PDQ, STAMP)
+            filing.load(tmp_path / "b.segment", PDQ, STAMP)
 
 
 def test_damaged_row_numbers_read_nothing_outside(tmp_path: Path) -> None:
     """A payload that no opening checks may name rows that are not there: the answers suffer, the process does not."""
     values = population("families", 2000, PDQ, 1)
     segment = segments.build(PDQ, values, np.arange(2000), form="full")
-    segments.save(tmp_path / "a.segment", segment, STAMP)
+    filing.save(tmp_path / "a.segment", segment, STAMP)
     whole = container.read(tmp_path / "a.segment", "segment", PDQ, STAMP)
     row = np.full_like(whole.arrays["row"], 0xFFFFFFF0)
     container.write(
         tmp_path / "a.segment", Contents("segment", PDQ, STAMP, whole.numbers, {**whole.arrays, "row": row})
     )
-    loaded = segments.load(tmp_path / "a.segment", PDQ, STAMP)
+    loaded = filing.load(tmp_path / "a.segment", PDQ, STAMP)
 
     assert set(loaded.matcher.query(values, 31).listed_rows.tolist()) <= {0}
