@@ -12,7 +12,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.decoding import extents
@@ -22,6 +23,7 @@ from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 
 # As many as fit the position of a look (attempts.py); no camera writes ten.
 MOST_PARTS = 60
+MOST_PLACES = 100_000
 HIDDEN_BYTES = 1024 * 1024
 _SMALLEST_HEADER = 16
 _CONFUSED = frozenset({"heif", "jpeg2000"})
@@ -49,10 +51,18 @@ def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
     return file if end is None or end >= file.size_bytes else file.first(end)
 
 
-def enclosed(file: MediaFile, sniffed: Sniffed) -> tuple[list[Enclosed], bool]:
-    """The parts of a content sniffed as `sniffed`, at most `MOST_PARTS`, and whether these are all."""
+def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tuple[list[Enclosed], bool]:
+    """The parts of a content sniffed as `sniffed`, at most `MOST_PARTS`, and whether these are all.
+
+    `tick` is called for every place that is looked at, and may raise.
+    """
     found: dict[int, Enclosed] = {}
-    for part in _parts(file, sniffed):
+    for place, part in enumerate(_parts(file, sniffed)):
+        tick()
+        if place == MOST_PLACES:
+            return list(found.values()), False
+        if part is None:
+            continue
         if part.offset not in found and len(found) == MOST_PARTS:
             return list(found.values()), False
         if part.offset not in found or part.surely:
@@ -60,7 +70,7 @@ def enclosed(file: MediaFile, sniffed: Sniffed) -> tuple[list[Enclosed], bool]:
     return list(found.values()), True
 
 
-def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
     if sniffed.form is Form.STILL:
         if sniffed.name == "jpeg":
             yield from _listed_by_mpf(file)
@@ -80,27 +90,27 @@ def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
         yield from _carved(file.first(HIDDEN_BYTES), 1, of=file)
 
 
-def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Iterator[Enclosed]:
+def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Iterator[Enclosed | None]:
     """What signatures tell of from `start` on, each with all that follows in the file `of` unless it tells its end.
 
-    What lies in another is not told again: a raw stream once, for its decoders go through all of it. In what is not
-    media (`of`) only streams hide streams: players find those behind anything, so a false picture must not cover one.
+    None is a place that was passed over. What lies in another is not told again: a raw stream once, for its decoders go
+    through all of it. In what is not media (`of`) only streams hide streams: players find those behind anything, so a
+    false picture must not cover one.
     """
     file = of or searched
     behind = behind_stream = start
     raw: set[str] = set()
     streams = transport_streams(searched, start)
-    for offset in (*candidates(searched, start), None):
-        while streams and (offset is None or streams[0][0] <= offset):
+    for offset in itertools.chain(candidates(searched, start), (file.size_bytes,)):
+        while streams and streams[0][0] <= offset:
             begin, behind_stream = streams.pop(0)
             yield Enclosed(begin, file.size_bytes - begin, Sniffed(Form.VIDEO, "mpegts"))
-        if offset is None:
-            return
         view = file.within(offset)
         what = sniff(view.at(0, HEAD_BYTES))
         is_stream = what.name in _STREAMS
         hidden = behind_stream if is_stream and of is not None else max(behind, behind_stream)
         if what.form not in (Form.STILL, Form.VIDEO) or offset < hidden or what.name in raw:
+            yield None
             continue
         if what.name in _RAW:
             raw.add(what.name)
@@ -122,7 +132,7 @@ def _at_the_end(file: MediaFile, end: int) -> Iterator[Enclosed]:
             yield Enclosed(offset, view.size_bytes, what, surely=False)
 
 
-def _in_boxes(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+def _in_boxes(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
     """Films and pictures in boxes that players pass over, and the tracks of a HEIF or AVIF sequence."""
     for kind, offset, end in extents.boxes(file):
         if kind == b"moov" and sniffed.name == "heif":

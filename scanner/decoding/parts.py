@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from scanner.decoding.budget import Budget
+from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.embedded import Enclosed
 from scanner.decoding.picture import Picture, Sink
 from scanner.decoding.reading import MediaFile
@@ -51,8 +51,8 @@ class Parts:
                 return self._looked
         try:
             parts, complete = enclosed()
-        except OSError:
-            self._looked = partial(Reason.IO)
+        except (OSError, OverBudget, MemoryError) as error:
+            self._looked = partial(Reason.IO if isinstance(error, OSError) else Reason.OVER_BUDGET)
             return self._sum()
         for number, part in enumerate(parts, 1):
             if number < self._began:
@@ -60,7 +60,7 @@ class Parts:
             looked = self._part(file, part, number)
             if looked.reason is not None and looked.reason.retryable:
                 return partial(looked.reason) if self._shown or self._began else digests_only(looked.reason)
-        if not complete and self._kind is not MediaKind.OTHER:
+        if not complete:
             self._fall_short(Reason.EMBEDDED)
         return self._sum()
 
