@@ -1,11 +1,12 @@
 """Videos, and stills only FFmpeg reads, through PyAV: an open file in, luma planes out.
 
 Rules
-- A file object without a name, never a path; protocols: none; demuxers: the list below. Either of the last two alone
-  keeps a concat or playlist text from opening other files or the network; `image2` stays out because of its patterns.
 - The luma plane is hashed as it is: no colour conversion where the format has such a plane.
-- Query sampling takes keyframes, chosen by packet flag (VP9's decoder ignores skip_frame); where keyframes are further
-  apart than the gap, the group is decoded and one frame a gap is taken. Dense takes every frame, the tail included.
+- Query sampling takes keyframes, chosen by packet flag (VP9's decoder ignores skip_frame); where the next one is
+  further than the gap, the group is decoded as far as a frame is due, without the frames that no other needs. A clip
+  as long as the gap, anywhere in a film, is so met by a frame. A film of less than four gaps has a finer one.
+- A container may lie about its keyframes: where those it names show nothing in a row, all frames are decoded.
+- Dense takes every frame, the tail included, and what the file's edit list shows; sampled, also what it hides.
 - A frame's number is its decode index when dense; when sampled, its packet's ordinal in its stream.
 - Sampled, a group from keyframe to keyframe is decoded as if it were alone. So a look can go on at any of them and
   shows what one look over everything would have shown. It gets there by the packets' order in the file; a seek is
@@ -19,7 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
@@ -29,34 +29,30 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from scanner.decoding.budget import Budget
-from scanner.decoding.groups import Group, Seekable, Track, landing_of
+from scanner.decoding.demuxing import duration_ms, expected, is_still, opened
+from scanner.decoding.groups import (
+    Group,
+    Seekable,
+    Track,
+    due_times,
+    gap_of,
+    is_no_keyframe,
+    landing_of,
+    stamp_of,
+)
 from scanner.decoding.luma import exif_of, luma
 from scanner.decoding.picture import Picture
 from scanner.decoding.reading import MediaFile
 from scanner.types import Resume
 
-VIDEO_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv,live_flv,kux,mpeg,mpegvideo,h264,hevc,h261,h263,m4v,vvc,obu,"
-    "av1,ivf,ogg,asf,rm,mxf,nut,dv,flic,yuv4mpegpipe,mjpeg,vc1,gif,apng,avs2,cavsvideo,dirac,smk,bink,amv,ivr,nsv,wtv"
-)
-STILL_FORMATS = (
-    "jpeg_pipe,png_pipe,tiff_pipe,webp_pipe,bmp_pipe,j2k_pipe,jpegls_pipe,jpegxl_pipe,jpegxl_anim,psd_pipe,pcx_pipe,"
-    "dds_pipe,exr_pipe,hdr_pipe,dpx_pipe,sgi_pipe,sunrast_pipe,qoi_pipe,pam_pipe,pbm_pipe,pgm_pipe,pgmyuv_pipe,"
-    "ppm_pipe,pfm_pipe,phm_pipe,pgx_pipe,gem_pipe,xbm_pipe,xpm_pipe,xwd_pipe,photocd_pipe,pictor_pipe,qdraw_pipe,"
-    "cri_pipe,vbn_pipe,webp,ico,iff,alias_pix,brender_pix,fits"
-)
-AUDIO_FORMATS = "mp3,flac,wav,aiff,aac,ac3"
-_OPTIONS = {
-    "protocol_whitelist": "none",
-    "format_whitelist": f"{VIDEO_FORMATS},{STILL_FORMATS},{AUDIO_FORMATS}",
-    "max_streams": "64",
-    "enable_drefs": "0",
-}
 _BYTES_PER_PIXEL = 6  # measured: 8192x4320 keyframes peak at 200 MB
 # Bad packets in a row after which a stream is given up: a decoder that lost its place finds a keyframe before that.
 MOST_BAD_PACKETS = 2000
-# Compressed bytes held back while waiting for the next keyframe.
-MOST_HELD_BYTES = 64 * 1024 * 1024
+# Compressed bytes and packets held back while waiting for the next keyframe.
+MOST_HELD_BYTES = 32 * 1024 * 1024
+MOST_HELD_PACKETS = 20_000
+# Frames shown of a gap where every frame is a keyframe: at 20, four a second.
+SHOWN_A_GAP = 20
 # Looks that end in the same group before it is passed over: the last of them has had four times the budget.
 FRUITLESS_LOOKS = 2
 # A stream without a packet for this many of the others' holds back no mark.
@@ -119,18 +115,20 @@ class VideoPass:
             self._run(file, seek=False)
 
     def _run(self, file: MediaFile, *, seek: bool) -> None:
-        file.seek(0)
         self._at = 0
-        with av.open(file, mode="r", options=dict(_OPTIONS), metadata_errors="replace") as container:
+        if not self._dense:
+            self._budget.steps()
+        with opened(file, edited=self._dense) as container:
             tracks = self._tracks(container)
             self.result.streams = len(tracks)
             others = [each.type for each in container.streams if each.type != "video"]
             self.result.only_sound = bool(others) and not tracks and set(others) <= {"audio", "subtitle"}
             if not tracks:
                 return
-            self._begin(_duration_ms(container), len(tracks) == 1 and _is_still(container))
+            lasts_ms = duration_ms(container)
+            self._begin(lasts_ms, len(tracks) == 1 and is_still(container))
             if not self._dense:
-                self._budget.steps()
+                self._gap_ms = gap_of(self._gap_ms, lasts_ms)
             lands = Seekable(container, tracks)
             packets = self._packets(container, [track.stream for track in tracks.values()])
             if seek:
@@ -193,22 +191,35 @@ class VideoPass:
         self.result.damaged |= packet.is_corrupt
         if self._dense:
             self._decode(track, packet)
-        elif packet.is_keyframe or track.packets == 1:
+        elif self._begins(track, packet):
             self._close_group(track)
+            if track.distrusts and track.group is not None:  # the group that ended here did not end after all
+                self._go_on(track, track.group, packet)
+                return
             self._begin_group(track, packet, at)
             self._mark_group(tracks, track, packet, lands)
         elif track.group is not None:
-            with self._budget.looking:
-                self._go_on(track, track.group, packet)
+            self._go_on(track, track.group, packet)
         else:  # of a group that an earlier look took, or that is passed over
             self.result.gaps |= self._start.loose
 
+    def _begins(self, track: Track, packet: Packet[VideoStream]) -> bool:
+        """Whether a group begins here: at a keyframe, unless one was just before it, as where every frame is one."""
+        if track.packets == 1:
+            return True
+        if not packet.is_keyframe or track.distrusts:
+            return False
+        ms = track.milliseconds(stamp_of(packet), track.packets - 1)
+        return track.group is None or track.key_ms is None or not 0 <= ms - track.key_ms < self._gap_ms // SHOWN_A_GAP
+
     def _begin_group(self, track: Track, packet: Packet[VideoStream], at: int) -> None:
+        ordinal = track.packets - 1
+        track.key_ms = track.milliseconds(stamp_of(packet), ordinal)
         if self._passes_over and at == self._start.at:
             self.result.gaps = True
             return
-        track.group = Group(at, track.packets - 1, packet, [packet], packet.size)
-        track.group.number(packet, track.packets - 1)
+        track.group = Group(at, ordinal, packet, [packet], packet.size)
+        track.group.number(packet, ordinal)
         if Disposition.attached_pic in track.stream.disposition:
             self._close_group(track)  # a cover: nothing follows it
 
@@ -224,9 +235,9 @@ class VideoPass:
         self._mark(
             Resume(
                 at,
-                self._milliseconds(track, packet.pts, track.packets - 1),
+                track.milliseconds(packet.pts, track.packets - 1),
                 self._budget.catch_up_ms(),
-                damaged=self.result.damaged,
+                damaged=self.result.damaged or any(each.lost for each in tracks.values()),
                 gaps=self.result.gaps,
                 packets=True,
                 loose=self._start.loose or len(going) < len(begun),
@@ -235,47 +246,94 @@ class VideoPass:
         )
 
     def _go_on(self, track: Track, group: Group, packet: Packet[VideoStream]) -> None:
-        """Decode a packet between keyframes, or keep it; once the group outlasts the gap, decode it all."""
+        """Keep a packet between keyframes; once there are too many, decode the group as it comes."""
         group.number(packet, track.packets - 1)
-        if group.running:
-            self._decode(track, packet)
-            return
-        group.held.append(packet)
-        group.held_bytes += packet.size
-        if self._is_long(track, group, packet) or group.held_bytes > MOST_HELD_BYTES:
-            group.running = True
-            held, group.held = group.held, []
-            for each in held:
-                self._decode(track, each)
-
-    def _is_long(self, track: Track, group: Group, packet: Packet[VideoStream]) -> bool:
-        """Whether the group lasts longer than the gap."""
-        if packet.pts is None or group.first.pts is None or packet.time_base is None:
-            return len(group.held) > self._gap_ms * float(track.stream.average_rate or 25) / 1000
-        return (packet.pts - group.first.pts) * packet.time_base * 1000 > self._gap_ms
+        with self._budget.looking:
+            if group.running:
+                self._decode(track, packet)
+                return
+            group.held.append(packet)
+            group.held_bytes += packet.size
+            if group.held_bytes > MOST_HELD_BYTES or len(group.held) > MOST_HELD_PACKETS:
+                self._skip_unneeded(track, group)
+                held, group.held, group.running = group.held, [], True
+                for each in held:
+                    self._decode(track, each)
 
     def _close_group(self, track: Track) -> None:
-        """The group is complete: show the keyframe of a short one, and leave nothing of it in the decoder.
+        """The group is complete: show what is due of it, and leave nothing of it in the decoder.
 
-        Every group is decoded as if it were alone, so that it shows the same wherever a look began. Where a keyframe
-        shows nothing by itself, what follows is decoded until something does.
+        Every group is decoded as if it were alone, so that it shows the same wherever a look began.
         """
         group = track.group
         if group is None:
             return
+        before = self.result.damaged
         with self._budget.looking:
-            if group.running:
-                self._decode(track, None)
-            else:
-                for packet in (group.held[0], None, *group.held):
-                    if packet is None:
-                        self._drain(track)
-                    else:
-                        self._decode(track, packet)
-                    if group.frames:
-                        break
+            if not group.running:
+                self._show_group(track, group)
             self._drain(track)
+            if group.spare is not None:  # what was due last did not come out: the last frame that did
+                self._take_frame(track, *group.spare)
+            track.stream.codec_context.skip_frame = "DEFAULT"
+            track.group = None
+            if not group.frames:
+                self.result.damaged = before  # `lost` tells, until it is known whether it was a group at all
+            if track.doubt(group):
+                self._try_without_marks(track)
+
+    def _show_group(self, track: Track, group: Group) -> None:
+        """The keyframe, and frames behind it where the next keyframe is far.
+
+        Where a keyframe shows nothing by itself, what follows is decoded until something does.
+        """
+        group.due = due_times(track.times(group), self._gap_ms)
+        if group.due:
+            self._skip_unneeded(track, group)
+            for packet in group.held:
+                self._decode(track, packet)
+                if group.frames and not group.due:
+                    return
+            self._drain(track)
+        for what in () if group.frames else (group.held[0], None, *group.held):
+            if what is None:
+                self._drain(track)
+            else:
+                self._decode(track, what)
+            if group.frames:
+                return
+
+    def _try_without_marks(self, track: Track) -> None:
+        """Several groups in a row showed nothing: go through them as one, as if their keyframes were none.
+
+        If frames come out of them then, without an error, the container's marks are wrong: they count no longer.
+        """
+        groups, track.doubted = track.doubted, []
+        good = groups[0]
+        whole = Group(good.at, good.ordinal, good.first, [], 0, running=True, frames=good.frames)
+        whole.shown(track.milliseconds(stamp_of(good.first), good.ordinal), self._gap_ms)
+        for group in groups:
+            whole.ordinals.update(group.ordinals)
+        track.group = whole
+        before = self.result.damaged
+        self.result.damaged = False
+        came = whole.frames
+        for group in groups:
+            came = whole.frames
+            for packet in group.held:
+                self._decode(track, packet)
+        sound, self.result.damaged = not self.result.damaged, before
+        if sound and whole.frames > came:
+            track.distrusts = True
+            track.lost -= len(groups) - 1
+            return
+        self._drain(track)
         track.group = None
+
+    def _skip_unneeded(self, track: Track, group: Group) -> None:
+        """Spare the decoder frames that no other frame needs, where those that come out can be told apart."""
+        if group.timed:
+            track.stream.codec_context.skip_frame = "NONREF"
 
     def _drain(self, track: Track) -> None:
         self._decode(track, None)
@@ -286,8 +344,8 @@ class VideoPass:
         if self._dense:
             self._decode(track, None)
         self._close_group(track)
-        expected = track.stream.frames
-        if expected and track.packets < expected:
+        self._close_group(track)  # one that did not end after all
+        if track.packets < expected(track.stream) or track.lost:
             self.result.damaged = True
 
     # -- taking frames -----------------------------------------------------------------------------------------------
@@ -318,44 +376,23 @@ class VideoPass:
         """Show the frame if it is due."""
         if frame.pts is not None and group.first.pts is not None and frame.pts < group.first.pts:
             return  # leads in display what it follows in the file: it needs the group before, and lies in its time
+        if not group.frames and group.first.is_keyframe and track.doubted and is_no_keyframe(frame):
+            return  # made up by the decoder from nothing
         number = group.ordinal + group.frames
         if frame.pts is not None:
             number = group.ordinals.get(frame.pts, number)
         group.frames += 1
-        if not group.running and group.frames > 1:
-            return
-        self.result.damaged |= frame.is_corrupt
-        ms = self._milliseconds(track, frame.pts, number)
-        if group.running and not frame.key_frame and group.next_ms is not None and ms < group.next_ms:
-            return
-        group.next_ms = ms + self._gap_ms
-        self._take_frame(track, frame, number)
+        ms = track.milliseconds(stamp_of(frame), number)
+        if group.is_due(frame, ms):
+            group.shown(ms, self._gap_ms)
+            self._take_frame(track, frame, number)
+        else:
+            group.spare = (frame, number) if group.due else None
 
     def _take_frame(self, track: Track, frame: VideoFrame, number: int) -> None:
         self.result.damaged |= frame.is_corrupt
         self._budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
         pixels, limited = luma(frame)
-        ms = self._milliseconds(track, frame.pts, number)
+        ms = track.milliseconds(stamp_of(frame), number)
         self._show(Picture(pixels, limited, exif_of(frame), part=track.part, frame=number, frame_ms=ms))
         self.result.frames += 1
-
-    @staticmethod
-    def _milliseconds(track: Track, pts: int | None, number: int) -> int:
-        """Milliseconds from the stream's start by time stamp, else by the frame rate."""
-        # The stream's time base: frames drained at the end carry none of their own.
-        if pts is not None and track.stream.time_base:
-            return max(0, int((pts - track.start_pts) * track.stream.time_base * 1000))
-        return int(number * 1000 / (track.stream.average_rate or 25))
-
-
-def _duration_ms(container: InputContainer) -> int | None:
-    """The declared duration, bounded: a header may claim anything."""
-    if container.duration is None or container.duration <= 0:
-        return None
-    return min(container.duration // 1000, 2**40)
-
-
-def _is_still(container: InputContainer) -> bool:
-    """Whether the demuxer reads single pictures."""
-    name = container.format.name
-    return name.endswith("_pipe") or name in ("webp", "ico", "alias_pix", "brender_pix", "fits", "iff")

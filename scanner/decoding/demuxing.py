@@ -1,0 +1,58 @@
+"""Containers through FFmpeg's demuxers, from an open file: no path, no protocol, and no demuxer that reads other files.
+
+Rules
+- A file object without a name, never a path; protocols: none; demuxers: the list below. Either of the last two alone
+  keeps a concat or playlist text from opening other files or the network; `image2` stays out because of its patterns.
+"""
+
+from __future__ import annotations
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from scanner.decoding.reading import MediaFile
+
+VIDEO_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv,live_flv,kux,mpeg,mpegvideo,h264,hevc,h261,h263,m4v,vvc,obu,"
+    "av1,ivf,ogg,asf,rm,mxf,nut,dv,flic,yuv4mpegpipe,mjpeg,vc1,gif,apng,avs2,cavsvideo,dirac,smk,bink,amv,ivr,nsv,wtv"
+)
+STILL_FORMATS = (
+    "jpeg_pipe,png_pipe,tiff_pipe,webp_pipe,bmp_pipe,j2k_pipe,jpegls_pipe,jpegxl_pipe,jpegxl_anim,psd_pipe,pcx_pipe,"
+    "dds_pipe,exr_pipe,hdr_pipe,dpx_pipe,sgi_pipe,sunrast_pipe,qoi_pipe,pam_pipe,pbm_pipe,pgm_pipe,pgmyuv_pipe,"
+    "ppm_pipe,pfm_pipe,phm_pipe,pgx_pipe,gem_pipe,xbm_pipe,xpm_pipe,xwd_pipe,photocd_pipe,pictor_pipe,qdraw_pipe,"
+    "cri_pipe,vbn_pipe,webp,ico,iff,alias_pix,brender_pix,fits"
+)
+AUDIO_FORMATS = "mp3,flac,wav,aiff,aac,ac3"
+OPTIONS = {
+    "protocol_whitelist": "none",
+    "format_whitelist": f"{VIDEO_FORMATS},{STILL_FORMATS},{AUDIO_FORMATS}",
+    "max_streams": "64",
+    "enable_drefs": "0",
+}
+
+
+def opened(file: MediaFile, *, edited: bool) -> InputContainer:
+    """The container in `file`; `edited` leaves out what its edit list hides. Raises PyAV's errors."""
+    file.seek(0)
+    options = dict(OPTIONS) if edited else OPTIONS | {"ignore_editlist": "1"}
+    return av.open(file, mode="r", options=options, metadata_errors="replace")
+
+
+def expected(stream: VideoStream) -> int:
+    """How many packets the index promises: edits of the file may leave some out of it."""
+    entries = getattr(stream, "index_entries", None)  # PyAV 17 and later
+    return min(stream.frames, len(entries)) if entries else stream.frames
+
+
+def duration_ms(container: InputContainer) -> int | None:
+    """The declared duration, bounded: a header may claim anything."""
+    if container.duration is None or container.duration <= 0:
+        return None
+    return min(container.duration // 1000, 2**40)
+
+
+def is_still(container: InputContainer) -> bool:
+    """Whether the demuxer reads single pictures."""
+    name = container.format.name
+    return name.endswith("_pipe") or name in ("webp", "ico", "alias_pix", "brender_pix", "fits", "iff")
