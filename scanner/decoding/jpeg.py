@@ -1,6 +1,10 @@
-"""What a JPEG's own decoder does not say: that it comes in thousands of scans, or that its pixels ended too soon.
+"""JPEG: straight to the luma plane at a fraction of its size, and what its decoder does not say by itself.
 
 Rules
+- `quick_pixels` gives what an intact file shows, or nothing: whatever is odd about a file (CMYK, 12 bits, a warning of
+  the decoder, too large to hold) goes the long way, so that no short cut can lose a picture or hide damage.
+- The decoder's block average is exact at 1/2, 1/4 and 1/8 only; the hash compensates for it. The short side keeps
+  `LEAST_SHORT_SIDE` pixels, and small pictures are decoded to RGB: colours that clip are what moves a small one's bits.
 - Counting scans reads the file once and decodes nothing; only progressive files are asked, where a scan is a pass over
   every coefficient.
 - libjpeg fills what is missing from a scan with one flat colour and only warns, which Pillow does not hear. So a
@@ -9,10 +13,14 @@ Rules
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.reading import MediaFile
 
 # No encoder writes more than some twenty; the standard allows for more than a thousand, each of them a full pass.
@@ -23,6 +31,46 @@ _BLOCK_BYTES = 1024 * 1024
 # Larger files are not read into memory to be asked a second time.
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 _WARNING_OF_MISSING_PIXELS = "premature end"
+LEAST_SHORT_SIDE = 512  # measured: at most 2 bits from full resolution; at 256 as many as 4, at 128 as many as 34
+_STANDING_BYTES_PER_PIXEL = 10  # of a progressive file: full-size coefficients of every component, whatever the scale
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """Pixels as decoded at 1/`scale`: (height, width) luma, or (height, width, 3) RGB."""
+
+    pixels: NDArray[np.uint8]
+    scale: int
+
+
+def quick_pixels(encoded: bytes, size: tuple[int, int], *, progressive: bool, budget: Budget) -> Quick | None:
+    """The picture of an intact grey or YCbCr file of `size` (height, width); None where the long way is to be gone.
+
+    Raises OverBudget where no scale fits the budget.
+    """
+    scale, channels = _plan(size, len(encoded), progressive, budget)
+    shape = math.ceil(size[0] / scale), math.ceil(size[1] / scale)
+    colours = "GRAY" if channels == 1 else "RGB"
+    try:
+        pixels = simplejpeg.decode_jpeg(encoded, colours, min_height=shape[0], min_width=shape[1])
+    except (ValueError, RuntimeError):  # damaged, CMYK, 12 bits; a warning counts
+        return None
+    if pixels.shape != (*shape, channels):
+        return None
+    return Quick(pixels[:, :, 0] if channels == 1 else pixels, scale)
+
+
+def _plan(size: tuple[int, int], encoded_bytes: int, progressive: bool, budget: Budget) -> tuple[int, int]:
+    """The scale and the number of channels: as small as fidelity allows, smaller where the budget asks for it."""
+    pixels = size[0] * size[1]
+    standing = encoded_bytes + (pixels * _STANDING_BYTES_PER_PIXEL if progressive else 0)
+    if min(size) < LEAST_SHORT_SIDE and budget.fits(standing + 3 * pixels):
+        return 1, 3
+    wanted = max(scale for scale in (1, 2, 4, 8) if scale == 1 or min(size) / scale >= LEAST_SHORT_SIDE)
+    for scale in (1, 2, 4, 8):
+        if scale >= wanted and budget.fits(standing + pixels // (scale * scale)):
+            return scale, 1
+    raise OverBudget
 
 
 def is_progressive(file: MediaFile) -> bool:

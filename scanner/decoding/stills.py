@@ -112,8 +112,10 @@ class PillowPass:
         mark: Callable[[Resume], None],
         *,
         exact: bool,
+        full: bool,
     ) -> None:
         self._exact = exact
+        self._full = exact or full
         self._budget = budget
         self._kind = kind
         self._mark = mark
@@ -172,7 +174,7 @@ class PillowPass:
 
     def _source(self, file: MediaFile) -> MediaFile | BytesIO:
         """What Pillow reads: a JPEG that may go the quick way from memory, read once for its header and its pixels."""
-        quick = self._is_jpeg and not self._tolerant and not self._exact and file.size_bytes <= MOST_ASKED_BYTES
+        quick = self._is_jpeg and not self._tolerant and not self._full and file.size_bytes <= MOST_ASKED_BYTES
         return BytesIO(file.at(0, file.size_bytes)) if quick else file
 
     def _quick(self, image: Image.Image, source: MediaFile | BytesIO, index: int) -> tuple[Rows, int] | None:

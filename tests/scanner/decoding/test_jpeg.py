@@ -1,0 +1,145 @@
+"""The quick way through a JPEG shows what the long one shows, and leaves whatever is odd to it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from scanner.decoding import Budget, DecodeOptions, Limits
+from scanner.decoding.jpeg import quick_pixels
+from scanner.types import WHOLE, Extent, Reason
+from tests.scanner.decoding.looks import Look, distance, look
+from tests.scanner.decoding.test_stills import encoded, photograph
+from tests.shared_material import media
+
+EXACT = DecodeOptions(exact=True)
+CAMERA = ("exif-rotation", "exif-rotn-6.jpg")
+
+
+def camera(width: int, height: int) -> Image.Image:
+    """A photograph a phone made, at another size."""
+    with Image.open(media("images", *CAMERA)) as image:
+        return image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+
+
+def bits_off(content: bytes) -> int:
+    """How far the default look is from the exact one; both are whole."""
+    quick, exact = look(content), look(content, EXACT)
+
+    assert WHOLE == quick.looked == exact.looked
+    return distance(quick.values()[0], exact.values()[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"),
+    [((700, 500), 1), ((1023, 1023), 1), ((1024, 2000), 2), ((2047, 2100), 2), ((2048, 2060), 4), ((4097, 4100), 8)],
+)
+def test_the_short_side_keeps_what_the_hash_needs(size: tuple[int, int], scale: int) -> None:
+    """As small as leaves 512 pixels on the short side, luma alone; smaller pictures in colour at full size."""
+    seen = look(encoded(photograph(*size), "JPEG"))
+    pixels = seen.pixels[0]
+
+    assert (WHOLE, scale) == (seen.looked, seen.pictures[0].scale)
+    assert (3 if min(size) < 512 else 2) == pixels.ndim
+    assert [-(-side // scale) for side in size[::-1]] == list(pixels.shape[:2])
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2], ids=["444", "422", "420"])
+@pytest.mark.parametrize("size", [(400, 300), (900, 700), (1300, 1111), (2099, 2501)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_within_two_bits_of_full_resolution(size: tuple[int, int], subsampling: int, progressive: bool) -> None:
+    """Whatever the size, the subsampling and the mode; a small picture is the very same."""
+    content = encoded(camera(*size), "JPEG", quality=85, subsampling=subsampling, progressive=progressive)
+
+    assert bits_off(content) <= (0 if min(size) < 512 else 2)
+
+
+def odd(name: str) -> bytes:
+    """An intact file of a rarer kind."""
+    picture = camera(800, 600)
+    match name:
+        case "grey":
+            return encoded(picture.convert("L"), "JPEG")
+        case "cmyk":
+            return encoded(picture.convert("CMYK"), "JPEG")
+        case "rgb":
+            return encoded(picture, "JPEG", keep_rgb=True)
+        case "411":
+            return bytes(simplejpeg.encode_jpeg(np.asarray(picture), colorsubsampling="411"))
+        case "440":
+            return bytes(simplejpeg.encode_jpeg(np.asarray(picture), colorsubsampling="440"))
+        case "restarts":
+            return encoded(picture, "JPEG", restart_marker_blocks=7)
+        case "thumbnail":
+            small = encoded(picture.resize((80, 60)), "JPEG")
+            return encoded(picture, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + small)
+        case _:
+            return encoded(picture, "JPEG", comment=b"\xff\xda" * 10, quality=30)
+
+
+@pytest.mark.parametrize("name", ["grey", "cmyk", "rgb", "411", "440", "restarts", "thumbnail", "comment"])
+def test_rarer_kinds_are_the_same_picture(name: str) -> None:
+    """Inks, plain RGB, odd subsampling, restart markers: the default look is within two bits of the exact one."""
+    assert bits_off(odd(name)) <= 2
+
+
+def test_a_turned_picture_says_so() -> None:
+    """The orientation of the header comes with the pixels of the quick way."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+
+    assert 6 == look(encoded(camera(1400, 1100), "JPEG", exif=exif)).pictures[0].exif
+
+
+def first_way(content: bytes, size: tuple[int, int]) -> bool:
+    """Whether the quick way shows this content."""
+    with Image.open(io.BytesIO(content)) as image:
+        progressive = bool(image.info.get("progressive"))
+    return quick_pixels(content, size, progressive=progressive, budget=Budget(Limits())) is not None
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_damage_goes_the_long_way(progressive: bool) -> None:
+    """A file cut anywhere in its pixels, or with bytes changed there, is never shown by the quick way as if whole."""
+    content = encoded(camera(900, 700), "JPEG", quality=60, progressive=progressive)
+    start = content.index(b"\xff\xda") + 20
+
+    assert first_way(content, (700, 900))
+    for cut in range(start, len(content) - 1, (len(content) - start) // 9):
+        assert not first_way(content[:cut], (700, 900))
+        seen: Look = look(content[:cut])
+        assert seen.looked is not None
+        assert Extent.WHOLE is not seen.looked.extent
+    assert not first_way(content[: start + 400] + b"\xff\xd9" * 40 + content[start + 480 :], (700, 900))
+
+
+def test_what_the_header_says_otherwise_goes_the_long_way() -> None:
+    """Pixels of another size than announced are not believed."""
+    content = encoded(camera(900, 700), "JPEG")
+
+    assert not first_way(content, (700, 901))
+    assert not first_way(content, (1700, 900))
+
+
+def test_twelve_bits_have_a_reason() -> None:
+    """A file of twelve bits a sample, of which no library here shows all, is never taken for whole."""
+    content = bytearray(encoded(camera(600, 600), "JPEG"))
+    content[content.index(b"\xff\xc0") + 4] = 12
+
+    looked = look(bytes(content)).looked
+    assert looked is not None
+    assert looked.reason in (Reason.UNDECODABLE, Reason.TRUNCATED)
+
+
+def test_other_hash_types_see_every_pixel() -> None:
+    """`full` shows what an exact look shows, and still shrinks what does not fit."""
+    content = encoded(photograph(1999, 1501), "JPEG", quality=95)
+    full = look(content, DecodeOptions(full=True))
+    shrunk = look(content, DecodeOptions(full=True), Limits(decode_bytes=8_000_000))
+
+    assert np.array_equal(look(content, EXACT).pixels[0], full.pixels[0])
+    assert (WHOLE, 2) == (shrunk.looked, shrunk.pictures[0].scale)
