@@ -227,9 +227,12 @@ class Scanner:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when it was not known."""
         return self.ledger.places.forget_upload(ref)
 
-    def seal(self, rng: RandomSource | None = None) -> int:
-        """Give every pending report its random id and owe it to the sinks that may hear it; how many."""
-        return delivery.seal(self.ledger, self.config, self.clock, rng or system_random())
+    def seal(self, rng: RandomSource | None = None, *, before: str | None = None) -> int:
+        """Give every pending report its random id and owe it to the sinks that may hear it; how many.
+
+        With `before`, a UTC day, only reports of earlier days.
+        """
+        return delivery.seal(self.ledger, self.config, self.clock, rng or system_random(), before)
 
     def deliver(self, *, even_if_waiting: bool = False) -> Delivered:
         """Hand owed batches to their sinks."""

@@ -42,6 +42,7 @@ __all__ = [
     "Setting",
     "SinkConfig",
     "SinkKind",
+    "WatchConfig",
     "load",
     "parse",
 ]
@@ -106,6 +107,11 @@ class Home:
                 raise ConfigError(_unusable(exc)) from None  # the cause holds the path
 
 
+def notify_address(environ: Mapping[str, str] = os.environ) -> str:
+    """Where a service manager asked to be told how we stand (sd_notify(3)); empty: nowhere."""
+    return environ.get("NOTIFY_SOCKET", "")
+
+
 @dataclass(frozen=True, slots=True)
 class ScanConfig:
     """How roots are walked."""
@@ -146,6 +152,13 @@ class ReportConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchConfig:
+    """The daemon's schedules."""
+
+    walk_hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
 class SinkConfig:
     """One place where reports go. `path` is set for jsonl sinks, `url` for http sinks."""
 
@@ -169,6 +182,7 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     fingerprint: FingerprintConfig = field(default_factory=FingerprintConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     sinks: tuple[SinkConfig, ...] = ()
 
     @classmethod
@@ -182,6 +196,7 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "limits": LimitsConfig,
     "fingerprint": FingerprintConfig,
     "report": ReportConfig,
+    "watch": WatchConfig,
 }
 
 

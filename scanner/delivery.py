@@ -52,9 +52,9 @@ def make_sink(config: SinkConfig) -> Sink:
     return HttpSink(config.name, config.hash_sets, endpoint)
 
 
-def seal(ledger: Ledger, config: Config, clock: Clock, rng: RandomSource) -> int:
-    """Seal what is pending now; how many reports that were."""
-    return ledger.sealing.seal(rng, listeners(config), utc_day(clock))
+def seal(ledger: Ledger, config: Config, clock: Clock, rng: RandomSource, before: str | None = None) -> int:
+    """Seal what is pending now, or what of it is of a day before; how many reports that were."""
+    return ledger.sealing.seal(rng, listeners(config), utc_day(clock), before)
 
 
 def deliver(ledger: Ledger, config: Config, clock: Clock, *, even_if_waiting: bool = False) -> Delivered:

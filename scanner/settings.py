@@ -182,6 +182,7 @@ SETTINGS: Final = (
         "The constant that names this service in every report.",
     ),
     Setting("report", "seal", _choice(tuple(Seal), Seal), '"daily"', "When reports are sealed, at a UTC day's end."),
+    Setting("watch", "walk_hours", _number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
     Setting(
         "sink", "name", _text("name of a-z, 0-9, - and _", _NAME.fullmatch), "", "What the sink is called; required."
     ),

@@ -44,6 +44,7 @@ NEVER: dict[str, tuple[str, ...]] = {
 # Ours that only these import.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
     "scanner.worker": ("scanner.cli", "scanner.api"),
+    "scanner.duties": ("scanner.cli",),
     "scanner.doors": ("scanner.cli", "scanner.api", "scanner.doors"),
     "scanner.cli": ("scanner.cli", "scanner.__main__"),
 }
@@ -91,6 +92,8 @@ SQL = re.compile(
 CATCHES_EVERYTHING: dict[str, str] = {
     "scanner.decoding.attempts:_attempt": "the border of decoding: decoders raise anything at all for bad content",
     "scanner.cli.border:error_border": "the outermost border: a traceback could show a path or a value",
+    "scanner.watch:_once": "the daemon's outermost loop: one duty's fault must not end the others",
+    "scanner.watch:_due_in_s": "the same, for the question when",
     "scanner.decoding.stills:_orientation": "metadata a stranger wrote: unreadable means not turned",
 }
 

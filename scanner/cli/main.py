@@ -10,7 +10,18 @@ from typing import Any
 import click
 
 from scanner.api import Scanner
-from scanner.cli import hash_sets, hashing, looking_up, reporting, resolving, roots, scanning, selftest, status
+from scanner.cli import (
+    hash_sets,
+    hashing,
+    looking_up,
+    reporting,
+    resolving,
+    roots,
+    scanning,
+    selftest,
+    status,
+    watching,
+)
 from scanner.cli.border import error_border, reader_may_go
 from scanner.cli.groups import Group
 from scanner.config import Home, load
@@ -46,6 +57,6 @@ def main(context: click.Context, home: str | None, config: str | None) -> None:
     context.obj = context.with_resource(Scanner(place, load(place, config)))
 
 
-for module in (scanning, hashing, looking_up, hash_sets, resolving, roots, reporting, status, selftest):
+for module in (scanning, hashing, looking_up, hash_sets, resolving, roots, reporting, status, selftest, watching):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -10,6 +10,7 @@ from hashsets import sqlite
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.api import Scanner
+from scanner.cli import watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.config import SinkConfig
 from scanner.hashing import kernel_name as fingerprint_kernel
@@ -52,6 +53,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         },
         "owed": outcomes.owed,
         "owed_recipes": dict(sorted(_owed_recipes(scanner).items())),
+        "watch": watching.standing(scanner.home),
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
         "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
@@ -109,6 +111,7 @@ def _print(standing: dict[str, Any]) -> None:
             state = f"suspect ({root['suspect']}): `hashward root accept {root['name']}` takes it as it is"
         _line("root", f"{root['name']}: {state}")
     _print_outcomes(standing)
+    _line("watch", _watched(standing["watch"]))
     _line("matches", counts(standing["matches"]).replace("_", " ") or "none")
     reports = standing["reports"]
     owed = number_of(reports["batches_owed"], "batch", "batches")
@@ -119,6 +122,18 @@ def _print(standing: dict[str, Any]) -> None:
     driver = standing["sqlite"]
     shared = "several processes may share this home" if driver["several_processes"] else "one process at a time only"
     _line("SQLite", f"{driver['version']} ({driver['driver']}): {shared}")
+
+
+def _watched(duties: dict[str, Any] | None) -> str:
+    if duties is None:
+        return "not running: nothing happens by itself"
+    failing = [
+        f"{name} has failed {each['failures']:,} times: {each['failure']}"
+        for name, each in duties.items()
+        if each["failures"]
+    ]
+    working = [name for name, each in duties.items() if each["working"]]
+    return "; ".join(failing) or f"running{', busy with ' + ', '.join(working) if working else ''}"
 
 
 def _line(name: str, said: str) -> None:

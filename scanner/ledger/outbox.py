@@ -176,9 +176,11 @@ def reconcile_content(db: Database, seq: int, occasion: Occasion) -> None:
         reconcile(db, match, occasion)
 
 
-def pending(db: Database) -> list[tuple[int, ReportBody]]:
-    """What the next sealing would seal: (local id, body)."""
-    rows = db.execute("SELECT id, body FROM report WHERE report_id IS NULL ORDER BY id")
+def pending(db: Database, before: str | None = None) -> list[tuple[int, ReportBody]]:
+    """What the next sealing would seal: (local id, body); with `before` only what is of an earlier day."""
+    rows = db.execute(
+        "SELECT id, body FROM report WHERE report_id IS NULL AND (?1 IS NULL OR day < ?1) ORDER BY id", (before,)
+    )
     return [(local_id, parse_body(body)) for local_id, body in rows]
 
 

@@ -42,10 +42,15 @@ class Sealing:
         row = self._db.execute("SELECT max(day) FROM sealing").fetchone()
         return None if row[0] is None else str(row[0])
 
-    def seal(self, rng: RandomSource, listeners: Iterable[Listener], day: str) -> int:
-        """Give every pending report its id and owe each listener what it may hear. Returns how many were sealed."""
+    def seal(self, rng: RandomSource, listeners: Iterable[Listener], day: str, before: str | None = None) -> int:
+        """Give every pending report its id and owe each listener what it may hear. Returns how many were sealed.
+
+        With `before` only reports of earlier days, and nothing is noted where there are none.
+        """
+        if before is not None and not outbox.pending(self._db, before):
+            return 0
         with self._db.write():
-            rows = outbox.pending(self._db)
+            rows = outbox.pending(self._db, before)
             sealed = seal([body for _, body in rows], rng)
             outbox.store_sealed(self._db, [local_id for local_id, _ in rows], sealed, day)
             for listener in listeners if rows else ():

@@ -1,0 +1,114 @@
+"""What the daemon does: keep matches up with the hash sets, walk the roots in their cycle, seal and deliver reports.
+
+Each duty is whole in itself and safe beside the others and beside any other process on the same home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scanner.api import Scanner
+from scanner.clock import utc_day
+from scanner.settings import Seal
+from scanner.watch import Duty
+
+Checkpoint = Callable[[], None]
+
+RESCAN_ANYWAY_S = 3600.0  # what no catalogue number tells of: a restored database, a re-scan that was cut short
+REPORTS_EVERY_S = 30.0
+RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
+
+
+def duties(scanner: Scanner) -> list[Duty]:
+    """Every duty of one home."""
+    return [_keep_up(scanner), _walk(scanner), _reports(scanner)]
+
+
+def _keep_up(scanner: Scanner) -> Duty:
+    """Matches follow the hash sets within seconds of any change in any process."""
+    done_ns, caught_up_at = 0, -1
+
+    def due_in_s() -> float:
+        if scanner.store.catalogue() != caught_up_at:
+            return 0.0
+        return RESCAN_ANYWAY_S - (scanner.clock.now_ns() - done_ns) / 10**9
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        nonlocal done_ns, caught_up_at
+        catalogue = scanner.store.catalogue()
+        summary = scanner.rescan(lambda contents: checkpoint())
+        done_ns, caught_up_at = scanner.clock.now_ns(), catalogue
+        change = summary.change
+        if not summary.contents:
+            return None
+        return f"{summary.contents:,} contents compared, {change.added:,} matches added, {change.withdrawn:,} withdrawn"
+
+    return Duty("re-scan", due_in_s, work)
+
+
+def _walk(scanner: Scanner) -> Duty:
+    """Every root is walked again once its last completed walk is old enough, the one that waited longest first."""
+    tried_ns: dict[int, int] = {}
+    every_ns = int(scanner.config.watch.walk_hours * 3600 * 10**9)
+
+    def due() -> list[tuple[int, str]]:
+        """(when it is due, name) of every root, soonest first."""
+        times = []
+        for root in scanner.ledger.places.roots():
+            completed = 0 if root.completed_at is None else root.completed_at + every_ns
+            tried = tried_ns.get(root.id)
+            retry = 0 if tried is None else tried + min(every_ns, int(RETRY_ROOT_S * 10**9))
+            times.append((max(completed, retry), root.name))
+        return sorted(times)
+
+    def due_in_s() -> float:
+        soonest = due()
+        return (soonest[0][0] - scanner.clock.now_ns()) / 10**9 if soonest else RETRY_ROOT_S
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        (when, name), *_ = due() or [(scanner.clock.now_ns() + 1, "")]
+        if when > scanner.clock.now_ns():  # what told that it was due has changed meanwhile
+            return None
+        root = next(each for each in scanner.ledger.places.roots() if each.name == name)
+        tried_ns[root.id] = scanner.clock.now_ns()
+        summary = scanner.scan([name], progress=lambda files: checkpoint(), rescanned=lambda contents: checkpoint())
+        walked, outcomes = summary.walked, summary.outcomes
+        suspect = "; the root is suspect, see `hashward status`" if summary.suspect else ""
+        return (
+            f"{walked.scanned + walked.skipped:,} files, {walked.scanned:,} of them read,"
+            f" {outcomes.matched:,} matched, {outcomes.owed:,} owed a look{suspect}"
+        )
+
+    return Duty("walk", due_in_s, work)
+
+
+def _reports(scanner: Scanner) -> Duty:
+    """Reports of days that are over are sealed, and what is owed to a sink is handed over when it is due."""
+    looked_ns = 0
+
+    def due_in_s() -> float:
+        return REPORTS_EVERY_S - (scanner.clock.now_ns() - looked_ns) / 10**9
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        nonlocal looked_ns
+        looked_ns = scanner.clock.now_ns()
+        sealed = 0
+        if scanner.config.report.seal is not Seal.MANUAL:
+            sealed = scanner.seal(before=sealable_before(utc_day(scanner.clock), scanner.config.report.seal))
+        checkpoint()
+        done = scanner.deliver()
+        if not (sealed or done.delivered or done.failed):
+            return None
+        return f"{sealed:,} sealed, {done.delivered:,} batches delivered, {done.failed:,} not taken"
+
+    return Duty("reports", due_in_s, work)
+
+
+def sealable_before(today: str, seal: Seal) -> str:
+    """The UTC day before which everything pending may be sealed: a batch of part of a period would tell the hour."""
+    from datetime import date, timedelta
+
+    day = date.fromisoformat(today)
+    if seal is Seal.WEEKLY:
+        day -= timedelta(days=day.weekday())
+    return day.isoformat()

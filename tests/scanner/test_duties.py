@@ -1,0 +1,118 @@
+"""What the daemon does, and when: the duties over a real home, with a clock to move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scanner import Scanner
+from scanner.config import Config, ReportConfig, ScanConfig, WatchConfig
+from scanner.duties import duties, sealable_before
+from scanner.settings import Seal
+from scanner.watch import Duty
+from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq
+
+
+class Home:
+    """A scanner over a fake site, its duties by name, and what its clock says."""
+
+    def __init__(self, folder: Path, seal: Seal = Seal.DAILY) -> None:
+        self.site = Site(folder / "home")
+        config = Config(scan=ScanConfig(workers=1), report=ReportConfig(seal=seal), watch=WatchConfig(walk_hours=24))
+        self.clock: MovableClock = self.site.clock
+        self.scanner = Scanner(folder / "home", config, self.clock)
+        for name in ("store", "ledger", "pipeline"):
+            self.scanner.__dict__[name] = getattr(self.site, name)
+        self.media = folder / "media"
+        self.media.mkdir()
+        self.duties: dict[str, Duty] = {duty.name: duty for duty in duties(self.scanner)}
+
+    def do(self, name: str) -> str | None:
+        """Do a duty once if it is due; what it said."""
+        duty = self.duties[name]
+        return duty.work(lambda: None) if duty.due_in_s() <= 0 else "not due"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A home with one picture in one root."""
+    made = Home(tmp_path)
+    (made.media / "picture").write_bytes(fake_media(pdq(1)))
+    made.site.ledger.places.add_root(bytes(made.media))
+    yield made
+    made.site.__exit__(None, None, None)
+
+
+def test_a_root_is_walked_in_its_cycle(home: Home) -> None:
+    """At once where it never was, then again when its last completed walk is old enough."""
+    first, soon = home.do("walk"), home.do("walk")
+    home.clock.move(0.99)
+    almost = home.do("walk")
+    home.clock.move(0.02)
+
+    assert first is not None
+    assert "1 files, 1 of them read" in first
+    assert ["not due", "not due"] == [soon, almost]
+    assert "1 files, 0 of them read" in str(home.do("walk"))
+
+
+def test_a_root_that_is_away_is_tried_again_soon_and_keeps_no_other_waiting(home: Home, tmp_path: Path) -> None:
+    """Every ten minutes, not every second and not once a day."""
+    other = tmp_path / "other"
+    other.mkdir()
+    home.media.rename(tmp_path / "away")
+    home.site.ledger.places.add_root(bytes(other))
+    done = [home.do("walk"), home.do("walk"), home.do("walk")]
+    (tmp_path / "away").rename(home.media)
+    home.clock.move(11 / 1440)
+
+    assert 1 == sum("suspect" in str(said) for said in done)
+    assert "not due" == done[2]
+    assert "1 files" in str(home.do("walk"))
+
+
+def test_matches_follow_the_hash_sets(home: Home) -> None:
+    """Once a catalogue number has moved, and not before."""
+    home.do("walk")
+    home.do("re-scan")
+    idle = home.do("re-scan")
+    home.site.list_entries("A", entry_of(pdq(1), ref="e"))
+
+    assert "not due" == idle
+    assert "1 contents compared, 1 matches added, 0 withdrawn" == home.do("re-scan")
+    assert "not due" == home.do("re-scan")
+
+
+@pytest.mark.parametrize(("seal", "day"), [(Seal.DAILY, "2026-11-22"), (Seal.WEEKLY, "2026-11-16")])
+def test_only_periods_that_are_over_are_sealed(seal: Seal, day: str) -> None:
+    """2026-11-22 is a Sunday."""
+    assert day == sealable_before("2026-11-22", seal)
+
+
+def test_reports_of_today_wait_for_the_day_to_end(home: Home) -> None:
+    """A batch of a part of a day would tell the hour; with nothing to seal no sealing is noted."""
+    home.site.list_entries("A", entry_of(pdq(1), ref="e"))
+    home.do("walk")
+    home.do("reports")
+    today = len(home.site.ledger.sealing.pending()), home.site.ledger.sealing.last_sealed_day()
+    home.clock.move(1)
+
+    assert (1, None) == today
+    assert "1 sealed" in str(home.do("reports"))
+    assert [] == home.site.ledger.sealing.pending()
+
+
+def test_manual_sealing_is_left_to_people(tmp_path: Path) -> None:
+    """Nothing is sealed by itself, however old."""
+    home = Home(tmp_path, Seal.MANUAL)
+    (home.media / "picture").write_bytes(fake_media(pdq(1)))
+    home.site.ledger.places.add_root(bytes(home.media))
+    home.site.list_entries("A", entry_of(pdq(1), ref="e"))
+    home.do("walk")
+    home.clock.move(30)
+    home.do("reports")
+
+    assert 1 == len(home.site.ledger.sealing.pending())
+    home.site.__exit__(None, None, None)
