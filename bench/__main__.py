@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from bench import cases, matching, report, rescan, works
+from bench import cases, lists, matching, report, rescan, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -39,6 +39,7 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
     chosen: dict[str, Callable[[], works.Figure | list[works.Figure]]] = {
         **works.WORKS,
         **{case.name: partial(rescan.run, case) for case in rescan.load()},
+        **{case.name: partial(lists.run, case) for case in lists.load()},
     }
     for name, work in chosen.items():
         if only in name and rows_at_most is None:
@@ -99,6 +100,21 @@ def rescan_command(contents: int, delta: int, as_json: bool) -> None:
         click.echo(json.dumps(figure.as_json()))
     else:
         click.echo(report.table([figure]))
+
+
+@main.command("lists")
+@click.option("--size", type=click.IntRange(1), default=10_000_000, show_default=True, help="Listed values.")
+@click.option("--delta", type=click.IntRange(1), default=10_000, show_default=True, help="Added, and withdrawn.")
+@click.option("--json", "as_json", is_flag=True, help="JSON objects, one a line.")
+def lists_command(size: int, delta: int, as_json: bool) -> None:
+    """A delta into a large set through the store until it is in force, and opening the set in a new process."""
+    (defined,) = lists.load()
+    try:
+        figures = lists.run(replace(defined, rows=size, added=delta, withdrawn=delta))
+    except WrongAnswer as error:
+        raise click.ClickException(str(error)) from error
+    for figure in figures:
+        click.echo(json.dumps(figure.as_json()) if as_json else report.table([figure]))
 
 
 def _result(case: cases.Case) -> matching.Result:
