@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.decoding import extents
+from scanner.decoding.icons import icons
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.signatures import LONGEST, candidates, transport_streams
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
@@ -26,6 +27,7 @@ MOST_PARTS = 60
 MOST_PLACES = 100_000
 HIDDEN_BYTES = 1024 * 1024
 _SMALLEST_HEADER = 16
+_ICONS = frozenset({"ico", "cur", "icns"})
 _CONFUSED = frozenset({"heif", "jpeg2000"})
 _RAW = frozenset({"h26x-annexb", "mpeg-video", "m4v"})
 _STREAMS = _RAW | {"mpegts", "mpeg-ps"}
@@ -34,19 +36,21 @@ _FILM_BOXES = frozenset({b"mpvd", b"free", b"skip", b"uuid", b"sefd", b"wide"})
 
 @dataclass(frozen=True, slots=True)
 class Enclosed:
-    """A part of a content: where it lies, and what its own first bytes say it is.
+    """A part of a content: where it lies, the file it is, and what its own first bytes say it is.
 
     Where they say it with less than certainty, and not `surely`, it may be nothing.
     """
 
     offset: int
-    size_bytes: int
+    file: MediaFile
     sniffed: Sniffed
     surely: bool = True
 
 
 def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
-    """The content without what lies behind its picture, where decoders take that for a part of it."""
+    """The first picture of an icon file; other content without what lies behind it, where that confuses decoders."""
+    if sniffed.name in _ICONS:
+        return next(icons(file, sniffed.name), file)
     end = extents.end_of(file, sniffed.name) if sniffed.name in _CONFUSED else None
     return file if end is None or end >= file.size_bytes else file.first(end)
 
@@ -74,7 +78,9 @@ def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
     if sniffed.form is Form.STILL:
         if sniffed.name == "jpeg":
             yield from _listed_by_mpf(file)
-        if sniffed.name in ("heif", "avif", "mp4"):
+        if sniffed.name in _ICONS:
+            yield from _icons(file, sniffed)
+        if sniffed.name in ("heif", "avif"):
             yield from _in_boxes(file, sniffed)
         end = extents.end_of(file, sniffed.name)
         if end is not None:
@@ -104,7 +110,7 @@ def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Ite
     for offset in itertools.chain(candidates(searched, start), (file.size_bytes,)):
         while streams and streams[0][0] <= offset:
             begin, behind_stream = streams.pop(0)
-            yield Enclosed(begin, file.size_bytes - begin, Sniffed(Form.VIDEO, "mpegts"))
+            yield Enclosed(begin, file.within(begin), Sniffed(Form.VIDEO, "mpegts"))
         view = file.within(offset)
         what = sniff(view.at(0, HEAD_BYTES))
         is_stream = what.name in _STREAMS
@@ -119,7 +125,7 @@ def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Ite
             behind_stream = offset + end
         elif end is not None:
             behind = offset + end
-        yield Enclosed(offset, end or view.size_bytes, what)
+        yield Enclosed(offset, file.within(offset, end), what)
 
 
 def _at_the_end(file: MediaFile, end: int) -> Iterator[Enclosed]:
@@ -129,16 +135,22 @@ def _at_the_end(file: MediaFile, end: int) -> Iterator[Enclosed]:
         view = file.within(offset)
         what = sniff(view.at(0, HEAD_BYTES))
         if what.form is Form.STILL:
-            yield Enclosed(offset, view.size_bytes, what, surely=False)
+            yield Enclosed(offset, view, what, surely=False)
 
 
 def _in_boxes(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
     """Films and pictures in boxes that players pass over, and the tracks of a HEIF or AVIF sequence."""
     for kind, offset, end in extents.boxes(file):
         if kind == b"moov" and sniffed.name == "heif":
-            yield Enclosed(0, file.size_bytes, Sniffed(Form.VIDEO, "mp4"))
+            yield Enclosed(0, file, Sniffed(Form.VIDEO, "mp4"))
         if kind in _FILM_BOXES and end - offset > LONGEST:
             yield from _carved(file.first(end), offset + 8)
+
+
+def _icons(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+    """The pictures of an icon file behind the first, which is its own."""
+    for number, one in enumerate(itertools.islice(icons(file, sniffed.name), 1, MOST_PARTS + 2), 1):
+        yield Enclosed(-number, one, sniffed)
 
 
 def _listed_by_mpf(file: MediaFile) -> Iterator[Enclosed]:
@@ -146,4 +158,4 @@ def _listed_by_mpf(file: MediaFile) -> Iterator[Enclosed]:
     for offset, size_bytes in extents.multi_pictures(file):
         view = file.within(offset, size_bytes)
         if offset and view.at(0, 2) == b"\xff\xd8":
-            yield Enclosed(offset, view.size_bytes, Sniffed(Form.STILL, "jpeg"))
+            yield Enclosed(offset, view, Sniffed(Form.STILL, "jpeg"))

@@ -57,14 +57,14 @@ class Parts:
         for number, part in enumerate(parts, 1):
             if number < self._began:
                 continue
-            looked = self._part(file, part, number)
+            looked = self._part(part, number)
             if looked.reason is not None and looked.reason.retryable:
                 return partial(looked.reason) if self._shown or self._began else digests_only(looked.reason)
         if not complete:
             self._fall_short(Reason.EMBEDDED)
         return self._sum()
 
-    def _part(self, file: MediaFile, part: Enclosed, number: int) -> Looked:
+    def _part(self, part: Enclosed, number: int) -> Looked:
         sink = _PartSink(self, number)
         start = None
         if number == self._began:
@@ -75,7 +75,7 @@ class Parts:
             self._budget.stepped()
             sink.mark(Resume(0, catch_up_ms=self._budget.catch_up_ms()))
         before = self._shown
-        looked = self._look_at(file.within(part.offset, part.size_bytes), part.sniffed, sink, start)
+        looked = self._look_at(part.file, part.sniffed, sink, start)
         if looked.reason is None or looked.reason.retryable:
             return looked
         if self._shown > before:

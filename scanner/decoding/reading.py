@@ -79,17 +79,16 @@ class MediaFile(io.RawIOBase):
             return 0
 
 
-class _Within(MediaFile):
-    """A stretch of another file, whose storage errors are that file's."""
+class Virtual(MediaFile):
+    """A file made of another one, whose storage errors are that file's."""
 
-    def __init__(self, outer: MediaFile, start: int, size_bytes: int) -> None:
+    def __init__(self, outer: MediaFile, size_bytes: int) -> None:
         self._outer = outer
-        self._start = start
         super().__init__(-1, size_bytes)
 
     @property
     def io_failed(self) -> bool:
-        """Whether the storage failed under a read of the file around it."""
+        """Whether the storage failed under a read of the file this one is made of."""
         return self._outer.io_failed
 
     @io_failed.setter
@@ -109,4 +108,30 @@ class _Within(MediaFile):
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes at `offset`, without moving the offset."""
         count = min(count, self.size_bytes - offset)
-        return self._outer.at(self._start + offset, count) if count > 0 and offset >= 0 else b""
+        return self._bytes_at(offset, count) if count > 0 and offset >= 0 else b""
+
+    def _bytes_at(self, offset: int, count: int) -> bytes:
+        raise NotImplementedError
+
+
+class _Within(Virtual):
+    """A stretch of another file."""
+
+    def __init__(self, outer: MediaFile, start: int, size_bytes: int) -> None:
+        super().__init__(outer, size_bytes)
+        self._start = start
+
+    def _bytes_at(self, offset: int, count: int) -> bytes:
+        return self._outer.at(self._start + offset, count)
+
+
+class Headed(Virtual):
+    """Another file behind bytes that it lacks."""
+
+    def __init__(self, header: bytes, outer: MediaFile) -> None:
+        super().__init__(outer, len(header) + outer.size_bytes)
+        self._header = header
+
+    def _bytes_at(self, offset: int, count: int) -> bytes:
+        block = self._header[offset : offset + count]
+        return block + self._outer.at(max(0, offset - len(self._header)), count - len(block))

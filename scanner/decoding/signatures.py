@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scanner.decoding.extents import blocks
 from scanner.decoding.reading import MediaFile
 
-LONGEST = 64  # bytes from where one begins to the last byte that bears it out
+LONGEST = 800  # bytes from where one begins to the last byte that bears it out
+_NEAR = 64
 # Packets in a row that make a transport stream; one that holds a picture has more.
 _SYNCS = 8
 _STRIDES = (188, 192, 204)
@@ -31,6 +32,12 @@ def _jpeg(head: bytes) -> bool:
 _FIRST_SEGMENTS = (0xDB, 0xC0, 0xC1, 0xC2, 0xC4, 0xDD, 0xFE)
 
 
+def _gif(head: bytes) -> bool:
+    """A picture or an extension behind the colours (GIF89a, 18)."""
+    colours = 3 << (1 + (head[10] & 7)) if head[10] & 0x80 else 0
+    return head[6:8] != b"\0\0" != head[8:10] and head[13 + colours] in (0x21, 0x2C)
+
+
 def _box(head: bytes) -> bool:
     """A file type box whose brands are printable."""
     size = int.from_bytes(head[:4], "big")
@@ -42,7 +49,7 @@ def _riff(head: bytes) -> bool:
 
 
 def _ebml(head: bytes) -> bool:
-    return b"matroska" in head or b"webm" in head
+    return b"matroska" in head[:_NEAR] or b"webm" in head[:_NEAR]
 
 
 def _program_stream(head: bytes) -> bool:
@@ -57,7 +64,7 @@ def _mpeg_video(head: bytes) -> bool:
 
 def _h264(head: bytes) -> bool:
     """A sequence parameter set of a profile and level that exist, and another start code near it."""
-    return head[4] in (66, 77, 88, 100, 110, 122, 244, 44) and head[6] in _H264_LEVELS and b"\0\0\1" in head[7:]
+    return head[4] in (66, 77, 88, 100, 110, 122, 244, 44) and head[6] in _H264_LEVELS and b"\0\0\1" in head[7:_NEAR]
 
 
 _H264_LEVELS = frozenset((9, 10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52, 60, 61, 62))
@@ -65,12 +72,12 @@ _H264_LEVELS = frozenset((9, 10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42,
 
 def _hevc(head: bytes) -> bool:
     """A video parameter set, and another start code near it."""
-    return head[3:5] == b"\x40\x01" and head[7:9] == b"\xff\xff" and b"\0\0\1" in head[9:]
+    return head[3:5] == b"\x40\x01" and head[7:9] == b"\xff\xff" and b"\0\0\1" in head[9:_NEAR]
 
 
 def _mpeg4(head: bytes) -> bool:
     """A visual object sequence, then a visual object."""
-    return b"\0\0\1\xb5" in head[5:] or b"\0\0\1\x20" in head[5:]
+    return b"\0\0\1\xb5" in head[5:_NEAR] or b"\0\0\1\x20" in head[5:_NEAR]
 
 
 def _flash(head: bytes) -> bool:
@@ -84,9 +91,9 @@ def _any(head: bytes) -> bool:
 # (signature, bytes before it, what bears it out). The first four bytes are looked for.
 _SIGNATURES: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
     *((b"\xff\xd8\xff" + bytes([marker]), 0, _jpeg) for marker in (*range(0xE0, 0xF0), *_FIRST_SEGMENTS)),
-    (b"\x89PNG\r\n\x1a\n", 0, _any),
-    (b"GIF87a", 0, _any),
-    (b"GIF89a", 0, _any),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", 0, _any),
+    (b"GIF87a", 0, _gif),
+    (b"GIF89a", 0, _gif),
     (b"RIFF", 0, _riff),
     (b"ftyp", 4, _box),
     (b"\x1a\x45\xdf\xa3", 0, _ebml),

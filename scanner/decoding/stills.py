@@ -54,6 +54,8 @@ _DECODE_BYTES_PER_PIXEL = {
 _USUAL_BYTES_PER_PIXEL = 5
 # Formats whose decoder, where it does not complain, has written every pixel.
 _FILLS_EVERY_PIXEL = frozenset({"JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "QOI"})
+# Formats whose reader takes a picture that is there already for its own.
+_BRINGS_ITS_OWN = frozenset({"ICNS"})
 _PROGRESSIVE_BYTES_PER_PIXEL = 10  # full-size coefficients of every component, whatever the scale of the decode
 
 _tolerance_lock = threading.Lock()
@@ -204,7 +206,7 @@ class PillowPass:
             scale = self._scale_jpeg(image, pixels)
         else:
             self._budget.charge(cost)
-        if self._tolerant or image.format not in _FILLS_EVERY_PIXEL:
+        if image.format not in _BRINGS_ITS_OWN and (self._tolerant or image.format not in _FILLS_EVERY_PIXEL):
             _blacken(image)
         image.load()
         return scale
