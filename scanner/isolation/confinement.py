@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 from dataclasses import dataclass
+from functools import cache
 
 from scanner.isolation import landlock, seccomp
 
@@ -38,6 +39,7 @@ class Sandbox:
         return " + ".join([*parts, "seccomp"] if self.seccomp else parts) or "none"
 
 
+@cache
 def available() -> Sandbox:
     """What the running kernel offers."""
     return Sandbox(landlock.abi(), seccomp.supported())
@@ -52,6 +54,12 @@ def no_core_dumps() -> None:
     """Leave no memory image behind: it would hold media."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def prepare() -> None:
+    """Make ready in the zygote what `confine` needs, so that no worker has to."""
+    if available().seccomp:
+        seccomp.prepared()
 
 
 def confine(memory_bytes: int, keep_fd: int) -> None:

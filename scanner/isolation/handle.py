@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import IsolationError
+from scanner.isolation import memory
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.worker import CONFINED, task
-from scanner.isolation.zygote import READY, Settings
+from scanner.isolation.zygote import CANNOT, MOST_FIRST_BYTES, READY, Settings
 from scanner.types import Resume
 
 # Imports the zygote without the package's front door, which brings the ledger and the network clients with it: what is
@@ -67,11 +68,11 @@ class Zygote:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = _start(theirs.fileno(), settings.encode())
-        ready = self._control.recv(64) if self._readable(START_S) else b""
-        if len(ready) != READY.size:
+        first = self._control.recv(MOST_FIRST_BYTES) if self._readable(START_S) else b""
+        if len(first) != READY.size:
             self.close()
-            raise IsolationError("worker processes cannot be started; run `hashward selftest` for the cause")
-        self.sandbox = Sandbox(*READY.unpack(ready))
+            raise IsolationError(_why_not(first))
+        self.sandbox = Sandbox(*READY.unpack(first))
 
     def fork(self) -> Worker:
         """A fresh worker. Raises ZygoteLost."""
@@ -125,6 +126,17 @@ class Zygote:
         return _readable(self._control, timeout_s)
 
 
+def _why_not(first: bytes) -> str:
+    """What to do about a zygote that did not become ready; `first` is what it said instead, before any file."""
+    if first.startswith(CANNOT):
+        names = first.removeprefix(CANNOT).decode()
+        return f"no file was looked at: this installation cannot decode its own samples of {names}; reinstall hashward"
+    return (
+        "worker processes cannot be started; `python -c 'import scanner.isolation.warming'` names a library that is"
+        " missing or broken"
+    )
+
+
 def _readable(channel: socket.socket, timeout_s: float) -> bool:
     poll = select.poll()
     poll.register(channel, select.POLLIN)
@@ -138,10 +150,10 @@ def _start(fd: int, settings: str) -> subprocess.Popen[bytes]:
         "PYTHONPATH": os.fspath(package.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LC_ALL": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "2",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OPENCV_LOG_LEVEL": "OFF",
+        **memory.ENVIRONMENT,
     }
     return subprocess.Popen(
         [sys.executable, "-P", "-s", "-c", _BOOT, os.fspath(package), str(fd), settings],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from functools import cache
 
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same numbers on every architecture
 _VERSION_FLAG = 1
@@ -19,6 +20,7 @@ _SCOPES = 0b11  # abstract Unix sockets and signals, ABI 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@cache
 def abi() -> int:
     """The kernel's Landlock version; 0 where there is none."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))

@@ -142,7 +142,9 @@ class WorkerPool:
                 return zygote.fork()
             except ZygoteLost:
                 self._replace(zygote)
-        raise IsolationError("worker processes end as soon as they start; run `hashward selftest` for the cause")
+        raise IsolationError(
+            "worker processes end as soon as they start; is memory short, or limits.memory_mb too low?"
+        )
 
     def _replace(self, lost: Zygote) -> None:
         with self._heal:

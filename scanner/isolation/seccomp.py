@@ -17,6 +17,7 @@ import errno
 import os
 import platform
 import struct
+from functools import cache
 from typing import NamedTuple
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
@@ -168,11 +169,20 @@ def supported() -> bool:
     return platform.machine() in _ARCHES and _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
+@cache
+def prepared() -> tuple[ctypes.Array[ctypes.c_char], int, bytes]:
+    """The filter for no process yet, where in it the process's id belongs, and the header that points at it."""
+    nobody = 0x7FFFFFF1  # greater than any process id
+    encoded = program(_ARCHES[platform.machine()], nobody)
+    buffer = ctypes.create_string_buffer(encoded, len(encoded))
+    at = encoded.index(_statement(_JUMP_EQ, nobody, 1)) + 4
+    return buffer, at, struct.pack("=HxxxxxxQ", len(encoded) // 8, ctypes.addressof(buffer))
+
+
 def load() -> None:
     """Put the filter on this process and all it starts, for good. Raises OSError."""
-    encoded = program(_ARCHES[platform.machine()], os.getpid())
-    buffer = ctypes.create_string_buffer(encoded, len(encoded))
-    header = struct.pack("=HxxxxxxQ", len(encoded) // 8, ctypes.addressof(buffer))
+    buffer, at, header = prepared()
+    struct.pack_into("=I", buffer, at, os.getpid())
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0)
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header))
 

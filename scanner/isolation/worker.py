@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
-from scanner.isolation import records
+from scanner.isolation import memory, records
 from scanner.isolation.confinement import confine, die_with_parent
 from scanner.resuming import RESUME_BYTES, decode, encode
 from scanner.types import MediaKind, Reason, Resume, digests_only
@@ -80,6 +80,7 @@ def serve(channel: socket.socket, options: Options, limits: Limits, answer: Answ
     """Let `answer` deal with each task on `channel` until it closes. Called once, in a fresh fork."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when work ends
+    memory.grow_in_huge_pages()
     confine(limits.memory_bytes, channel.fileno())
     channel.send(CONFINED)
     while True:

@@ -12,8 +12,6 @@ fork nor a funeral.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import importlib
 import json
 import os
@@ -26,12 +24,15 @@ from dataclasses import asdict, astuple, dataclass
 from typing import cast
 
 from scanner.fingerprint import Limits, Options, Orientations
-from scanner.isolation.confinement import available, no_core_dumps
+from scanner.isolation import memory
+from scanner.isolation.confinement import available, no_core_dumps, prepare
 from scanner.isolation.warming import warm
 from scanner.isolation.worker import ANSWER, Answer, serve
 
-# The first thing said: what the kernel offers of the sandbox.
+# The first thing said: what the kernel offers of the sandbox; or the names of what this installation cannot decode.
 READY = struct.Struct("=I?")
+CANNOT = b"cannot "
+MOST_FIRST_BYTES = 4096
 REAP_MS = 5  # a killed worker takes a few milliseconds to give its memory back
 
 
@@ -65,10 +66,10 @@ class Settings:
 class _Zygote:
     """Forks on command and reaps what it forked."""
 
-    def __init__(self, control: socket.socket, settings: Settings) -> None:
+    def __init__(self, control: socket.socket, settings: Settings, answer: Answer) -> None:
         self._control = control
         self._settings = settings
-        self._answer = settings.resolve()
+        self._answer = answer
         self._children: set[int] = set()
         self._dying: set[int] = set()
         self._spare: tuple[int, socket.socket] | None = None
@@ -149,11 +150,16 @@ def main(arguments: list[str]) -> int:
     warnings.simplefilter("ignore")  # what decoders find odd in a file, said to nobody
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = Settings.decode(arguments[1])
-    warm(settings.options)
-    zygote = _Zygote(socket.socket(fileno=int(arguments[0])), settings)
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # pages that are free need not be copied at every fork: a sixth of its cost
-    gc.freeze()  # keeps the collector from touching, and so copying, the pages shared with every worker
+    answer = settings.resolve()
+    memory.warming_up()
+    control = socket.socket(fileno=int(arguments[0]))
+    cannot = warm(settings.options)
+    if cannot:
+        control.send(CANNOT + ", ".join(cannot).encode()[: MOST_FIRST_BYTES - len(CANNOT)])
+        return 1
+    zygote = _Zygote(control, settings, answer)
+    prepare()
+    memory.settle()
     assert len(os.listdir("/proc/self/task")) == 1, "a warmed-up codec started a thread: forking would not be safe"
     zygote.run()
     return 0
