@@ -7,14 +7,15 @@ was found, so that a changed rule leaves every index as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashsets import hashtypes
-from hashsets.frames import FrameTally, firsts
+from hashsets.frames import FrameTally, Readings, firsts
 from hashsets.hashtypes import HashType
 from hashsets.lookups import Pairs, pairs, rows_counted
 from hashsets.matching.changeable import Change, View
@@ -96,9 +97,12 @@ class TypeIndex:
     def match(self, asked: Queries) -> Evidence:
         """The pairs of owner and entry that meet the set's rule."""
         asked = _without_repeats(asked)
-        return merge_evidence([found for listed in self._listed for found in self._matches(asked, *listed)])
+        readings = cache(lambda: Readings(asked))
+        return merge_evidence([found for listed in self._listed for found in self._matches(asked, readings, *listed)])
 
-    def _matches(self, asked: Queries, number: int, view: View, rule: Rule) -> Iterator[Evidence]:
+    def _matches(
+        self, asked: Queries, readings: Callable[[], Readings], number: int, view: View, rule: Rule
+    ) -> Iterator[Evidence]:
         frames = FrameTally()
         for found in pairs(view, asked.values, self._radius_of(rule)):
             good = found.where(self._good(asked, found, self._floor_of(rule)))
@@ -107,9 +111,9 @@ class TypeIndex:
             yield self._evidence(number, asked.owners[item.rows], item.ids, item.distances)
             frame = good.where(of_frames & asked.is_frame[good.rows])
             if len(frame.rows):
-                frames.add(frame, asked.owners[frame.rows])
+                frames.add(frame, readings().numbers[frame.rows])
         if frames:
-            yield self._frame_matches(asked, frames, number, view, rule)
+            yield self._frame_matches(asked, readings(), frames, number, view, rule)
 
     def _good(self, asked: Queries, found: Pairs, floor: int) -> NDArray[np.bool_]:
         """Which pairs have no degenerate value and are at or above the floor on both sides."""
@@ -125,20 +129,21 @@ class TypeIndex:
         sets = np.full(len(owners), number, np.int64)
         return merge_evidence([Evidence(owners, entries, sets, ranks, distances, 1 << ranks)])
 
-    def _frame_matches(self, asked: Queries, frames: FrameTally, number: int, view: View, rule: Rule) -> Evidence:
-        """Entries of which, and of the owner's frames, enough found a partner."""
-        useful = asked.is_frame.copy()
+    def _frame_matches(
+        self, asked: Queries, readings: Readings, frames: FrameTally, number: int, view: View, rule: Rule
+    ) -> Evidence:
+        """Entries of which, and of the frames of one of the owner's readings, enough found a partner."""
+        useful = asked.is_frame
         useful[useful] = ~degenerate_rows(self._type, asked.values[useful])
-        groups = frames.groups(asked, useful)
-        best = self._evidence(number, groups.owners, groups.entries, groups.distances)
-        assert len(best) == len(groups.owners)  # both are ordered by owner, then entry, each once
+        groups = frames.groups(asked, readings, useful)
         floor, shares = self._floor_of(rule), rule.frame_shares
-        query_totals = groups.distinct.totals(best.owners, np.full(len(best), floor))
+        query_totals = groups.distinct.totals(groups.readings, np.full(len(groups.readings), floor))
         enough = groups.query_frames / query_totals >= shares.query
         if shares.listed:
-            entries, place = np.unique(best.entries, return_inverse=True)
+            entries, place = np.unique(groups.entries, return_inverse=True)
             enough &= groups.listed_frames / rows_counted(view, entries, FRAME | floor, 0xFF)[place] >= shares.listed
-        return best.where(enough)
+        owners = readings.owners[groups.readings[enough]]
+        return self._evidence(number, owners, groups.entries[enough], groups.distances[enough])
 
     # -- whatever the rules ------------------------------------------------------------------------------------------
 
@@ -156,14 +161,14 @@ class TypeIndex:
 def _without_repeats(asked: Queries) -> Queries:
     """Without rows that say again what the row before them said, as the frames of a still video do by the thousand."""
     again = np.flatnonzero(asked.owners[1:] == asked.owners[:-1])
-    for column in (asked.is_frame, asked.quality):
+    for column in (asked.readings, asked.quality):
         again = again[column[again] == column[again + 1]]
     again = again[(asked.values[again] == asked.values[again + 1]).all(axis=1)]
     if not len(again):
         return asked
     kept = np.ones(len(asked), np.bool_)
     kept[again + 1] = False
-    return Queries(asked.hash_type, asked.values[kept], asked.owners[kept], asked.quality[kept], asked.is_frame[kept])
+    return Queries(asked.hash_type, asked.values[kept], asked.owners[kept], asked.quality[kept], asked.readings[kept])
 
 
 def degenerate_rows(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -155,7 +155,7 @@ def _check(asked: Queries, hash_type: HashType) -> None:
         (asked.values, np.uint8, (count, hash_type.size_bytes)),
         (asked.owners, np.int64, (count,)),
         (asked.quality, np.uint8, (count,)),
-        (asked.is_frame, np.bool_, (count,)),
+        (asked.readings, np.uint8, (count,)),
     ):
         if array.dtype != dtype or array.shape != shape:
             raise MatchingError(f"queries of {hash_type.name} must be aligned arrays of the types `Queries` names")
@@ -167,7 +167,7 @@ def _joined(name: str, group: Sequence[Queries]) -> Queries:
         np.concatenate([asked.values for asked in group]),
         np.concatenate([asked.owners for asked in group]),
         np.concatenate([asked.quality for asked in group]),
-        np.concatenate([asked.is_frame for asked in group]),
+        np.concatenate([asked.readings for asked in group]),
     )
 
 

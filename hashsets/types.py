@@ -171,14 +171,21 @@ class Queries:
     """Signals of one hash type to be looked up, each belonging to an asker the caller numbers.
 
     Arrays of one length n: `values` (n, bits // 8) uint8, `owners` (n,) int64, `quality` (n,) uint8 (100 where the type
-    has no quality), `is_frame` (n,) bool: whether the row is a frame of a video or animation.
+    has no quality), `readings` (n,) uint8: 0 for what is no frame of a video or animation; else which of its owner's
+    readings the frame is of. A film turned as a player shows it is another reading than the film as stored, and so is
+    each further stream: shares are counted within one.
     """
 
     hash_type: str
     values: NDArray[np.uint8]
     owners: NDArray[np.int64]
     quality: NDArray[np.uint8]
-    is_frame: NDArray[np.bool_]
+    readings: NDArray[np.uint8]
+
+    @property
+    def is_frame(self) -> NDArray[np.bool_]:
+        """Whether each row is a frame of a video or animation."""
+        return np.asarray(self.readings != 0)
 
     def __len__(self) -> int:
         return len(self.owners)

@@ -35,7 +35,7 @@ from scanner.ledger import contents
 from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT
 from scanner.ledger.packing import QueryBuilder
 
-KIND = "inventory"
+KIND = "inventory 2"
 LOCK_NAME = "writer.lock"
 LEAST_TAIL = 20_000  # contents left in the database: some 0.2 s to read, so not worth a file
 TAIL_SHARE = 8
@@ -262,11 +262,11 @@ def _slice(name: str, mapped: container.Contents, seq_lo: int, seq_hi: int, with
     if "members" in mapped.arrays:
         owners = owners | (mapped.arrays["members"][first:last].astype(np.int64) << MEMBER_SHIFT)
     quality = mapped.arrays["quality"][first:last]
-    is_frame = mapped.arrays["is_frame"][first:last].view(np.bool_)
+    readings = mapped.arrays["readings"][first:last]
     if without:
         keep = ~np.isin(whose, np.fromiter(without, np.int64))
-        values, owners, quality, is_frame = values[keep], owners[keep], quality[keep], is_frame[keep]
-    return Queries(name, values, owners, quality, is_frame)
+        values, owners, quality, readings = values[keep], owners[keep], quality[keep], readings[keep]
+    return Queries(name, values, owners, quality, readings)
 
 
 class _Builder:
@@ -304,7 +304,7 @@ class _Builder:
                 "values": np.concatenate([p.values for p in parts]).reshape(-1),
                 "seqs": owners & CONTENT_MASK,
                 "quality": np.concatenate([p.quality for p in parts]),
-                "is_frame": np.concatenate([p.is_frame for p in parts]).view(np.uint8),
+                "readings": np.concatenate([p.readings for p in parts]),
             }
             if (owners > CONTENT_MASK).any():
                 arrays["members"] = (owners >> MEMBER_SHIFT).astype(np.uint32)

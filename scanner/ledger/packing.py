@@ -30,6 +30,7 @@ from scanner.types import member_of, member_part
 MAGIC = b"HSG1"
 _GROUP = struct.Struct("<BHI")
 _QUALITY, _FRAME, _FRAME_MS, _PART, _MEMBER = 1, 2, 4, 8, 16
+MOST_READINGS = 255  # of one content that are counted apart: more streams and turnings count as the last
 NO_QUALITY = 100  # what `Queries.quality` holds for types that have none (documented there)
 
 
@@ -191,8 +192,8 @@ class _Alike:
         quality = np.full(len(owners), NO_QUALITY, np.uint8)
         if self.group.quality is not None:
             quality = rows[:, end : end + count].reshape(-1)
-        is_frame = np.full(len(owners), self.group.frame is not None)
-        return Queries(self.group.hash_type, rows[:, self.start : end].reshape(-1, width), owners, quality, is_frame)
+        readings = np.full(len(owners), self.group.frame is not None, np.uint8)
+        return Queries(self.group.hash_type, rows[:, self.start : end].reshape(-1, width), owners, quality, readings)
 
 
 class QueryBuilder:
@@ -202,7 +203,7 @@ class QueryBuilder:
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8] | None, bool]]] = {}
+        self._columns: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8] | None, int]]] = {}
         self._digests: dict[str, tuple[list[bytes], list[int]]] = {}
         self._alike: dict[tuple[bytes, int], _Alike] = {}
         self.rows = 0
@@ -223,8 +224,12 @@ class QueryBuilder:
         if len(found) == 1 and found[0].member is None:
             self._alike[blob[:start], len(blob)] = _Alike(found[0], start, [blob], [owner])
             return
+        readings: dict[tuple[str, str | None], int] = {}
         for group in found:
-            column = (group.values, group.owners(owner), group.quality, group.frame is not None)
+            reading = 0
+            if group.frame is not None:
+                reading = readings.setdefault((group.orientation, group.part), min(len(readings) + 1, MOST_READINGS))
+            column = (group.values, group.owners(owner), group.quality, reading)
             self._columns.setdefault(group.hash_type, []).append(column)
 
     def add_value(self, owner: int, hash_type: str, value: bytes) -> None:
@@ -249,7 +254,7 @@ class QueryBuilder:
         rows = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
         n = len(values)
         quality = np.full(n, NO_QUALITY, np.uint8)
-        return Queries(name, rows, np.array(owners, np.int64), quality, np.zeros(n, np.bool_))
+        return Queries(name, rows, np.array(owners, np.int64), quality, np.zeros(n, np.uint8))
 
     def _perceptual_queries(self, name: str) -> Queries:
         columns = self._columns[name]
@@ -260,7 +265,7 @@ class QueryBuilder:
             np.concatenate([values for values, *_ in columns]),
             np.concatenate([owners for _, owners, *_ in columns]),
             np.concatenate(quality),
-            np.repeat(np.array([is_frame for *_, is_frame in columns], np.bool_), counts),
+            np.repeat(np.array([reading for *_, reading in columns], np.uint8), counts),
         )
 
 
@@ -279,11 +284,11 @@ def _joined(parts: list[Queries]) -> Queries:
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.owners for part in parts]),
         np.concatenate([part.quality for part in parts]),
-        np.concatenate([part.is_frame for part in parts]),
+        np.concatenate([part.readings for part in parts]),
     )
     if len(parts) == 1:
         return joined
     order = np.argsort(joined.owners & CONTENT_MASK, kind="stable")
     return Queries(
-        joined.hash_type, joined.values[order], joined.owners[order], joined.quality[order], joined.is_frame[order]
+        joined.hash_type, joined.values[order], joined.owners[order], joined.quality[order], joined.readings[order]
     )

@@ -20,6 +20,7 @@ class Asked:
     value: bytes
     quality: int = 100
     is_frame: bool = False
+    reading: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def queries_of(asked: Iterable[Asked]) -> list[Queries]:
             np.frombuffer(b"".join(row.value for row in rows), np.uint8).reshape(len(rows), -1),
             np.array([row.owner for row in rows], np.int64),
             np.array([row.quality for row in rows], np.uint8),
-            np.array([row.is_frame for row in rows], np.bool_),
+            np.array([row.reading * row.is_frame for row in rows], np.uint8),
         )
         for name, rows in by_type.items()
     ]
@@ -85,7 +86,9 @@ def _evidence(rule: Rule, entry: Entry, own: Sequence[Asked]) -> list[tuple[str,
         if _is_exact(name) or entry.shape is Shape.ITEM:
             evidence += [(name, d) for row in asked for signal in listed if (d := _near(rule, row, signal)) is not None]
         else:
-            evidence += _frames_evidence(rule, name, listed, [row for row in asked if row.is_frame])
+            frames = [row for row in asked if row.is_frame]
+            for reading in {row.reading for row in frames}:
+                evidence += _frames_evidence(rule, name, listed, [row for row in frames if row.reading == reading])
     return evidence
 
 

@@ -77,11 +77,12 @@ def entries(draw: st.DrawFn) -> tuple[Entry, ...]:
 
 ASKED = st.lists(
     st.builds(
-        lambda owner, typed, quality, is_frame: Asked(owner, *typed, quality, is_frame),
+        lambda owner, typed, quality, is_frame, reading: Asked(owner, *typed, quality, is_frame, reading),
         st.integers(1, 3),
         values(),
         QUALITIES,
         st.booleans(),
+        st.integers(1, 2),
     ),
     max_size=12,
 )
@@ -198,7 +199,8 @@ def test_nothing_asked_or_nothing_listed_is_nothing_found(store: Store) -> None:
     store.create("a")
     assert [] == current(store).match(asked(1))
     put(store, "a", md5(1))
-    empty = Queries("md5", np.empty((0, 16), np.uint8), np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, bool))
+    nothing = np.empty(0, np.uint8)
+    empty = Queries("md5", np.empty((0, 16), np.uint8), np.empty(0, np.int64), nothing, nothing)
     assert [] == current(store).match([])
     assert [] == current(store).match([empty])
     assert [] == current(store).match(queries_of([Asked(1, "sha256", bytes(32))]))
@@ -314,14 +316,14 @@ def test_near_finds_by_radius_alone(store: Store) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda q: Queries("md4", q.values, q.owners, q.quality, q.is_frame),
-        lambda q: Queries("MD5", q.values, q.owners, q.quality, q.is_frame),
-        lambda q: Queries("md5", q.values[:, :15], q.owners, q.quality, q.is_frame),
-        lambda q: Queries("md5", q.values[:1], q.owners, q.quality, q.is_frame),
-        lambda q: Queries("md5", q.values.astype(np.int8), q.owners, q.quality, q.is_frame),
-        lambda q: Queries("md5", q.values, q.owners.astype(np.int32), q.quality, q.is_frame),
-        lambda q: Queries("md5", q.values, q.owners, q.quality[:1], q.is_frame),
-        lambda q: Queries("md5", q.values, q.owners, q.quality, q.is_frame.astype(np.uint8)),
+        lambda q: Queries("md4", q.values, q.owners, q.quality, q.readings),
+        lambda q: Queries("MD5", q.values, q.owners, q.quality, q.readings),
+        lambda q: Queries("md5", q.values[:, :15], q.owners, q.quality, q.readings),
+        lambda q: Queries("md5", q.values[:1], q.owners, q.quality, q.readings),
+        lambda q: Queries("md5", q.values.astype(np.int8), q.owners, q.quality, q.readings),
+        lambda q: Queries("md5", q.values, q.owners.astype(np.int32), q.quality, q.readings),
+        lambda q: Queries("md5", q.values, q.owners, q.quality[:1], q.readings),
+        lambda q: Queries("md5", q.values, q.owners, q.quality, q.is_frame),
     ],
 )
 def test_queries_that_are_not_aligned_are_refused(store: Store, wrong: Callable[[Queries], Queries]) -> None:
@@ -341,11 +343,23 @@ def test_blocks_of_queries_give_what_one_block_gives(store: Store, monkeypatch: 
     frames = tuple(Signal("pdq", bytes(value)) for value in values)
     put(store, "a", Entry(b"film", frames, Shape.FRAMES), Entry(b"still", (Signal("pdq", bytes(values[-1])),)))
     count = len(values)
-    film = Queries("pdq", values, np.full(count, 5, np.int64), np.full(count, 90, np.uint8), np.ones(count, bool))
-    cut = Queries("pdq", values[1:], film.owners[1:], film.quality[1:], film.is_frame[1:])
+    film = Queries("pdq", values, np.full(count, 5, np.int64), np.full(count, 90, np.uint8), np.ones(count, np.uint8))
+    cut = Queries("pdq", values[1:], film.owners[1:], film.quality[1:], film.readings[1:])
 
     assert [b"film", b"still"] == [hit.entry_key for hit in current(store).match([film])]
     assert [b"still"] == [hit.entry_key for hit in current(store).match([cut])]
+
+
+def test_one_reading_of_a_film_is_enough(store: Store) -> None:
+    """Frames as turned, or of another stream, do not count against the stream that was listed."""
+    values = np.random.default_rng(3).integers(0, 256, (30, 32), dtype=np.uint8)
+    put(store, "a", Entry(b"film", tuple(Signal("pdq", bytes(value)) for value in values[:10]), Shape.FRAMES))
+    film = [Asked(1, "pdq", bytes(value), 90, is_frame=True, reading=1) for value in values[:10]]
+    turned = [Asked(1, "pdq", bytes(value), 90, is_frame=True, reading=2) for value in values[10:20]]
+    mixed = [Asked(2, "pdq", bytes(value), 90, is_frame=True, reading=1) for value in values[5:20]]
+    found = current(store).match(queries_of([*turned, *film, *mixed]))
+
+    assert [1] == [hit.owner for hit in found]
 
 
 def test_a_still_video_counts_each_frame_once_wherever_it_comes_again(store: Store) -> None:

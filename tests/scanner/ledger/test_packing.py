@@ -84,7 +84,7 @@ def test_queries_hold_every_signal_with_its_owner() -> None:
                 queries.owners.tolist(),
                 queries.values,
                 queries.quality.tolist(),
-                queries.is_frame.tolist(),
+                queries.readings.tolist(),
                 strict=True,
             )
         ]
@@ -97,3 +97,22 @@ def test_queries_hold_every_signal_with_its_owner() -> None:
         "phash": [(9, b"\x03" * 8, NO_QUALITY, False)],
     } == rows
     assert 5 == builder.rows
+
+
+def test_readings_of_a_film_are_apart() -> None:
+    """Turned frames, and those of another stream, are readings of their own; a still's turnings are none."""
+    builder = QueryBuilder()
+    frames = [
+        Signal("pdq", bytes([n]) * 32, quality=60, orientation=orientation, part=part, frame=n)
+        for n, (orientation, part) in enumerate([("stored", None), ("exif", None), ("stored", "1"), ("stored", None)])
+    ]
+    builder.add(1, (), pack(frames))
+    builder.add(2, (), pack([Signal("pdq", bytes(32), quality=9, orientation=each) for each in ("stored", "exif")]))
+    (queries,) = builder.queries()
+    rows = zip(queries.owners.tolist(), queries.values.tolist(), queries.readings.tolist(), strict=True)
+    readings = {(owner, value[0]): reading for owner, value, reading in rows}
+
+    assert readings[1, 0] == readings[1, 3]
+    assert 3 == len({readings[1, 0], readings[1, 1], readings[1, 2]})
+    assert 0 not in (readings[1, 0], readings[1, 1], readings[1, 2])
+    assert 0 == readings[2, 0]
