@@ -353,6 +353,7 @@ def test_blocks_of_queries_give_what_one_block_gives(store: Store, monkeypatch: 
 def test_one_reading_of_a_film_is_enough(store: Store) -> None:
     """Frames as turned, or of another stream, do not count against the stream that was listed."""
     values = np.random.default_rng(3).integers(0, 256, (30, 32), dtype=np.uint8)
+    store.create("a")
     put(store, "a", Entry(b"film", tuple(Signal("pdq", bytes(value)) for value in values[:10]), Shape.FRAMES))
     film = [Asked(1, "pdq", bytes(value), 90, is_frame=True, reading=1) for value in values[:10]]
     turned = [Asked(1, "pdq", bytes(value), 90, is_frame=True, reading=2) for value in values[10:20]]
