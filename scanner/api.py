@@ -197,7 +197,7 @@ class Scanner:
             summary.add(root, walked)
             self.opened_files += walked.opened_files
             self._catch_up(summary, rescanned)
-            self._tally(summary, root, walked)
+            self._tally(summary, walked)
         summary.seconds = time.monotonic() - started
         return summary
 
@@ -252,12 +252,11 @@ class Scanner:
         summary.matches_added += change.added
         summary.matches_withdrawn += change.withdrawn
 
-    def _tally(self, summary: ScanSummary, root: Root, walked: Walked) -> None:
-        seen = walked.seen
-        outcomes = tallies.outcomes(self.ledger.db, root.id, lambda asset_id, _key: asset_id in seen)
+    def _tally(self, summary: ScanSummary, walked: Walked) -> None:
+        outcomes = tallies.outcomes(self.ledger.db, walked.seen)
         summary.contents += outcomes.contents
         summary.outcomes.add(outcomes)
-        summary.matched_assets += [i for i in tallies.matched_assets(self.ledger.db, root.id) if i in seen]
+        summary.matched_assets += tallies.matched_assets(self.ledger.db, walked.seen)
 
     def _places(self, paths: Sequence[str | bytes | os.PathLike[str]]) -> list[tuple[Root, bytes | None]]:
         """What to walk, nothing of it twice."""

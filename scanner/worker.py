@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -67,6 +68,12 @@ class IdSet:
     def __contains__(self, asset_id: int) -> bool:
         byte, bit = divmod(asset_id, 8)
         return byte < len(self._bits) and bool(self._bits[byte] >> bit & 1)
+
+    def __iter__(self) -> Iterator[int]:
+        """Ascending."""
+        for match in re.finditer(rb"[^\0]+", self._bits):
+            for byte in range(match.start(), match.end()):
+                yield from (8 * byte + bit for bit in range(8) if self._bits[byte] >> bit & 1)
 
 
 _EVERYTHING = WalkRules()
@@ -334,4 +341,6 @@ class RootWalk:
             self._clock.now_ns(),
         )
         self._walked.suspect = concluded.suspect
-        self._walked.missing, self._walked.moved = concluded.missing, concluded.moved
+        self._walked.missing, self._walked.moved = concluded.missing, len(concluded.moved)
+        for asset_id in concluded.moved:
+            self._walked.seen.add(asset_id)

@@ -10,6 +10,7 @@ from scanner.api import Scanner, ScanSummary
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import counts, emit_json, json_option, number_of, printable
 from scanner.cli.progress import bars
+from scanner.ledger import tallies
 from scanner.ledger.tallies import Outcomes
 from scanner.rescan import RescanSummary
 
@@ -146,7 +147,8 @@ def rescan(scanner: Scanner, as_json: bool) -> None:
         summary = scanner.rescan(display.add("re-scan", left=scanner.behind))
     seconds = time.monotonic() - started
     if as_json:
-        emit_json(_rescan_object(summary, scanner.opened_files, seconds))
+        holding = tallies.holding(scanner.ledger.db, summary.change.contents)
+        emit_json(_rescan_object(summary, holding, scanner.opened_files, seconds))
     else:
         compared = number_of(summary.contents, "content")
         click.echo(f"{compared} compared in {seconds:.1f} s, {scanner.opened_files:,} files opened.")
@@ -156,9 +158,10 @@ def rescan(scanner: Scanner, as_json: bool) -> None:
         )
 
 
-def _rescan_object(summary: RescanSummary, opened_files: int, seconds: float) -> dict[str, object]:
+def _rescan_object(summary: RescanSummary, holding: int, opened_files: int, seconds: float) -> dict[str, object]:
+    """`assets` hold what is newly matched. What a scan says of looking is nothing here: no file is looked at."""
     return {
-        "assets": 0,
+        "assets": holding,
         "contents": summary.contents,
         "scanned": 0,
         "skipped": 0,

@@ -33,11 +33,14 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """What a completed walk led to. Where `suspect` gives a reason, nothing was concluded."""
+    """What a completed walk led to. Where `suspect` gives a reason, nothing was concluded.
+
+    `moved` are the ids of assets that lie elsewhere now: there under their old id, in place of that the walk met.
+    """
 
     suspect: str | None
     missing: int
-    moved: int
+    moved: tuple[int, ...]
 
 
 class Places:
@@ -150,15 +153,15 @@ class Places:
             why = None if root.accept_loss else self._doubt(root, identity, present, absent)
         if why is not None:
             self.suspect(root, why)
-            return Concluded(why, 0, 0)
-        moved = 0
+            return Concluded(why, 0, ())
+        moved: list[int] = []
         lost = {item.id for item in absent if not item.missing}
         for start in range(0, len(absent), _CHUNK):
             with self._db.write():
                 moved += self._settle(root, absent[start : start + _CHUNK], lost, occasion, now_ns)
         with self._db.write():
             assets.complete_walk(self._db, root.id, walk, identity, now_ns)
-        return Concluded(None, len(absent) - moved, moved)
+        return Concluded(None, len(absent) - len(moved), tuple(moved))
 
     def _doubt(self, root: Root, identity: RootIdentity, present: int, absent: Sequence[Absent]) -> str | None:
         """Why a walk's losses are not believed."""
@@ -180,7 +183,9 @@ class Places:
             min(count, sum(1 for _ in assets.appeared(self._db, root, seq, ids))) for seq, count in by_content.items()
         )
 
-    def _settle(self, root: Root, absent: Sequence[Absent], lost: set[int], occasion: Occasion, now_ns: int) -> int:
+    def _settle(
+        self, root: Root, absent: Sequence[Absent], lost: set[int], occasion: Occasion, now_ns: int
+    ) -> list[int]:
         moved = [item.id for item in absent if item.id in lost and assets.move(self._db, root, item.id, lost)]
         for asset_id in moved:
             seq = assets.content_of(self._db, asset_id)
@@ -188,7 +193,7 @@ class Places:
                 outbox.reconcile_content(self._db, seq, occasion)
         gone_along = set(moved)
         assets.miss(self._db, [item.id for item in absent if item.id not in gone_along], now_ns)
-        return len(moved)
+        return moved
 
     def where(self, asset_id: int) -> bytes:
         """The path of an asset, for the operator's own terminal."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 from hashsets.sqlite import Database
 from scanner.types import Extent, Reason
@@ -44,7 +47,7 @@ _NUMBERS = ("assets", "contents", "matched", "matched_partial", "held", "suppres
 # Not media is what is neither that nor, as a container, holds any: nothing is in its packed signals but their mark.
 # The last column is the strongest state of a match that is no known-good set's own: 3 active, 2 held, 1 suppressed.
 _ROWS = """
-SELECT a.id, a.key, a.content_seq, a.reason, c.media = 'other' AND length(c.signals) <= 4, c.extent, c.reason,
+SELECT a.id, a.content_seq, a.reason, c.media = 'other' AND length(c.signals) <= 4, c.extent, c.reason,
     coalesce((
     SELECT max(CASE m.state WHEN 'active' THEN 3 WHEN 'held' THEN 2 WHEN 'suppressed' THEN 1 END)
     FROM match m JOIN met_set s USING (set_uid)
@@ -53,24 +56,21 @@ FROM asset a LEFT JOIN content c ON c.seq = a.content_seq
 WHERE NOT a.gone AND a.missing_at IS NULL
 """
 _HELD, _SUPPRESSED = 2, 1
+_IDS_AT_ONCE = 1000
 
 _RETRYABLE = {reason.value for reason in Reason if reason.retryable}
 
 
-def outcomes(
-    db: Database, root_id: int | None = None, counts: Callable[[int, bytes], bool] = lambda asset_id, key: True
-) -> Outcomes:
-    """Tally the present assets of a root (of all, uploads too, without one), those that `counts` (by id and key)."""
+def outcomes(db: Database, ids: Iterable[int] | None = None) -> Outcomes:
+    """Tally the present assets of these ids (of all, uploads too, without any)."""
     tally = Outcomes()
-    where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
     seqs = set()
-    for asset_id, key, seq, place_reason, not_media, extent, reason, state in db.execute(_ROWS + where, parameters):
-        if counts(asset_id, key):
-            seqs.add(seq)
-            tally.owed += any(why in _RETRYABLE for why in (place_reason, reason))
-            tally.held += state == _HELD
-            tally.suppressed += state == _SUPPRESSED
-            _count(tally, place_reason, bool(not_media), extent, reason, state >= _HELD)
+    for _, seq, place_reason, not_media, extent, reason, state in _rows(db, ids):
+        seqs.add(seq)
+        tally.owed += any(why in _RETRYABLE for why in (place_reason, reason))
+        tally.held += state == _HELD
+        tally.suppressed += state == _SUPPRESSED
+        _count(tally, place_reason, bool(not_media), extent, reason, state >= _HELD)
     tally.contents = len(seqs - {None})
     return tally
 
@@ -94,10 +94,30 @@ def _count(
         tally.clear += 1
 
 
-def matched_assets(db: Database, root_id: int | None = None) -> list[int]:
-    """The ids of present assets with a match that counts."""
-    where, parameters = ("", ()) if root_id is None else (" AND a.root_id = ?", (root_id,))
-    return [row[0] for row in db.execute(_ROWS + where, parameters) if row[7] >= _HELD]
+def _rows(db: Database, ids: Iterable[int] | None) -> Iterator[tuple[Any, ...]]:
+    """The rows of present assets: of all, or of these ids, at a cost of these alone however many there are beside."""
+    if ids is None:
+        yield from db.execute(_ROWS)
+        return
+    with db.read():
+        wanted = iter(ids)
+        while some := list(islice(wanted, _IDS_AT_ONCE)):
+            yield from db.execute(_ROWS + " AND a.id IN (SELECT value FROM json_each(?))", (json.dumps(some),))
+
+
+def matched_assets(db: Database, ids: Iterable[int] | None = None) -> list[int]:
+    """Those of these assets (of all, without any) that are present and have a match that counts."""
+    return [row[0] for row in _rows(db, ids) if row[-1] >= _HELD]
+
+
+def holding(db: Database, seqs: Iterable[int]) -> int:
+    """How many present assets hold one of these contents."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM asset WHERE content_seq IN (SELECT value FROM json_each(?)) AND NOT gone"
+        " AND missing_at IS NULL",
+        (json.dumps(list(seqs)),),
+    ).fetchone()
+    return int(count)
 
 
 def contents(db: Database) -> int:

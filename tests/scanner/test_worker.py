@@ -183,6 +183,51 @@ def test_looking_at_a_part_concludes_nothing_of_the_rest(site: Site) -> None:
     assert 4 == tallies.outcomes(site.ledger.db).assets
 
 
+def test_what_moved_is_counted_where_it_lies_now(site: Site) -> None:
+    """Under the id, and with the report, that it had before."""
+    contents = [fake_media(pdq(number)) for number in range(10)]
+    for number, content in enumerate(contents):
+        (media(site) / str(number)).write_bytes(content)
+    site.list_entries("A", sha256_entry(contents[3]))
+    site.scan(media(site))
+    (media(site) / "3").rename(media(site) / "moved")
+    walked = site.scan(media(site))
+    tally = tallies.outcomes(site.ledger.db, walked.seen)
+
+    assert (1, 10, 1) == (walked.moved, tally.assets, tally.matched)
+    assert [os.fsencode(media(site) / "moved")] == [
+        site.ledger.places.where(asset_id) for asset_id in tallies.matched_assets(site.ledger.db, walked.seen)
+    ]
+
+
+def test_a_tally_costs_what_it_counts(site: Site) -> None:
+    """Not what lies beside it: one file below a large root is told of at once."""
+    (media(site) / "one").write_bytes(fake_media(pdq(1)))
+    seen = site.scan(media(site)).seen
+    alone = effort(site, seen)
+    for number in range(300):
+        (media(site) / str(number)).write_bytes(fake_media(pdq(2), comment=str(number)))
+    site.scan(media(site))
+
+    assert effort(site, seen) <= 2 * alone
+
+
+def effort(site: Site, ids: IdSet) -> int:
+    """How many steps SQLite takes for the tally of some assets."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    site.ledger.db.connection.set_progress_handler(count, 1)
+    assert 1 == tallies.outcomes(site.ledger.db, ids).assets
+    assert [] == tallies.matched_assets(site.ledger.db, ids)
+    site.ledger.db.connection.set_progress_handler(None, 1)
+    return steps
+
+
 def test_looking_at_a_part_follows_no_link_out_of_the_root(site: Site, tmp_path: Path) -> None:
     """Neither as the last name nor above it."""
     (tmp_path / "outside").mkdir()
@@ -225,3 +270,4 @@ def test_ids_are_remembered_at_one_bit_each() -> None:
 
     assert [True, True, True, True, False, False] == [n in ids for n in (0, 7, 8, 9_999_999, 1, 10_000_000)]
     assert len(ids._bits) < 1_300_000
+    assert [0, 7, 8, 9_999_999] == list(ids)

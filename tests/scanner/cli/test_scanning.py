@@ -52,8 +52,8 @@ def test_the_closing_object_of_scan_and_rescan_has_what_programs_rely_on(
     assert rescanned.keys() >= CONTRACT
     assert ({}, {}) == (scanned["partial"], scanned["unscannable"])
     assert (3, 3, 0, 3, 0) == tuple(scanned[k] for k in ("assets", "scanned", "skipped", "opened_files", "matched"))
-    assert (0, 1, 1, 0) == tuple(
-        rescanned[k] for k in ("opened_files", "matched", "matches_added", "matches_withdrawn")
+    assert (1, 0, 1, 1, 0) == tuple(
+        rescanned[k] for k in ("assets", "opened_files", "matched", "matches_added", "matches_withdrawn")
     )
 
 
