@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from bench import cases, lists, matching, report, rescan, works
+from bench import cases, fingerprints, lists, matching, report, rescan, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -39,6 +39,7 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
     chosen: dict[str, Callable[[], works.Figure | list[works.Figure]]] = {
         **works.WORKS,
         **{case.name: partial(rescan.run, case) for case in rescan.load()},
+        **fingerprints.chosen(),
         **{case.name: partial(lists.run, case) for case in lists.load()},
     }
     for name, work in chosen.items():
@@ -82,6 +83,25 @@ def matching_command(
         click.echo(json.dumps(result.as_json()))
     else:
         click.echo(report.table([result]))
+
+
+@main.command("fingerprints")
+@click.option("--only", metavar="TEXT", default="", help="Only cases and works whose name holds this text.")
+def fingerprints_command(only: str) -> None:
+    """Stills from a path to three digests and PDQ, against peers; one JSON object a line, and a new run."""
+    results: list[report.Measured] = []
+    for name, work in fingerprints.chosen(only).items():
+        try:
+            figures = work()
+        except EngineMissing as missing:
+            click.echo(f"{name}: not measured: {missing}", err=True)
+            continue
+        except WrongAnswer as error:
+            raise click.ClickException(str(error)) from error
+        results += _told(name, figures if isinstance(figures, list) else [figures])
+    for result in results:
+        click.echo(json.dumps(result.as_json()))
+    click.echo(report.write(results, sys.argv[1:]).name, err=True)
 
 
 @main.command("rescan")

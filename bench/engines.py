@@ -45,7 +45,7 @@ class Engine(Protocol):
         ...
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -106,7 +106,7 @@ class NumPy:
 
 class _Faiss:
     def __init__(self, bits: int) -> None:
-        self._faiss = _library("faiss")
+        self._faiss = library("faiss")
         self._faiss.omp_set_num_threads(1)
         self._bits = bits
         self._index: Any = None
@@ -152,8 +152,8 @@ class ThreatExchange:
     name = "threatexchange"
 
     def __init__(self, bits: int) -> None:
-        _library("faiss").omp_set_num_threads(1)
-        self._index_class = _library("threatexchange.signal_type.pdq.pdq_index").PDQIndex
+        library("faiss").omp_set_num_threads(1)
+        self._index_class = library("threatexchange.signal_type.pdq.pdq_index").PDQIndex
         if bits != 256:
             raise EngineMissing("PDQIndex has 256 bits only")
 
@@ -179,7 +179,7 @@ class Usearch:
     _NEAREST = 10
 
     def __init__(self, bits: int) -> None:
-        self._library = _library("usearch.index")
+        self._library = library("usearch.index")
         self._bits = bits
 
     def build(self, listed: Values, radius: int) -> None:

@@ -14,7 +14,9 @@ from typing import Protocol
 
 RUNS = Path(__file__).parent / "runs"
 _FIRST = ("name", "peer", "ratio", "goal")
-_VERSIONS = ("numpy", "faiss-cpu", "threatexchange", "usearch")
+_VERSIONS = (
+    "numpy", "faiss-cpu", "threatexchange", "usearch", "pillow", "simplejpeg", "pdqhash", "perception", "imagehash",
+)  # fmt: skip
 
 
 class Measured(Protocol):
