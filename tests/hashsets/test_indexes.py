@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -396,3 +399,22 @@ def test_the_index_of_a_removed_set_goes_by_whoever_comes_next(store: Store) -> 
     assert [] == listed(store, on_disk(store))
 
     assert ["notes"] == [path.name for path in (store.folder / FOLDER_NAME).iterdir()]
+
+
+@pytest.mark.parametrize("others", [("import",), ("import", "damage")], ids=["whole", "damaged"])
+def test_processes_at_once_answer_as_of_the_version_they_pinned(tmp_path: Path, others: tuple[str, ...]) -> None:
+    """One imports, three pin, all the time; also while lists of files are torn under their hands."""
+    from tests.hashsets import index_stress  # it imports this module
+
+    with Store.open(tmp_path / "home") as made:
+        made.create("a")
+        put(made, *sorted(index_stress.listed(1)))
+    command = [sys.executable, "-m", "tests.hashsets.index_stress"]
+    processes = [
+        subprocess.Popen([*command, role, str(tmp_path / "home"), "3"], cwd=Path(__file__).parents[2], stdout=PIPE)
+        for role in (*others, "pin", "pin", "pin")
+    ]
+    done = [int(process.communicate(timeout=120)[0] or 0) for process in processes]
+
+    assert [0] * len(processes) == [process.returncode for process in processes]
+    assert min(done) > 1
