@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from bench import cases, fingerprints, lists, matching, report, rescan, works
+from bench import cases, fingerprints, lists, matching, report, rescan, robustness, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -135,6 +135,18 @@ def lists_command(size: int, delta: int, as_json: bool) -> None:
         raise click.ClickException(str(error)) from error
     for figure in figures:
         click.echo(json.dumps(figure.as_json()) if as_json else report.table([figure]))
+
+
+@main.command("robustness")
+@click.option("--scenes", type=click.IntRange(1), default=100, show_default=True, help="Generated pictures to edit.")
+@click.option("--pairs-of", type=click.IntRange(100), default=2000, show_default=True, help="Unrelated pictures.")
+@click.option("--only", metavar="TEXT", default="", help="Only edits whose name holds this text.")
+def robustness_command(scenes: int, pairs_of: int, only: str) -> None:
+    """Which edits PDQ, its query options, pHash and dHash survive, and at what risk; into a new run."""
+    rows = robustness.survivals(robustness.pictures(scenes), robustness.edits_named(only))
+    lies = robustness.false_matches(pairs_of)
+    click.echo("\n".join([*robustness.table(rows), "", *robustness.told(lies)]))
+    click.echo(robustness.write(rows, lies, sys.argv[1:]).name, err=True)
 
 
 def _result(case: cases.Case) -> matching.Result:

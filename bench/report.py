@@ -47,12 +47,12 @@ class Measured(Protocol):
         ...
 
 
-def write(results: Sequence[Measured], arguments: Sequence[str]) -> Path:
-    """A new folder under bench/runs/ with figures.json, README.md and ratios.svg."""
+def new_run(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
+    """A new folder under bench/runs/, and the facts that belong to every figure of it."""
     now = datetime.now(UTC)
     folder = RUNS / f"{now:%Y-%m-%d-%H%M%S}-{_processor().replace(' ', '-').lower()}"
     folder.mkdir(parents=True)
-    facts = {
+    return folder, {
         "command": " ".join(["python -m bench", *arguments]),
         "day": f"{now:%Y-%m-%d}",
         "processor": _processor(),
@@ -61,10 +61,19 @@ def write(results: Sequence[Measured], arguments: Sequence[str]) -> Path:
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         **{name: version for name in _VERSIONS if (version := _version(name))},
     }
+
+
+def headed(facts: dict[str, str]) -> list[str]:
+    """The head of a run's page: the day, the machine, and the facts."""
+    return [f"# {facts['day']}, {facts['processor']}", "", *(f"- {key}: {value}" for key, value in facts.items())]
+
+
+def write(results: Sequence[Measured], arguments: Sequence[str]) -> Path:
+    """A new folder under bench/runs/ with figures.json, README.md and ratios.svg."""
+    folder, facts = new_run(arguments)
     figures = {"facts": facts, "results": [result.as_json() for result in results]}
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    lines = [f"# {facts['day']}, {facts['processor']}", "", *(f"- {key}: {value}" for key, value in facts.items())]
-    text = "\n".join([*lines, "", "![ratios](ratios.svg)", "", *_told(results), ""])
+    text = "\n".join([*headed(facts), "", "![ratios](ratios.svg)", "", *_told(results), ""])
     (folder / "README.md").write_text(text, encoding="utf-8")
     (folder / "ratios.svg").write_text(chart(results), encoding="utf-8")
     return folder
