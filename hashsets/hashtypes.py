@@ -264,6 +264,29 @@ def is_degenerate(hash_type: HashType, value: bytes) -> bool:
     return not fewest <= int.from_bytes(value).bit_count() <= most
 
 
+# Files that everybody has (one NUL byte, one newline), and what programs write where they have no value.
+_PLACEHOLDERS = {
+    "md5": ("93b885adfe0da089cdf634904fd59f71", "68b329da9893e34099c7d8ad5cb9c940"),
+    "sha1": ("5ba93c9db0cff93f52b521d7420e43f6eda2784f", "adc83b19e793491b1c6ea0fd8b46cd9f32e592fc"),
+    "sha256": (
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b",
+    ),
+}
+_PLACEHOLDER_VALUES = {
+    name: frozenset(map(bytes.fromhex, texts))
+    | {bytes(_TYPES[name].size_bytes), b"\xff" * _TYPES[name].size_bytes, _EMPTY_FILE[name]}
+    for name, texts in _PLACEHOLDERS.items()
+}
+
+
+def says_nothing(hash_type: HashType, value: bytes) -> bool:
+    """Whether no list should hold the value: degenerate, a file that everybody has, or no digest at all."""
+    if hash_type.comparison == "exact":
+        return value in _PLACEHOLDER_VALUES[hash_type.name]
+    return is_degenerate(hash_type, value)
+
+
 def empty_file_digest(hash_type: HashType) -> bytes:
     """The digest of zero bytes, the one degenerate value of an exact type."""
     return _EMPTY_FILE[hash_type.name]

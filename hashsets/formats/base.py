@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import BinaryIO, Protocol
@@ -38,6 +38,23 @@ class Reject(StrEnum):
     BAD_REF = "bad_ref"
     BAD_CLASSIFICATION = "bad_classification"
     BAD_SHAPE = "bad_shape"
+    NO_VALUE = "no_value"
+    NOT_AN_OBJECT = "not_an_object"
+    MARKED_MALICIOUS = "marked_malicious"
+
+
+# Well-formed records, refused one by one: they say nothing against the rest of their list.
+_WELL_FORMED = (Reject.DEGENERATE, Reject.MARKED_MALICIOUS)
+
+# How many of its categories a list is told by name; a list of more writes something else there.
+MAX_CATEGORIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A list's word that it no longer lists an entry; `key` is the entry's key."""
+
+    key: bytes
 
 
 @dataclass(slots=True)
@@ -52,6 +69,13 @@ class Reading:
     first_line: dict[str, int] = field(default_factory=dict)
     unmatchable: Counter[str] = field(default_factory=Counter)
     unknown_columns: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    """Records left out because the operator did not choose their category, by category."""
+
+    def filter(self, category: str) -> None:
+        """Count a record of a category that was not chosen."""
+        known = category in self.filtered or len(self.filtered) < MAX_CATEGORIES
+        self.filtered[category if known else "other"] += 1
 
     def reject(self, reason: Reject, line: int) -> None:
         """Count a record that is not used."""
@@ -60,9 +84,8 @@ class Reading:
 
     def finish(self) -> None:
         """Refuse the list if what it held was not a list: nothing usable, or too many rejects. Raises ListError."""
-        # Degenerate values are well-formed records: refused one by one, they say nothing against the rest.
-        misread = self.rejected.total() - self.rejected[Reject.DEGENERATE.value]
-        everything = self.valid + self.rejected.total() + self.unmatchable.total()
+        misread = self.rejected.total() - sum(self.rejected[reason.value] for reason in _WELL_FORMED)
+        everything = self.valid + self.rejected.total() + self.unmatchable.total() + self.filtered.total()
         if not self.valid:
             raise ListError(f"the list has no usable record{self._reasons()}: check that it is the right file and type")
         if misread > MAX_REJECTED_SHARE * everything:
@@ -74,14 +97,25 @@ class Reading:
     def _reasons(self) -> str:
         counted = [f"{n} {reason} from line {self.first_line[reason]}" for reason, n in self.rejected.most_common()]
         counted += [f"{n} {name} that cannot be compared" for name, n in self.unmatchable.most_common()]
+        counted += [f"{self.filtered.total()} of categories not chosen"] if self.filtered else []
         return f" ({', '.join(counted)})" if counted else ""
+
+
+DatabaseReader = Callable[[int], Iterator[bytes]]
+"""Opens the SQLite file behind a descriptor where it can do no harm; gives rows as `hashsets.foreign` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator said about a list. `type_name` is the type of values that name none."""
+    """What the operator said about a list.
+
+    `type_name` is the type of values that name none. `categories` names the categories that are taken, each with the
+    code to be kept in its place; None where nothing was said. Without `databases` a list that is a database is refused.
+    """
 
     type_name: str | None = None
+    categories: Mapping[str, str] | None = None
+    databases: DatabaseReader | None = None
 
 
 class Format(Protocol):
@@ -95,6 +129,6 @@ class Format(Protocol):
         """Whether a file beginning so (up to HEAD_BYTES) is of this format."""
         ...
 
-    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry]:
-        """The entries of a stream, at its beginning. Counts into `reading`; raises ListError for a broken list."""
+    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Removal]:
+        """What a stream, at its beginning, says. Counts into `reading`; raises ListError for a broken list."""
         ...

@@ -76,7 +76,7 @@ def checked_signal(
         refuse_cut(whole, number)
         reading.reject(Reject.NOT_A_VALUE, number)
         return None
-    if hashtypes.is_degenerate(hash_type, value):
+    if hashtypes.says_nothing(hash_type, value):
         reading.reject(Reject.DEGENERATE, number)
         return None
     return Signal(hash_type.name, value)

@@ -54,18 +54,19 @@ class Tabular:
 
 def folded_header(line: str) -> list[str]:
     """The column names a header line gives, in lower case; a line without columns is one name."""
-    return [name.strip().lower() for name in next(csv.reader([line], delimiter=_delimiter_of(line)), [])]
+    return [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter_of(line)), [])]
 
 
-def _delimiter_of(header: str) -> str:
+def delimiter_of(header: str) -> str:
+    """The delimiter a header line uses most."""
     return max(DELIMITERS, key=header.count)
 
 
-class _Lines:
+class NumberedLines:
     """The text lines of a CSV, remembering where the reader is and whether the last line had its end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._lines = lines(stream)
+    def __init__(self, stream: BinaryIO, *, lenient: bool = False) -> None:
+        self._lines = lines(stream, lenient=lenient)
         self.number = 0
         self.whole = True
 
@@ -86,13 +87,13 @@ class _Lines:
 
 
 def _rows(stream: BinaryIO, options: Options, reading: Reading) -> Iterator[_Row]:
-    text = _Lines(stream)
+    text = NumberedLines(stream)
     header = text.header()
     names = folded_header(header)
     places = _places(names, options, reading)
     given = None if options.type_name is None else hashtypes.get(options.type_name)
     try:
-        for fields in csv.reader(text, delimiter=_delimiter_of(header), strict=True):
+        for fields in csv.reader(text, delimiter=delimiter_of(header), strict=True):
             if not fields or not any(fields):
                 continue
             if len(fields) != len(names):

@@ -48,13 +48,16 @@ def rejoin(head: bytes, rest: BinaryIO) -> BinaryIO:
     return io.BufferedReader(_Chained(head, rest), 256 * 1024)
 
 
-def lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+def lines(stream: BinaryIO, *, lenient: bool = False) -> Iterator[tuple[int, str]]:
     """Numbered lines, from 1, each with its "\\n" (which CRLF and CR become); the last may lack it.
 
-    Raises ListError for bytes that are not text, NUL characters and endless lines.
+    `lenient` takes any bytes for letters: lists of file names hold names in every encoding. Raises ListError for bytes
+    that are not text, NUL characters and endless lines.
     """
     head = stream.read(4)
-    text = io.TextIOWrapper(rejoin(head, stream), encoding=encoding_of(head), errors="strict", newline=None)
+    text = io.TextIOWrapper(
+        rejoin(head, stream), encoding=encoding_of(head), errors="replace" if lenient else "strict", newline=None
+    )
     number = 0
     try:
         while line := text.readline(MAX_LINE_LETTERS):

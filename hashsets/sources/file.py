@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from hashsets.errors import SourceError
-from hashsets.formats import Options, Reading, read_list
+from hashsets.formats import Options, Reading, Removal, read_list
 from hashsets.sources.base import PAGE_ENTRIES
 from hashsets.types import Delta, Entry
 
@@ -20,18 +19,24 @@ class FileSource:
 
     fragments = True
 
-    def __init__(self, file: Path | BinaryIO, *, complete: bool, type_name: str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | BinaryIO,
+        *,
+        complete: bool,
+        type_name: str | None = None,
+        options: Options | None = None,
+    ) -> None:
         self.reading = Reading()
         self._file = file
         self._complete = complete
-        self._options = Options(type_name)
+        self._options = options or Options(type_name)
 
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """See Source. A file has no checkpoint: it is always read whole."""
         stream = open_list_file(self._file) if isinstance(self._file, Path) else self._file
         try:
-            for page in _pages(read_list(stream, self._options, self.reading)):
-                yield Delta(added=page, complete=self._complete)
+            yield from paged(read_list(stream, self._options, self.reading), complete=self._complete)
         except OSError as error:
             raise SourceError("the list could not be read to its end: check the disk, then try again") from error
         finally:
@@ -39,10 +44,37 @@ class FileSource:
                 stream.close()
 
 
-def _pages(entries: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
-    rest = iter(entries)
-    while page := tuple(islice(rest, PAGE_ENTRIES)):
-        yield page
+def paged(updates: Iterable[Entry | Removal], *, complete: bool) -> Iterator[Delta]:
+    """Entries and removals in pages. A key's last word stands, though a page's removals come before its additions."""
+    page = _Page()
+    for update in updates:
+        page.take(update)
+        if page.taken >= PAGE_ENTRIES:
+            yield page.delta(complete)
+            page = _Page()
+    if page.taken:
+        yield page.delta(complete)
+
+
+class _Page:
+    """One page being filled."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._added: dict[bytes, list[Entry]] = {}
+        self._removed: dict[bytes, None] = {}
+
+    def take(self, update: Entry | Removal) -> None:
+        self.taken += 1
+        if isinstance(update, Removal):
+            self._added.pop(update.key, None)
+            self._removed[update.key] = None
+        else:
+            self._added.setdefault(update.key, []).append(update)
+
+    def delta(self, complete: bool) -> Delta:
+        added = tuple(entry for pieces in self._added.values() for entry in pieces)
+        return Delta(added=added, removed=tuple(self._removed), complete=complete)
 
 
 def open_list_file(path: Path) -> BinaryIO:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import io
+import lzma
 
 import pytest
 from hypothesis import given
@@ -148,10 +150,12 @@ def test_degenerate_values_are_refused_one_by_one() -> None:
         (b" \r\n\t\n", "empty"),
         (b"# only\n# comments\n", "no record"),
         (b"hello world\nthis is no list\n", "no known format"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "no known format"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not text"),
+        (bz2.compress(MD5.encode()), "bunzip2"),
+        (lzma.compress(MD5.encode()), "unxz"),
         (MD5.encode() + b"\n" + MD5.encode()[:8] + b"\0" + MD5.encode()[9:] + b"\n", "NUL"),
         (MD5.encode() + b"\n\xff\xfe\xfa\n", "not text"),
-        (MD5.encode("utf-16-le") + b"\n\0", "known format"),
+        (MD5.encode("utf-16-le") + b"\n\0", "its mark"),
         (b"\xff\xfe" + MD5.encode("utf-16-le") + b"\n", "not text"),
         (MD5.encode() + b"\n" + b"a" * (MAX_LINE_LETTERS + 1), "longer"),
         ("\n".join([*digests(100), MD5[:20]]).encode(), "cut off"),
