@@ -24,7 +24,7 @@ from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
-from scanner.types import Digests, Fingerprint, Fingerprinter, Trigger
+from scanner.types import Digests, Fingerprint, Fingerprinter, Stop, Trigger, never
 
 # Each retry follows a change of the sets; a catalogue that moves this often within one comparison is a fault.
 _MAX_PINS = 100
@@ -124,21 +124,24 @@ class Pipeline:
         *,
         again: bool = False,
         unchanged: Callable[[], bool] = lambda: True,
+        stop: Stop = never,
     ) -> Look:
         """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
         `unchanged` tells after the look whether the file still is what was digested. Raises OSError (ShortRead among
-        them) where the bytes cannot be read.
+        them) where the bytes cannot be read, and Stopped soon after `stop` is true.
         """
-        digests = digest_fd(fd, size_bytes)
+        digests = digest_fd(fd, size_bytes, stop=stop)
 
         def decode() -> Fingerprint | None:
             known = self._ledger.known(digests.sha256)
             if known is None:
-                return self._fingerprinter.fingerprint(fd)
+                return self._fingerprinter.fingerprint(fd, None, stop)
             if known.owed and (again or known.attempts < MAX_LOOKS):
-                return self._fingerprinter.fingerprint(fd, known.resume)
-            return self._fingerprinter.fingerprint(fd) if again and self.owes_recipes(known.seq) else None
+                return self._fingerprinter.fingerprint(fd, known.resume, stop)
+            if again and self.owes_recipes(known.seq):
+                return self._fingerprinter.fingerprint(fd, None, stop)
+            return None
 
         return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged))
 

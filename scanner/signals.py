@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from scanner.errors import UsageError
 from scanner.hashing.digests import digest_fd
 from scanner.opening import Root, RootTrouble, RootUnavailable, Unopenable, check_unchanged, open_file, open_root
-from scanner.types import Digests, Fingerprint, Fingerprinter, Reason
+from scanner.types import Digests, Fingerprint, Fingerprinter, Reason, Stop
 from scanner.walking import FolderTrouble, FolderUnlisted, FoundFile, Unreadable, WalkRules, walk
 
 IN_HAND_PER_LANE = 8
@@ -44,14 +45,18 @@ def signals_of(
     """
     named = [(path, _real(path)) for path in paths]
     in_hand: deque[Future[FileSignals]] = deque()
+    stopping = threading.Event()
     with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as executor:
         try:
             for folder, path, key in _files(named, rules):
-                in_hand.append(executor.submit(_look, folder, path, key, fingerprinter))
+                in_hand.append(executor.submit(_look, folder, path, key, fingerprinter, stopping.is_set))
                 if len(in_hand) >= lanes * IN_HAND_PER_LANE:
                     yield in_hand.popleft().result()
             while in_hand:
                 yield in_hand.popleft().result()
+        except BaseException:
+            stopping.set()  # what is in hand is not waited for, however large
+            raise
         finally:
             executor.shutdown(cancel_futures=True)
 
@@ -95,7 +100,7 @@ def _below(opened: Root, real: bytes, path: bytes, rules: WalkRules) -> Iterator
             yield real, os.path.join(path, item.key), why
 
 
-def _look(folder: bytes, path: bytes, key: bytes | Reason, fingerprinter: Fingerprinter) -> FileSignals:
+def _look(folder: bytes, path: bytes, key: bytes | Reason, fingerprinter: Fingerprinter, stop: Stop) -> FileSignals:
     if isinstance(key, Reason):
         return FileSignals(path, None, None, key)
     root = open_root(folder)
@@ -107,8 +112,8 @@ def _look(folder: bytes, path: bytes, key: bytes | Reason, fingerprinter: Finger
             return FileSignals(path, None, None, opened.trouble.reason)
         with opened:
             try:
-                digests = digest_fd(opened.fd, opened.stat.size_bytes)
-                fingerprint = fingerprinter.fingerprint(opened.fd)
+                digests = digest_fd(opened.fd, opened.stat.size_bytes, stop=stop)
+                fingerprint = fingerprinter.fingerprint(opened.fd, None, stop)
             except OSError:
                 return FileSignals(path, None, None, Reason.IO)
             if not check_unchanged(root.fd, key, opened.fd, opened.stat):

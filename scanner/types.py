@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -186,13 +187,26 @@ class Fingerprint:
     made: frozenset[str] = frozenset()
 
 
+class Stopped(Exception):
+    """Whoever asked for a look does not want it any more: nothing is known of the content, and nothing recorded."""
+
+
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """The `Stop` of a look that is wanted to its end."""
+    return False
+
+
 class Fingerprinter(Protocol):
     """Anything that turns an open file into a fingerprint within a budget. Safe to call from several threads."""
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
         """Decode the regular file open on `fd` (not closed, its offset not relied on). Never raises for bad content.
 
-        With `resume` go on where an earlier look at the same content stopped; the answer's `since` says whether it did.
+        Raises Stopped within a fraction of a second of `stop` being true. With `resume` go on where an earlier look at
+        the same content stopped; the answer's `since` says whether it did.
         """
         ...
 

@@ -164,6 +164,7 @@ class RootWalk:
         self._openers: list[FileOpener] = []
         self._lane = _Lane()
         self._recorded_s = time.monotonic()
+        self._stopping = threading.Event()
 
     def run(self, root: Root) -> Walked:
         """Walk the whole root and draw the conclusions of a completed walk."""
@@ -236,6 +237,9 @@ class RootWalk:
                     in_hand = self._collect(in_hand, done, len(in_hand) - 1)
                     self._flush(done, back, BATCH)
                 self._flush(done, back, 0)
+            except BaseException:
+                self._stopping.set()  # what is in hand is not waited for, however large
+                raise
             finally:
                 lanes.shutdown(cancel_futures=True)
                 for opener in self._openers:
@@ -273,7 +277,11 @@ class RootWalk:
             unchanged = partial(opener.unchanged, place.key, opened.fd, opened.stat)
             try:
                 look = self._pipeline.look(
-                    opened.fd, opened.stat.size_bytes, again=self._look_at_owed, unchanged=unchanged
+                    opened.fd,
+                    opened.stat.size_bytes,
+                    again=self._look_at_owed,
+                    unchanged=unchanged,
+                    stop=self._stopping.is_set,
                 )
             except OSError:
                 return _Examined(place, Reason.IO if unchanged() else Reason.CHANGED, opened=True)

@@ -3,6 +3,7 @@
 Rules
 - Reads by pread only, so the descriptor's shared offset is neither relied on nor moved.
 - Parses nothing: this runs in the parent process, on bytes a stranger chose.
+- Whoever asks may stop it between blocks: a file of many gigabytes holds nobody up.
 - A file that ends before the size it was opened with is a `ShortRead`, never a digest of less.
 """
 
@@ -13,7 +14,7 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from scanner.types import Digests
+from scanner.types import Digests, Stop, Stopped, never
 
 DIGEST_TYPES = frozenset({"md5", "sha1", "sha256"})
 
@@ -33,15 +34,17 @@ class Consumer(Protocol):
         ...
 
 
-def digest_fd(fd: int, size_bytes: int | None = None, *, also: tuple[Consumer, ...] = ()) -> Digests:
+def digest_fd(
+    fd: int, size_bytes: int | None = None, *, also: tuple[Consumer, ...] = (), stop: Stop = never
+) -> Digests:
     """The three digests of the regular file open on `fd`, in one pass with a bounded buffer.
 
     `size_bytes` is the size the caller saw by fstat (None: asked here). Raises `ShortRead` when the file does not end
-    exactly there, and OSError as the storage reports it.
+    exactly there, Stopped once `stop` is true, and OSError as the storage reports it.
     """
     expected = os.fstat(fd).st_size if size_bytes is None else size_bytes
     hashes = _new()
-    seen = _feed(fd, expected, (*hashes, *also))
+    seen = _feed(fd, expected, (*hashes, *also), stop)
     if seen != expected:
         raise ShortRead("the file changed size while it was read; look again later")
     md5, sha1, sha256 = (each.digest() for each in hashes)
@@ -63,12 +66,14 @@ def _new() -> tuple[hashlib._Hash, ...]:
     return hashlib.md5(usedforsecurity=False), hashlib.sha1(usedforsecurity=False), hashlib.sha256()
 
 
-def _feed(fd: int, expected: int, consumers: tuple[Consumer, ...]) -> int:
+def _feed(fd: int, expected: int, consumers: tuple[Consumer, ...], stop: Stop) -> int:
     """Give the bytes of `fd` to every consumer; the number of bytes seen, one beyond `expected` at most."""
     buffer = bytearray(max(1, min(CHUNK_BYTES, expected + 1)))
     view = memoryview(buffer)
     seen = 0
     while seen <= expected:
+        if stop():
+            raise Stopped
         count = os.preadv(fd, [view], seen)
         if count == 0:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, wanted, with_recipes
-from scanner.types import Fingerprint, MediaKind, Resume
+from scanner.types import Fingerprint, MediaKind, Resume, Stop, Stopped, never
 
 
 class Collected:
@@ -40,8 +40,10 @@ class InProcess:
         self._options = options or Options()
         self._limits = limits or Limits()
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
-        """Decode the regular file open on `fd`, from `resume` on where that is of this rule."""
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+        """Decode the regular file open on `fd`, from `resume` on where that is of this rule; `stop` is asked once."""
+        if stop():
+            raise Stopped
         since = usable(resume, self._options, self._limits)
         collected = Collected()
         looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected, since)

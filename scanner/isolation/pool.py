@@ -25,7 +25,19 @@ from scanner.isolation.handle import Worker, Zygote, ZygoteLost
 from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, MemberRecord, parse
 from scanner.isolation.worker import ANSWER
 from scanner.isolation.zygote import Settings
-from scanner.types import Extent, Fingerprint, Looked, MediaKind, Reason, Resume, digests_only, partial
+from scanner.types import (
+    Extent,
+    Fingerprint,
+    Looked,
+    MediaKind,
+    Reason,
+    Resume,
+    Stop,
+    Stopped,
+    digests_only,
+    never,
+    partial,
+)
 
 FILES_PER_WORKER = 100
 GRACE_S = 0.5  # for the worker to notice its own budget and end in good order
@@ -98,13 +110,16 @@ class WorkerPool:
                 worker.channel.close()
             self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
-        """Decode the regular file open on `fd`, waiting for a free worker. Raises IsolationError once closed."""
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+        """Decode the regular file open on `fd`, waiting for a free worker.
+
+        Raises IsolationError once closed, and Stopped within `LOOK_S` of `stop` being true.
+        """
         since = usable(resume, self._options, self._limits)
-        first = self._attempt(fd, since, fresh=False)
+        first = self._attempt(fd, since, stop, fresh=False)
         if first.looked.reason is not Reason.CRASH:
             return first
-        second = self._attempt(fd, since, fresh=True)
+        second = self._attempt(fd, since, stop, fresh=True)
         if second.looked.reason is Reason.CRASH and len(first.signals) > len(second.signals):
             return first
         return second
@@ -113,7 +128,7 @@ class WorkerPool:
         """The recipes that a look at a content of this kind goes by."""
         return wanted(media, self._options)
 
-    def _attempt(self, fd: int, since: Resume | None, *, fresh: bool) -> Fingerprint:
+    def _attempt(self, fd: int, since: Resume | None, stop: Stop, *, fresh: bool) -> Fingerprint:
         """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
         place = self._places.get()
         kept: Worker | None = None
@@ -123,11 +138,13 @@ class WorkerPool:
                 place = None
             worker = place or self._fork()
             task = _Task(worker, fd, self._limits, since)
-            looked = task.run()
+            looked = task.run(stop)
             if task.sound and not fresh and worker.files < self._files_per_worker:
                 kept = worker
             else:
                 self._end(worker)
+            if looked is None:
+                raise Stopped
             signals = with_recipes(task.kind, task.signals, self._options, task.members)
             resume = go_on(since, task.latest, looked, self._options, self._limits)
             return Fingerprint(task.kind, looked, signals, since, resume, self.wanted(task.kind))
@@ -182,21 +199,21 @@ class _Task:
         self.signals: list[Signal] = []
         self.sound = False
 
-    def run(self) -> Looked:
-        """Give the file, take records until the end, a deadline or an anomaly."""
+    def run(self, stop: Stop) -> Looked | None:
+        """Give the file, take records until the end, a deadline or an anomaly; None: stopped."""
         try:
             self._worker.files += 1
             started = self._worker.cpu_s()
             self._worker.give(self._fd, self._since)
-            return self._listen(started)
+            return self._listen(started, stop)
         except (OSError, BadRecord):
             return self._cut_short(Reason.CRASH)
 
-    def _listen(self, cpu_started: float) -> Looked:
+    def _listen(self, cpu_started: float, stop: Stop) -> Looked | None:
         poll = select.poll()
         poll.register(self._worker.channel, select.POLLIN)
         wall_started = time.monotonic()
-        while True:
+        while not stop():
             if self._over(cpu_started, wall_started):
                 return self._cut_short(Reason.TIMEOUT)
             if not poll.poll(LOOK_S * 1000):
@@ -204,6 +221,7 @@ class _Task:
             ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
             if ended is not None:
                 return ended
+        return None
 
     def _over(self, cpu_started: float, wall_started: float) -> bool:
         """Whether the content's time is up."""

@@ -33,7 +33,7 @@ from scanner.ledger.sealing import Listener
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.rescan import Rescan, RescanSummary
 from scanner.types import WHOLE as LOOKED_WHOLE
-from scanner.types import Fingerprint, Looked, MediaKind, Reason, Resume, Trigger, digests_only, partial
+from scanner.types import Fingerprint, Looked, MediaKind, Reason, Resume, Stop, Trigger, digests_only, never, partial
 from scanner.worker import RootWalk, Walked
 
 DAY_NS = 86_400 * 10**9
@@ -111,7 +111,7 @@ class FakeFingerprinter:
         """A recipe a hash type."""
         return frozenset() if media is MediaKind.OTHER else frozenset(self.hash_types)
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
         """Parse the file open on `fd`."""
         seen = self._look(fd, resume)
         known = tuple(signal for signal in seen.signals if signal.hash_type in self.hash_types)

@@ -16,7 +16,20 @@ from scanner.ledger import Place
 from scanner.ledger.assets import UPLOADS
 from scanner.ledger.contents import MAX_LOOKS
 from scanner.pipeline import Look
-from scanner.types import WHOLE, Digests, Extent, Fingerprint, MediaKind, Reason, Resume, Trigger, digests_only, partial
+from scanner.types import (
+    WHOLE,
+    Digests,
+    Extent,
+    Fingerprint,
+    MediaKind,
+    Reason,
+    Resume,
+    Stop,
+    Trigger,
+    digests_only,
+    never,
+    partial,
+)
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 
@@ -82,7 +95,7 @@ def test_an_owed_look_is_taken_by_ordinary_scans_three_times(site: Site) -> None
     class NeverDone:
         looks = 0
 
-        def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+        def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
             self.looks += 1
             return Fingerprint(MediaKind.IMAGE, digests_only(Reason.CRASH), ())
 
@@ -224,7 +237,7 @@ class _Held:
         self._seen = list(seen)
         self.entered, self.go = threading.Event(), threading.Event()
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
         """The next one."""
         seen = self._seen.pop(0)
         if not self.entered.is_set():

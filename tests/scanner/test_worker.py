@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scanner.ledger import tallies
-from scanner.types import Fingerprint, Reason, Resume
+from scanner.types import Fingerprint, Reason, Resume, Stop, never
 from scanner.walking import WalkRules
 from scanner.worker import BATCH, IdSet, RootWalk, Walked
 from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256, sha256_entry
@@ -124,7 +124,7 @@ class Meddling(FakeFingerprinter):
         super().__init__()
         self._path, self._how = path, how
 
-    def fingerprint(self, fd: int, resume: Resume | None = None) -> Fingerprint:
+    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
         """Look, and meddle."""
         seen = super().fingerprint(fd, resume)
         if self._how == "append":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -187,6 +188,32 @@ def test_a_stopped_scan_says_so_and_goes_on_later(how: signal.Signals, hashward:
     assert (130, "") == (process.returncode, out)
     assert err.strip() == "hashward: Stopped. What was finished is recorded; the same command goes on from there."
     assert 0 < hashward.json("status")["assets"] < 20_000
+
+
+@pytest.mark.parametrize(
+    ("how", "command"), [(signal.SIGTERM, "scan"), (signal.SIGINT, "scan"), (signal.SIGINT, "hash")]
+)
+def test_a_huge_file_holds_no_stop_up(how: signal.Signals, command: str, hashward: Hashward, tmp_path: Path) -> None:
+    """What is in hand is left between two blocks: a file that takes many minutes to read ends nothing later."""
+    huge = tmp_path / "huge"
+    huge.touch()
+    os.truncate(huge, 400 << 30)
+    with hashward.process(command, huge) as process:
+        while process.poll() is None and not _has_open(process.pid, huge):
+            time.sleep(0.02)
+        process.send_signal(how)
+        out, err = process.communicate(timeout=30)
+
+    assert (130, "") == (process.returncode, out)
+    assert err.strip() == "hashward: Stopped. What was finished is recorded; the same command goes on from there."
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    for fd in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            if fd.readlink() == path:
+                return True
+    return False
 
 
 def test_a_reader_that_goes_is_no_match(hashward: Hashward, folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from scanner.hashing import ShortRead, digest_fd
 from scanner.hashing.digests import CHUNK_BYTES
+from scanner.types import Stopped
 
 
 @pytest.fixture
@@ -82,3 +83,15 @@ def test_another_consumer_sees_the_same_bytes(opened: Opener) -> None:
     os.close(fd)
 
     assert hashlib.blake2b(content).digest() == other.digest()
+
+
+def test_whoever_asks_can_stop_it(opened: Opener) -> None:
+    """A terabyte is left within a block of being told so, and no digest of less is given."""
+    fd = opened(b"")
+    os.truncate(opened.path, 1 << 40)
+    asked = iter([False] * 3)
+    with pytest.raises(Stopped):
+        digest_fd(fd, stop=lambda: next(asked, True))
+    os.close(fd)
+
+    assert [] == list(asked)

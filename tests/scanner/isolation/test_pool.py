@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from PIL import Image
 from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options
 from scanner.isolation import InProcess, WorkerPool
-from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason
+from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason, Stopped
 
 HOSTILE = "tests.scanner.isolation.hostile:answer"
 LIMITS = Limits(image_s=0.3, video_s=0.5, wall_factor=2.0, signals=100)
@@ -130,6 +131,24 @@ def test_hostile_files_among_many_harm_only_themselves(hostile: Ask) -> None:
         found = list(callers.map(hostile, contents))
 
     assert [n % 10 == 0 for n in range(60)] == [each.looked.reason is Reason.CRASH for each in found]
+
+
+def test_a_look_that_nobody_waits_for_ends(hostile: Ask) -> None:
+    """A worker that spins is killed once its caller says stop, long before its time is up; the pool goes on."""
+    fd = os.memfd_create("content")
+    os.write(fd, b"SPIN")
+    with WorkerPool(1, Limits(image_s=600), answer=HOSTILE) as pool:
+        with ThreadPoolExecutor(1) as caller:
+            stopping = threading.Event()
+            spinning = caller.submit(pool.fingerprint, fd, None, stopping.is_set)
+            time.sleep(0.3)
+            assert not spinning.done()
+            stopping.set()
+            with pytest.raises(Stopped):
+                spinning.result(30)
+
+        assert WHOLE == Ask(pool, hostile.folder)(picture()).looked
+    os.close(fd)
 
 
 def test_a_killed_worker_and_a_killed_zygote_are_replaced(hostile: Ask) -> None:
