@@ -70,7 +70,7 @@ def listed_by_git(*options: str) -> set[str]:
     if not shutil.which("git") or not (PROJECT / ".git").exists():
         pytest.skip("this is no git checkout, so nothing says which files belong to the project")
     command = ["git", "ls-files", "-z", "--cached", *options]
-    out = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
+    out = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=100).stdout
     return {name.decode() for name in out.split(b"\0") if name}
 
 
@@ -126,7 +126,7 @@ def test_make_help_lists_every_habit() -> None:
     """Plain `make` tells a newcomer everything it can do."""
     phony = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)[1].split())  # type: ignore[index]
     shown = subprocess.run(
-        ["make", "--no-print-directory"], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=20
+        ["make", "--no-print-directory"], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=100
     ).stdout
     listed = {line.split()[1] for line in shown.splitlines()}
 

@@ -74,7 +74,7 @@ class Nursery:
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=100)
 
 
 def _run(order: dict[str, Any]) -> Ending:

@@ -94,7 +94,7 @@ def hashward(home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]
         ["python", "-m", "scanner", "--home", str(home), *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         cwd=Path(__file__).parents[2],
     )

@@ -183,7 +183,7 @@ def test_a_stopped_scan_says_so_and_goes_on_later(how: signal.Signals, hashward:
         while process.poll() is None and not (ledger.exists() and ledger.stat().st_size > 300_000):
             time.sleep(0.02)
         process.send_signal(how)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
 
     assert (130, "") == (process.returncode, out)
     assert err.strip() == "hashward: Stopped. What was finished is recorded; the same command goes on from there."

@@ -77,7 +77,7 @@ def test_what_is_no_text_is_refused(stdin: bytes, full: Hashward) -> None:
 def test_a_closed_standard_input_is_an_empty_one(full: Hashward) -> None:
     """A service manager may start us without one."""
     with full.process("lookup", "pdq", "-", stdin=None, preexec_fn=lambda: os.close(0)) as process:
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=100)
 
     assert (0, "") == (process.returncode, err)
 

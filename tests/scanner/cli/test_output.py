@@ -45,6 +45,15 @@ def test_a_duration_reads_as_on_a_clock(seconds: float, shown: str) -> None:
     assert shown == clock(seconds)
 
 
+def wait_for_frames(shown: io.StringIO, frames: int) -> None:
+    """Until the display was drawn so often again, by its own clock."""
+    deadline = time.monotonic() + 60
+    for _ in range(frames):
+        before = shown.tell()
+        while shown.tell() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
 def test_a_bar_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what is left is known; a total that grows meanwhile is followed."""
     shown = io.StringIO()
@@ -56,8 +65,9 @@ def test_a_bar_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None
     with bars() as display:
         advance = display.add("re-scan", left=lambda: next(left))
         for _ in range(4):
-            time.sleep(0.15)
+            wait_for_frames(shown, 2)
             advance(100)
+        wait_for_frames(shown, 2)
     text = shown.getvalue()
 
     assert "of 1,000" in text

@@ -147,7 +147,7 @@ def test_local_paths_are_shown_only_when_asked_and_cannot_drive_a_terminal(
 def test_two_scans_at_once_share_a_root(hashward: Hashward, folder: Path) -> None:
     """Processes that meet a new folder at the same moment all scan it; none is refused."""
     processes = [hashward.process("scan", "--json", folder) for _ in range(3)]
-    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+    ended = [(process.communicate(timeout=100)[1], process.returncode) for process in processes]
 
     assert [("", 0)] * 3 == ended
     assert 3 == hashward.json("status")["assets"]

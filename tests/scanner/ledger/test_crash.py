@@ -114,7 +114,7 @@ class Nursery:
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=100)
 
 
 def nurse() -> None:

@@ -132,7 +132,7 @@ def test_scans_deltas_and_re_scans_from_two_processes_end_in_the_join(site: Site
     for number in range(0, 40, 2):
         site.list_entries("A", sha256_entry(contents[number], f"r{number}"))
         site.rescan()
-    child.communicate(timeout=60)  # ends its standard input, and so its uploads
+    child.communicate(timeout=100)  # ends its standard input, and so its uploads
     site.rescan()
 
     assert 0 == child.returncode
