@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 
-from hashsets.types import Signal
+from hashsets.types import Shape, Signal
 from scanner.api import Scanner, limits_of, options_of
 from scanner.cli.groups import allow_unsandboxed
-from scanner.cli.output import emit_json, json_option, printable
+from scanner.cli.output import counts, emit_json, json_option, note, printable
 from scanner.cli.progress import bars
+from scanner.errors import UsageError
+from scanner.reports import system_random
 from scanner.signals import FileSignals, signals_of
 from scanner.types import Extent, MediaKind
 from scanner.walking import WalkRules
+
+DENSE_S = 6 * 3600.0  # CPU time for every frame of one video: some forty hours of 1080p
 
 _STATUS = {Extent.WHOLE: "ok", Extent.PARTIAL: "partial", Extent.DIGESTS_ONLY: "unscannable"}
 
@@ -22,15 +29,78 @@ _STATUS = {Extent.WHOLE: "ok", Extent.PARTIAL: "partial", Extent.DIGESTS_ONLY: "
 @click.argument("path", nargs=-1, required=True)
 @click.option("--exact", is_flag=True, help="Use the full-resolution reference rule: 0 bits from it.")
 @click.option("--dense", is_flag=True, help="Take every frame of a video.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["vpdq", "csv", "json"]),
+    help="Print a list that `hashset import` reads, every frame of videos in it: vpdq (one video), csv or json.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice([each.value for each in Shape]),
+    default=Shape.ITEM.value,
+    show_default=True,
+    help="In a list: whether any frame of a video is a match (item), or it takes the set's share of them (frames).",
+)
+@click.option(
+    "--apart",
+    type=click.IntRange(0, 30),
+    metavar="BITS",
+    help="In a list: leave out a frame within BITS of the one before; else 8, and none of a vpdq list.",
+)
 @allow_unsandboxed
 @json_option
 @click.pass_obj
-def hash_(scanner: Scanner, path: tuple[str, ...], exact: bool, dense: bool, as_json: bool) -> None:
+def hash_(
+    scanner: Scanner,
+    path: tuple[str, ...],
+    exact: bool,
+    dense: bool,
+    form: str | None,
+    shape: str,
+    apart: int | None,
+    as_json: bool,
+) -> None:
     """Print the signals of files; touches no database.
 
     PATH is a file or a folder, which is walked. With --json one object a line. What a file cannot show is said in its
     own line (`status`, `reason`), and a folder that cannot be entered gets one too; the exit code stays 0.
+
+    With --format a list instead, without paths: one entry a file, under a random ref.
     """
+    if form is not None and as_json:
+        raise UsageError("--format json prints a list, --json what programs read: one of them.")
+    if form is None:
+        for found in _found(scanner, path, exact=exact, dense=dense):
+            if as_json:
+                emit_json(_object(found))
+            else:
+                _print(found)
+        return
+    _print_list(_found(scanner, path, exact=exact, dense=True), form, Shape(shape), apart)
+
+
+def _print_list(files: Iterator[FileSignals], form: str, shape: Shape, apart: int | None) -> None:
+    """Print a list; then say on standard error what is not in it, or not whole."""
+    from scanner.lists import WRITERS, ListOptions
+
+    kind, rng = WRITERS[form], system_random()
+    apart_bits = kind.apart_bits if apart is None else apart
+    writer = kind(ListOptions(lambda: rng.randbytes(16).hex(), shape, apart_bits))
+    short: Counter[str] = Counter()
+    for found in files:
+        for line in writer.lines(found):
+            click.echo(line)
+        looked = None if found.fingerprint is None else found.fingerprint.looked
+        reason = found.trouble if looked is None else looked.reason
+        if reason is not None:
+            short[reason.value] += 1
+    if short:
+        note(f"Not listed, or not whole: {counts(short)}.")
+
+
+def _found(scanner: Scanner, path: tuple[str, ...], *, exact: bool, dense: bool) -> Iterator[FileSignals]:
+    """The signals of every file, with a progress bar."""
     from scanner.isolation import WorkerPool  # brings the decoders, which most commands never need
 
     config = scanner.config
@@ -38,16 +108,15 @@ def hash_(scanner: Scanner, path: tuple[str, ...], exact: bool, dense: bool, as_
     options = options_of(config.fingerprint, exact=exact, dense=dense)
     rules = WalkRules(config.scan.include, config.scan.exclude, config.scan.one_file_system)
     limits, allowed = limits_of(config.limits), scanner.allow_unsandboxed
+    if dense:  # a list that ends where a scan's budget does would be none
+        limits = replace(limits, video_s=DENSE_S, video_most_s=DENSE_S)
     with (
         WorkerPool(lanes, limits, options, allow_unsandboxed=allowed) as pool,
         bars(beside_output=True) as display,
     ):
         advance = display.add("files")
         for found in signals_of([os.fsencode(each) for each in path], pool, lanes=lanes, rules=rules):
-            if as_json:
-                emit_json(_object(found))
-            else:
-                _print(found)
+            yield found
             advance(1)
 
 

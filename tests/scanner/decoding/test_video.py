@@ -9,7 +9,7 @@ import os
 import statistics
 import struct
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,9 +51,10 @@ def clip(
     audio_first: bool = False,
     keys: Collection[int] = (),
     path: Path | None = None,
+    frames: Iterable[NDArray[np.uint8]] | None = None,
     **options: str,
 ) -> bytes:
-    """An encoded clip of `count` frames, with keyframes at `keys` too."""
+    """An encoded clip of `frames`, else of `count` of a panning scene, with keyframes at `keys` too."""
     stream = io.BytesIO()
     # With a path the index goes in front of the samples, for which the muxer opens the file a second time.
     target, muxer = (str(path), {"movflags": "faststart"}) if path else (stream, {})
@@ -63,7 +64,7 @@ def clip(
         video = container.add_stream(codec, rate=rate, options=options)
         video.width, video.height, video.pix_fmt, video.gop_size = 160, 120, pix_fmt, gop
         video.time_base = Fraction(1, rate)
-        for n, pixels in enumerate(frames_of(count)):
+        for n, pixels in enumerate(frames_of(count) if frames is None else frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
             frame.pts = n
             if n in keys:
