@@ -98,8 +98,11 @@ _COSTLY = frozenset({Reason.OVER_BUDGET, Reason.TIMEOUT, Reason.CRASH})
 def carried_on(since: Resume | None, latest: Resume | None, looked: Looked) -> Resume | None:
     """Where to go on after a look from `since` that last marked `latest` and ended as `looked`; None: nowhere.
 
-    A look that got no further than where it began counts as fruitless there.
+    A look that got no further than where it began counts as fruitless there. One that met a fault of ours is begun
+    anew: what of it was looked at, and by which decoder, is not to be believed.
     """
+    if looked.reason is Reason.FAULT:
+        return None
     reached = latest if latest is not None else since
     if reached is None or looked.reason is None or not looked.reason.retryable:
         return None

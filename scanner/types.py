@@ -31,7 +31,7 @@ class MediaKind(StrEnum):
 class Reason(StrEnum):
     """Why a content could not be looked at whole. Retryable reasons are owed; final ones are not tried again.
 
-    `embedded`: the picture was looked at, but another picture or a film inside the same file was not. Of containers
+    `fault`: hashward's own code, or the way it calls a library, failed on it. `embedded`: the picture was looked at, but another picture or a film inside the same file was not. Of containers
     (archives, documents): `unopened`, it or a member is in a format or packed by a method that cannot be opened here;
     `nested`, it holds a container, which is not opened; `limit`, it holds more than the limits of containers allow.
     """
@@ -49,6 +49,7 @@ class Reason(StrEnum):
     UNOPENED = "unopened"
     NESTED = "nested"
     LIMIT = "limit"
+    FAULT = "fault"
 
     @property
     def retryable(self) -> bool:

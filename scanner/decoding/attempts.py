@@ -4,6 +4,7 @@ Rules
 - Strict Pillow, tolerant Pillow, OpenCV, FFmpeg for stills; FFmpeg, then the others, for video.
 - What only a tolerant reading gives is partial(truncated). What nothing reads is undecodable, or, without any known
   signature, not media.
+- What we, or the way we call a library, broke is a fault and owed, whatever other decoders then show.
 - Running out of budget keeps what was shown and says so, and where to go on.
 - A look that goes on where another stopped asks the decoder that was at it, and no other.
 """
@@ -18,6 +19,7 @@ from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.containers import containers_in, look_inside
 from scanner.decoding.embedded import enclosed, own
 from scanner.decoding.encryption import is_encrypted
+from scanner.decoding.faults import is_ours
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
 from scanner.decoding.parts import Parts
 from scanner.decoding.picture import ContentSink, Picture, Sink
@@ -106,8 +108,16 @@ class _Look:
         self._exif = 1
         self._kind: MediaKind | None = None
         self._film = False
+        self._at_fault = False
 
     def run(self) -> Looked:
+        """What the decoders show; where our own code failed on the way, that is owed whatever else was seen."""
+        looked = self._run()
+        if not self._at_fault:
+            return looked
+        return partial(Reason.FAULT) if self._shown else digests_only(Reason.FAULT)
+
+    def _run(self) -> Looked:
         """Try the decoders in turn; the first that gives a picture decides."""
         form = self._sniffed.form
         if form is Form.NOT_MEDIA:
@@ -239,13 +249,13 @@ class _Look:
         else:
             self._say(MediaKind.VIDEO, duration_ms)
 
-    @staticmethod
-    def _attempt(action: Callable[[], None]) -> bool:
+    def _attempt(self, action: Callable[[], None]) -> bool:
         """Whether `action` went through. Decoders raise anything at all for bad content: the border is here."""
         try:
             action()
         except (OverBudget, MemoryError):
             raise
-        except Exception:
+        except Exception as error:
+            self._at_fault |= is_ours(error)
             return False
         return True

@@ -61,6 +61,7 @@ class ContainerLook:
         self._limits = limits
         self._troubles = self._start.troubles
         self._gaps = self._start.gaps
+        self._at_fault = False
         self._unpacked_bytes = self._start.ms * _KIB
         self._at = 0
         self.shown = 0
@@ -77,6 +78,8 @@ class ContainerLook:
             return self._outcome(Reason.OVER_BUDGET)
         except OSError:
             return self._outcome(Reason.IO)
+        if self._at_fault:
+            return self._outcome(Reason.FAULT)
         return self._outcome(Reason.IO if file.io_failed else Reason.OVER_BUDGET if self._gaps else None)
 
     def takes(self, duration_ms: int) -> None:
@@ -182,6 +185,8 @@ class ContainerLook:
             self._passed_over()
         elif looked.reason is Reason.IO:
             raise OSError
+        elif looked.reason is Reason.FAULT:
+            self._at_fault = True
         elif looked.reason is not None:
             self.note(looked.reason)
 
