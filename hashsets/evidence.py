@@ -78,11 +78,11 @@ class TypeIndex:
 
     def __init__(self, hash_type: HashType, rules: Sequence[Rule], views: Sequence[View | None]) -> None:
         self._type = hash_type
-        self._hamming = hash_type.comparison == "hamming"
+        self._near = hash_type.comparison != "exact"
         self._listed = [(number, view, rules[number]) for number, view in enumerate(views) if view]
 
     def _radius_of(self, rule: Rule) -> int:
-        return rule.radius_bits.get(self._type.name, self._type.default_radius_bits) if self._hamming else 0
+        return rule.radius_bits.get(self._type.name, self._type.default_radius_bits) if self._near else 0
 
     def _floor_of(self, rule: Rule) -> int:
         if not self._type.has_quality:
@@ -106,7 +106,7 @@ class TypeIndex:
         frames = FrameTally()
         for found in pairs(view, asked.values, self._radius_of(rule)):
             good = found.where(self._good(asked, found, self._floor_of(rule)))
-            of_frames = good.marks >= FRAME if self._hamming else np.zeros(len(good.rows), np.bool_)
+            of_frames = good.marks >= FRAME if self._near else np.zeros(len(good.rows), np.bool_)
             item = good.where(~of_frames)
             yield self._evidence(number, asked.owners[item.rows], item.ids, item.distances)
             frame = good.where(of_frames & asked.is_frame[good.rows])
@@ -176,6 +176,8 @@ def degenerate_rows(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[n
     if hash_type.comparison == "exact":
         empty = np.frombuffer(hashtypes.empty_file_digest(hash_type), np.uint8)
         return np.asarray((values == empty).all(axis=1))
+    if hash_type.comparison == "plugin":  # what says nothing, a plug-in does not give
+        return np.zeros(len(values), np.bool_)
     fewest, most = hashtypes.degenerate_bits(hash_type)
     bits = np.bitwise_count(np.ascontiguousarray(values).view(np.uint64)).sum(axis=1, dtype=np.int64)
     return np.asarray((bits < fewest) | (bits > most))

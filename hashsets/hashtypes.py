@@ -13,10 +13,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from hashsets import plugins
 from hashsets.errors import ListError, UsageError
+from hashsets.plugins import Distances, Plugin
 
 Comparison = Literal["exact", "hamming", "plugin"]
 
@@ -37,11 +39,18 @@ class HashType:
     default_radius_bits: int = 0
     default_quality_floor: int = 0
     matchable: bool = True
+    distances: Distances | None = field(default=None, compare=False, repr=False)
+    """How a plug-in's values are compared: (n, size) and (m, size) -> (n, m)."""
 
     @property
     def size_bytes(self) -> int:
         """Bytes of one value."""
         return self.bits // 8
+
+    @property
+    def most_radius(self) -> int:
+        """The greatest radius that makes sense: 0 for exact types, all bits for Hamming types."""
+        return {"exact": 0, "hamming": self.bits, "plugin": plugins.MOST_DISTANCE}[self.comparison]
 
 
 def _hamming(name: str, bits: int, radius_bits: int, *, floor: int = 0) -> HashType:
@@ -96,6 +105,18 @@ _TYPES: dict[str, HashType] = {
         _unmatchable("url", 0),
     )
 }
+
+
+def _plugin(plugin: Plugin) -> HashType:
+    return HashType(
+        plugin.name, 8 * plugin.size_bytes, "plugin", plugin.revision, False, plugin.threshold,
+        distances=plugin.distances,
+    )  # fmt: skip
+
+
+_OWN = frozenset(name for name, known in _TYPES.items() if known.matchable)
+PLUGINS = plugins.installed(_OWN)
+_TYPES |= {name: _plugin(plugin) for name, plugin in PLUGINS.plugins.items()}
 
 _ALIASES = {
     "hash_md5": "md5",

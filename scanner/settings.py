@@ -125,11 +125,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _EXTRA_TYPES: Final = tuple(
     name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming" and name != "pdq"
 )
+_PLUGIN_TYPES: Final = tuple(hashtypes.PLUGINS.plugins)
 _FLAG = Kind("true or false", _flag)
 _PATH = Kind("path", _path)
 _PATTERNS = _texts("list of patterns", _is_pattern, lambda items: tuple(os.fsencode(item) for item in items))
 _TYPES = _texts(
-    "list of " + ", ".join(f'"{name}"' for name in _EXTRA_TYPES), _EXTRA_TYPES.__contains__, lambda items: tuple(items)
+    "list of " + ", ".join(f'"{name}"' for name in _EXTRA_TYPES) + " or of a plug-in's",
+    (*_EXTRA_TYPES, *_PLUGIN_TYPES).__contains__,
+    lambda items: tuple(items),
 )
 _SETS = _texts("list of names", lambda text: 1 <= len(text) <= 64 and text.isprintable(), frozenset)
 

@@ -22,7 +22,8 @@ CHECKED = ("hashsets", "scanner")
 ONLY: dict[str, tuple[str, ...]] = {
     "hashsets.types": (),
     "hashsets.errors": (),
-    "hashsets.hashtypes": ("hashsets.types", "hashsets.errors"),
+    "hashsets.plugins": (),
+    "hashsets.hashtypes": ("hashsets.types", "hashsets.errors", "hashsets.plugins"),
     "hashsets.matching": ("hashsets.matching", "hashsets.types", "hashsets.hashtypes", "hashsets.errors"),
     "scanner.types": ("hashsets.types",),
     "scanner.errors": (),
@@ -92,6 +93,7 @@ SQL = re.compile(
 CATCHES_EVERYTHING: dict[str, str] = {
     "scanner.decoding.attempts:_attempt": "the border of decoding: decoders raise anything at all for bad content",
     "scanner.cli.border:error_border": "the outermost border: a traceback could show a path or a value",
+    "hashsets.plugins:installed": "the border to others' code: its import may raise anything",
     "scanner.watch:_once": "the daemon's outermost loop: one duty's fault must not end the others",
     "scanner.watch:_due_in_s": "the same, for the question when",
     "scanner.decoding.stills:_orientation": "metadata a stranger wrote: unreadable means not turned",

@@ -13,7 +13,7 @@ from hashsets.matching import kernel
 from hashsets.matching.exact import ExactMatcher
 from hashsets.matching.hamming import HammingMatcher, fits, form_for
 from hashsets.matching.interface import Matcher
-from hashsets.matching.reference import BruteForce, SortedDigests
+from hashsets.matching.reference import reference_of
 
 __all__ = ["Matcher", "build", "kernel_name"]
 
@@ -23,11 +23,11 @@ def build(hash_type: HashType, values: NDArray[np.uint8], *, streamed: bool = Fa
 
     With `streamed` in the form that very many queries at once are soonest asked of; all forms give the same hits.
     """
-    if hash_type.comparison == "exact":
-        return ExactMatcher.build(hash_type, values) if kernel.available() else SortedDigests(hash_type, values)
+    if hash_type.comparison == "exact" and kernel.available():
+        return ExactMatcher.build(hash_type, values)
     if kernel.available() and fits(hash_type):
         return HammingMatcher.build(hash_type, values, form=form_for(len(values), streamed=streamed))
-    return BruteForce(hash_type, values)
+    return reference_of(hash_type, values)
 
 
 def kernel_name() -> str:

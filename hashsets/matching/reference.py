@@ -37,9 +37,8 @@ def check_radius(hash_type: HashType, radius: int) -> int:
     """The radius as an int in 0..bits, 0 for exact types. Raises MatchingError for anything else."""
     if isinstance(radius, bool) or not isinstance(radius, int | np.integer):
         raise MatchingError("a radius must be an integer")
-    most = hash_type.bits if hash_type.comparison == "hamming" else 0
-    if not 0 <= radius <= most:
-        raise MatchingError(f"a radius for {hash_type.name} must be 0 to {most}")
+    if not 0 <= radius <= hash_type.most_radius:
+        raise MatchingError(f"a radius for {hash_type.name} must be 0 to {hash_type.most_radius}")
     return int(radius)
 
 
@@ -129,6 +128,47 @@ class _Scratch:
 def _words(values: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Values (n, bytes) as (words, n): a word of all values lies together."""
     return np.ascontiguousarray(values.view(np.uint64).T)
+
+
+class PluginDistances:
+    """Every pair compared as a plug-in says, which is trusted to be right and asked a tile at a time."""
+
+    def __init__(self, hash_type: HashType, values: NDArray[np.uint8]) -> None:
+        if hash_type.distances is None:
+            raise MatchingError(f"{hash_type.name} is not compared by a plug-in")
+        self.hash_type = hash_type
+        self._distances = hash_type.distances
+        self._values = check_values(hash_type, values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def query(self, values: NDArray[np.uint8], radius: int, *, most_hits: int = 0) -> Hits:
+        """See Matcher."""
+        asked = check_values(self.hash_type, values)
+        reach = check_radius(self.hash_type, radius)
+        parts, found = [no_hits()], 0
+        for first_query in range(0, len(asked), TILE_QUERIES):
+            tile = asked[first_query : first_query + TILE_QUERIES]
+            for first_listed in range(0, len(self), TILE_LISTED):
+                listed = self._values[first_listed : first_listed + TILE_LISTED]
+                distances = self._distances(tile, listed)
+                if distances.shape != (len(tile), len(listed)):
+                    raise MatchingError(f"the plug-in of {self.hash_type.name} gave distances of a wrong shape")
+                query, row = np.nonzero(distances <= reach)
+                near = distances[query, row].astype(np.int32)
+                parts.append(Hits(query + first_query, row + first_listed, near))
+                found += len(query)
+                check_room(found, most_hits)
+        columns = ("query_rows", "listed_rows", "distances")
+        return ordered_hits(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def reference_of(hash_type: HashType, values: NDArray[np.uint8]) -> BruteForce | SortedDigests | PluginDistances:
+    """The NumPy matcher of a type."""
+    if hash_type.comparison == "exact":
+        return SortedDigests(hash_type, values)
+    return PluginDistances(hash_type, values) if hash_type.comparison == "plugin" else BruteForce(hash_type, values)
 
 
 class SortedDigests:

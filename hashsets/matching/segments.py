@@ -25,18 +25,17 @@ from hashsets.matching import postings
 from hashsets.matching.exact import ExactMatcher
 from hashsets.matching.hamming import Form, HammingMatcher
 from hashsets.matching.postings import Postings
-from hashsets.matching.reference import BruteForce, SortedDigests, check_values
+from hashsets.matching.reference import check_values, reference_of
 from hashsets.types import Hits
 
 
 class PlainMatcher:
-    """NumPy over plain values, where no kernel was built."""
+    """Plain values, where no kernel was built or a plug-in compares them."""
 
     def __init__(self, hash_type: HashType, values: NDArray[np.uint8]) -> None:
         self.hash_type = hash_type
         self.values = values
-        exact_type = hash_type.comparison == "exact"
-        self._reference = SortedDigests(hash_type, values) if exact_type else BruteForce(hash_type, values)
+        self._reference = reference_of(hash_type, values)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -128,7 +127,7 @@ def build(
 
 def matcher_of(hash_type: HashType, values: NDArray[np.uint8], form: Form | None) -> SegmentMatcher:
     """The matcher that suits the type, and this machine."""
-    if not kernels.available():
+    if hash_type.comparison == "plugin" or not kernels.available():
         return PlainMatcher(hash_type, check_values(hash_type, values))
     if hash_type.comparison == "exact":
         return ExactMatcher.build(hash_type, values)

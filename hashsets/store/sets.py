@@ -174,10 +174,12 @@ def check_rule(rule: Rule) -> None:
     """Refuse a rule no matcher could follow. Raises UsageError."""
     for name, radius_bits in rule.radius_bits.items():
         hash_type = hashtypes.get(name)
-        if hash_type.comparison != "hamming" or hash_type.name != name:
-            raise UsageError("a radius can be set for " + ", ".join(_hamming_names()))
-        if not 0 <= radius_bits < hash_type.bits // 2:  # at half the bits any two values are as good as near
-            raise UsageError(f"a radius for {name} is 0 to {hash_type.bits // 2 - 1} bits")
+        if hash_type.comparison == "exact" or not hash_type.matchable or hash_type.name != name:
+            raise UsageError("a radius can be set for " + ", ".join(_near_names()))
+        # At half the bits any two values are as good as near. What a plug-in's distance means, it alone knows.
+        most = hash_type.bits // 2 - 1 if hash_type.comparison == "hamming" else hash_type.most_radius
+        if not 0 <= radius_bits <= most:
+            raise UsageError(f"a radius for {name} is 0 to {most}")
     for name, floor in rule.quality_floor.items():
         if not hashtypes.get(name).has_quality or hashtypes.get(name).name != name:
             raise UsageError("a quality floor can be set only for types that have a quality: pdq")
@@ -188,8 +190,8 @@ def check_rule(rule: Rule) -> None:
         raise UsageError("a share of frames is 0 to 1")
 
 
-def _hamming_names() -> list[str]:
-    return [name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming"]
+def _near_names() -> list[str]:
+    return [name for name in hashtypes.names() if hashtypes.get(name).comparison != "exact"]
 
 
 def rule_json(rule: Rule) -> str:

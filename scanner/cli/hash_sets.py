@@ -200,8 +200,9 @@ def show_(scanner: Scanner, name: str, as_json: bool) -> None:
             continue
         radius = each.rule.radius_bits.get(type_name, known.default_radius_bits)
         floor = each.rule.quality_floor.get(type_name, known.default_quality_floor)
+        unit = " bits" if known.comparison == "hamming" else " by its plug-in's distance"
         click.echo(
-            f"  {type_name}: within {radius} bits" + (f", own quality at least {floor}" if known.has_quality else "")
+            f"  {type_name}: within {radius}{unit}" + (f", own quality at least {floor}" if known.has_quality else "")
         )
     shares = each.rule.frame_shares
     click.echo(f"  frames: {shares.query:.0%} of the query's and {shares.listed:.0%} of the listed frames must match")
@@ -313,8 +314,9 @@ def _changed_rule(
 def _radius(text: str) -> tuple[str, int]:
     type_name, bits = _pair(text)
     known = hashtypes.get(type_name)
-    # Past a quarter of the bits everything begins to look like everything.
-    if not 0 <= bits <= known.bits // 4 or known.comparison != "hamming":
+    # Past a quarter of the bits everything begins to look like everything. What a plug-in's distance means, it knows.
+    most = known.bits // 4 if known.comparison == "hamming" else known.most_radius
+    if not 0 <= bits <= most or known.comparison == "exact" or not known.matchable:
         raise UsageError("--radius takes TYPE=BITS: a perceptual hash type and 0 to a quarter of its bits.")
     return known.name, bits
 

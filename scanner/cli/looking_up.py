@@ -59,8 +59,9 @@ def _radius(hash_type: HashType, said: int | None) -> int:
             raise UsageError("An exact type has no radius but 0.")
         return 0
     radius_bits = hash_type.default_radius_bits if said is None else said
-    if not 0 <= radius_bits < hash_type.bits:
-        raise UsageError(f"A radius for this type is 0 to {hash_type.bits - 1} bits.")
+    most = hash_type.bits - 1 if hash_type.comparison == "hamming" else hash_type.most_radius
+    if not 0 <= radius_bits <= most:
+        raise UsageError(f"A radius for this type is 0 to {most}.")
     return radius_bits
 
 

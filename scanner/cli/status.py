@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hashsets import sqlite
+from hashsets.hashtypes import PLUGINS
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.api import Scanner
@@ -59,6 +60,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
         "kernel": kernel_name(),
         "fingerprint_kernel": fingerprint_kernel(),
+        "plugins": {"used": sorted(PLUGINS.plugins), "refused": PLUGINS.refused},
         "sandbox": sandbox_level(),
         "sqlite": {
             "driver": sqlite.driver_name(),
@@ -118,6 +120,7 @@ def _print(standing: dict[str, Any]) -> None:
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_sinks(standing["sinks"])
     _line("kernel", f"matching {standing['kernel']}, fingerprints {standing['fingerprint_kernel']}")
+    _print_plugins(**standing["plugins"])
     _line("sandbox", standing["sandbox"])
     driver = standing["sqlite"]
     shared = "several processes may share this home" if driver["several_processes"] else "one process at a time only"
@@ -179,6 +182,13 @@ def _print_outcomes(standing: dict[str, Any]) -> None:
     if standing["owed_recipes"]:
         owed = ", ".join(f"{what} in {number_of(count, 'content')}" for what, count in standing["owed_recipes"].items())
         _line("", f"not computed yet: {owed}; `hashward scan --owed` does")
+
+
+def _print_plugins(used: list[str], refused: dict[str, str]) -> None:
+    if used:
+        _line("plug-ins", ", ".join(used))
+    for name, why in refused.items():
+        _line("plug-ins", f"{name} is installed and cannot be used: {why}")
 
 
 def _print_sinks(sinks: list[dict[str, Any]]) -> None:

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hashsets.hashtypes import PLUGINS
+from hashsets.plugins import Plugin
+
 _PHASH_SIDE = 32  # 8 bits a side times ImageHash's highfreq_factor of 4
 
 
@@ -65,10 +68,29 @@ _FUNCTIONS: dict[str, Callable[[Image.Image], bytes]] = {
     "ahash": _ahash,
     "whash": _whash,
 }
-PERCEPTUAL_TYPES = frozenset(_FUNCTIONS)
+PERCEPTUAL_TYPES = frozenset(_FUNCTIONS) | PLUGINS.plugins.keys()
 
 
 def perceptual(pixels: NDArray[np.uint8], hash_types: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    """The asked hashes of (height, width) grey or (height, width, 3) RGB pixels, as (hash type, 8 bytes)."""
+    """The asked hashes of (height, width) grey or (height, width, 3) RGB pixels, as (hash type, value).
+
+    One that a plug-in cannot give of this picture is left out. Raises PluginFault for a value of another size.
+    """
     grey = Image.fromarray(pixels).convert("L")
-    return [(name, _FUNCTIONS[name](grey)) for name in hash_types]
+    made = []
+    for name in hash_types:
+        value = _FUNCTIONS[name](grey) if name in _FUNCTIONS else _by_plugin(PLUGINS.plugins[name], pixels)
+        if value is not None:
+            made.append((name, value))
+    return made
+
+
+class PluginFault(Exception):
+    """A plug-in gave what it cannot have meant."""
+
+
+def _by_plugin(plugin: Plugin, pixels: NDArray[np.uint8]) -> bytes | None:
+    value = plugin.compute(pixels)
+    if value is not None and (type(value) is not bytes or len(value) != plugin.size_bytes):
+        raise PluginFault("a plug-in gave a value of another type or size than it says")
+    return value

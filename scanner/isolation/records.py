@@ -13,20 +13,23 @@ import struct
 from dataclasses import dataclass
 from typing import TypeVar
 
+from hashsets.hashtypes import PLUGINS
 from hashsets.types import Signal
 from scanner.resuming import RESUME_BYTES, BadResume, decode, encode
 from scanner.types import WHOLE, Extent, Looked, MediaKind, Reason, Resume, member_of, member_part
 
+_PLUGINS = {name: plugin.size_bytes for name, plugin in sorted(PLUGINS.plugins.items())}
+_ROOM_BYTES = max([32, *_PLUGINS.values()])  # for a value: of one installation, so parent and worker agree
 # kind, a, b, c, d, 3 pad, value, e (frame), f (part), m (member), g (milliseconds or duration)
-_RECORD = struct.Struct("<BBBBB3x32sIIIQ")
+_RECORD = struct.Struct(f"<BBBBB3x{_ROOM_BYTES}sIIIQ" + ("x" if _ROOM_BYTES + 28 == RESUME_BYTES else ""))
 RECORD_BYTES = _RECORD.size
 LONGEST_BYTES = max(RECORD_BYTES, RESUME_BYTES)
 _NONE_8, _NONE_32, _NONE_64 = 0xFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 _MEDIA, _SIGNAL, _END, _MEMBER = 1, 2, 3, 4
 
 # Order is the wire's: append only.
-_TYPES = ("pdq", "phash", "dhash", "ahash", "whash", "md5", "sha1", "sha256")
-_VALUE_BYTES = {"pdq": 32, "phash": 8, "dhash": 8, "ahash": 8, "whash": 8, "md5": 16, "sha1": 20, "sha256": 32}
+_TYPES = ("pdq", "phash", "dhash", "ahash", "whash", "md5", "sha1", "sha256", *_PLUGINS)
+_VALUE_BYTES = dict(zip(_TYPES, (32, 8, 8, 8, 8, 16, 20, 32), strict=False)) | _PLUGINS
 _DIGESTS = frozenset({"md5", "sha1", "sha256"})
 _ORIENTATIONS = ("stored", "exif", "2", "3", "4", "5", "6", "7", "8")
 _MEDIA_KINDS = tuple(MediaKind)
