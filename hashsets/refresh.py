@@ -26,7 +26,7 @@ MAX_SHRINK_ENTRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class RefreshSummary:
-    """What a refresh did, or with `dry_run` would do. Counts are entries; `rejected` and `unmatchable` are records."""
+    """What a refresh did, or with `dry_run` would do, in entries; what it did not use is counted in records."""
 
     hash_set: str
     version: int
@@ -38,6 +38,7 @@ class RefreshSummary:
     rejected: Mapping[str, int]
     first_line: Mapping[str, int]
     unmatchable: Mapping[str, int]
+    filtered: Mapping[str, int]
     unknown_columns: int
     dry_run: bool
 
@@ -164,6 +165,7 @@ def _summary(hash_set: HashSet, source: Source, tally: Tally, *, dry_run: bool) 
         dict(reading.rejected),
         dict(reading.first_line),
         dict(reading.unmatchable),
+        dict(reading.filtered),
         reading.unknown_columns,
         dry_run,
     )

@@ -55,7 +55,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     # Two drivers on one file drop each other's locks: one module chooses.
     "sqlite3": ("hashsets.sqlite",),
     "pysqlite3": ("hashsets.sqlite",),
-    "apsw": ("hashsets.sqlite",),
+    "apsw": ("hashsets.foreign",),  # in a process of its own, that has no database of ours open
     "sqlite_utils": ("hashsets.sqlite", "hashsets.store", "hashsets.migrations", "scanner.ledger"),
     # What parses a stranger's bytes stands in one room, behind one budget. Warming encodes pictures of its own for it.
     "PIL": ("scanner.decoding", "scanner.hashing.phash", "scanner.isolation.warming"),
@@ -63,6 +63,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "av": ("scanner.decoding", "scanner.isolation.warming"),
     "pillow_heif": ("scanner.decoding",),
     "simplejpeg": ("scanner.decoding",),
+    "imagecodecs": ("scanner.decoding",),
     "imagehash": ("scanner.hashing.phash",),
     "tomllib": ("scanner.config",),
     "platformdirs": ("scanner.config",),
@@ -82,7 +83,7 @@ MATCHING_LIBRARIES = ("numpy",)
 
 # Isolation builds the worker's clean one. OpenCV takes its pixel limit and its silence from nowhere else.
 READS_ENVIRONMENT = ("scanner.config", "scanner.isolation", "scanner.decoding.second_opinions")
-SPEAKS_SQL = ("hashsets.sqlite", "hashsets.store", "hashsets.migrations", "scanner.ledger")
+SPEAKS_SQL = ("hashsets.sqlite", "hashsets.foreign", "hashsets.store", "hashsets.migrations", "scanner.ledger")
 SQL = re.compile(
     r"^\s*(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|(CREATE|DROP|ALTER)\s+"
     r"(UNIQUE\s+|TEMP\s+)?(TABLE|INDEX|VIEW|TRIGGER)\s|PRAGMA\s|BEGIN(\s+IMMEDIATE)?\s*;?$|WITH\s+\w+.*\sAS\s*\()",

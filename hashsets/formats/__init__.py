@@ -9,6 +9,7 @@ from hashsets.errors import ListError
 from hashsets.formats.base import HEAD_BYTES, DatabaseReader, Format, Options, Reading, Reject, Removal
 from hashsets.formats.checksums import Checksums, Hashdeep
 from hashsets.formats.columns import Columns
+from hashsets.formats.databases import MAGIC, read_database
 from hashsets.formats.encase import EnCase
 from hashsets.formats.ndjson import NDJSON
 from hashsets.formats.packed import unpacked
@@ -58,7 +59,10 @@ def read_list(stream: BinaryIO, options: Options, reading: Reading) -> Iterator[
         stream, head = within, _beginning(within)
         if unpacked(head, stream) is not None:
             raise ListError("the list is packed twice: unpack it first")
-    yield from recognise(head).read(rejoin(head, stream), options, reading)
+    if head.startswith(MAGIC):
+        yield from read_database(stream, options, reading)
+    else:
+        yield from recognise(head).read(rejoin(head, stream), options, reading)
     reading.finish()
 
 

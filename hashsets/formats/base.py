@@ -65,6 +65,8 @@ class Reading:
     """
 
     valid: int = 0
+    records: int = 0
+    """Records of a database taken so far."""
     rejected: Counter[str] = field(default_factory=Counter)
     first_line: dict[str, int] = field(default_factory=dict)
     unmatchable: Counter[str] = field(default_factory=Counter)
@@ -102,7 +104,7 @@ class Reading:
 
 
 DatabaseReader = Callable[[int], Iterator[bytes]]
-"""Opens the SQLite file behind a descriptor where it can do no harm; gives rows as `hashsets.foreign` writes them."""
+"""Opens the SQLite file behind a descriptor where it can do no harm; gives the messages of `hashsets.listed_rows`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from scanner.api import Scanner
 from scanner.cli import (
     hash_sets,
     hashing,
+    importing,
     looking_up,
     reporting,
     resolving,
@@ -57,6 +58,18 @@ def main(context: click.Context, home: str | None, config: str | None) -> None:
     context.obj = context.with_resource(Scanner(place, load(place, config)))
 
 
-for module in (scanning, hashing, looking_up, hash_sets, resolving, roots, reporting, status, selftest, watching):
+for module in (
+    scanning,
+    hashing,
+    looking_up,
+    hash_sets,
+    importing,
+    resolving,
+    roots,
+    reporting,
+    status,
+    selftest,
+    watching,
+):
     for command in module.COMMANDS:
         main.add_command(command)

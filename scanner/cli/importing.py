@@ -1,0 +1,165 @@
+"""`hashset import`: one list file into one set."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from hashsets.formats import Options
+from hashsets.limits import MAX_CODE_LETTERS
+from hashsets.refresh import RefreshSummary, import_list, is_complete
+from hashsets.sources.file import FileSource, open_list_file
+from hashsets.types import Role
+from scanner.api import Scanner
+from scanner.cli.groups import set_name
+from scanner.cli.hash_sets import ROLES, hashset
+from scanner.cli.output import counts, emit_json, json_option, number_of
+from scanner.cli.progress import Advance, Bars, bars
+from scanner.clock import utc_day
+from scanner.errors import UsageError
+from scanner.isolation.databases import read_database
+
+
+@hashset.command(name="import")
+@set_name
+@click.argument("file")
+@click.option("--type", "type_name", help="The hash type of a bare list's values.")
+@click.option(
+    "--category", "categories", multiple=True, metavar="CODE[=AS]",
+    help="Take records of this category (VICS), under another code if one is given; all for every one.",
+)  # fmt: skip
+@click.option("--role", type=ROLES, default=Role.ALERT.value, help="What a match means; of a set this creates.")
+@click.option("--add", is_flag=True, help="The list adds to what is listed.")
+@click.option("--complete", is_flag=True, help="The list is the whole set: what it lacks is withdrawn.")
+@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@json_option
+@click.pass_obj
+def import_(
+    scanner: Scanner,
+    name: str,
+    file: str,
+    type_name: str | None,
+    categories: tuple[str, ...],
+    role: str,
+    add: bool,
+    complete: bool,
+    allow_shrink: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Import a list into a set, which is created if there is none of that name.
+
+    FILE is a list file, or `-` for standard input. The format is recognised by content. A refused list changes nothing.
+    """
+    known = {each.name: each for each in scanner.store.hash_sets()}.get(name)
+    if known is not None and known.role != role and role != Role.ALERT.value:
+        raise UsageError("The set has another role: `hashward hashset set NAME --role` changes it.")
+    whole = is_complete(known, add=add, complete=complete)
+    with _opened(file) as stream, bars() as display:
+        options = Options(type_name, chosen_categories(categories), read_database)
+        source = FileSource(stream, complete=whole, options=options)
+        summary = import_list(
+            scanner.store,
+            name,
+            source,
+            day=utc_day(scanner.clock),
+            role=Role(role),
+            allow_shrink=allow_shrink,
+            dry_run=dry_run,
+            progress=_import_bar(display, stream),
+        )
+    emit_json(summary_object(summary)) if as_json else print_summary(summary)
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:
+            raise UsageError("Standard input is closed: there is no list to read.")
+        yield sys.stdin.buffer
+        return
+    if not file or "\x00" in file:
+        raise UsageError("The path of the list is empty or holds a NUL byte.")
+    with open_list_file(Path(file)) as stream:
+        yield stream
+
+
+def _import_bar(display: Bars, stream: BinaryIO) -> Advance:
+    """Progress of an import: over the list's size where it is a file, over its records where it comes by a pipe.
+
+    Once the list is read it is compared with what was listed before, and put in force.
+    """
+    described = os.fstat(stream.fileno())
+    if not stat.S_ISREG(described.st_mode):
+        return display.add("records")
+    total = described.st_size // 1024
+    done = 0
+    advance = display.add("KiB read", left=lambda: total - done)
+
+    def page_read(_records: int) -> None:
+        nonlocal done
+        before, done = done, min(os.lseek(stream.fileno(), 0, os.SEEK_CUR) // 1024, total)
+        advance(done - before)
+        if before < done == total:
+            display.add("compare")
+
+    return page_read
+
+
+def chosen_categories(written: tuple[str, ...]) -> Mapping[str, str] | None:
+    """The categories a list is asked for, each with the code it gets; None where none was said. Raises UsageError."""
+    pairs = [(code.strip(), (new or code).strip()) for code, _, new in (text.partition("=") for text in written)]
+    if any(not (0 < len(text) <= MAX_CODE_LETTERS and text.isprintable()) for pair in pairs for text in pair):
+        raise UsageError("--category takes a code of the list, and perhaps '=' and the code to keep in its place.")
+    return dict(pairs) if pairs else None
+
+
+def summary_object(summary: RefreshSummary) -> dict[str, object]:
+    """A summary for programs."""
+    return {
+        "hash_set": summary.hash_set,
+        "version": summary.version,
+        "entries": summary.entries,
+        "added": summary.added,
+        "changed": summary.changed,
+        "withdrawn": summary.withdrawn,
+        "unchanged": summary.unchanged,
+        "rejected": dict(summary.rejected),
+        "first_line": dict(summary.first_line),
+        "unmatchable": dict(summary.unmatchable),
+        "filtered": dict(summary.filtered),
+        "unknown_columns": summary.unknown_columns,
+        "dry_run": summary.dry_run,
+    }
+
+
+def print_summary(summary: RefreshSummary) -> None:
+    """A summary for people."""
+    changes = bool(summary.added or summary.changed or summary.withdrawn)
+    version = f"would be version {summary.version + changes}" if summary.dry_run else f"version {summary.version}"
+    click.echo(
+        f"{summary.hash_set}: {version}, {number_of(summary.entries, 'entry', 'entries')}"
+        f" ({summary.added:,} added, {summary.changed:,} changed, {summary.withdrawn:,} withdrawn,"
+        f" {summary.unchanged:,} unchanged)"
+    )
+    for reason, number in sorted(summary.rejected.items()):
+        click.echo(f"  refused {number:,}: {reason}, first in line {summary.first_line[reason]:,}")
+    if summary.unmatchable:
+        click.echo(f"  of types that cannot be compared here: {counts(dict(summary.unmatchable))}")
+    if summary.filtered:
+        click.echo(f"  of categories not chosen: {counts(dict(summary.filtered))}")
+    if summary.unknown_columns:
+        click.echo(f"  columns not known and not used: {summary.unknown_columns}")
+    if changes and not summary.dry_run:
+        click.echo("Next: `hashward rescan` compares what was scanned before with the change.")
+
+
+COMMANDS = ()
