@@ -8,12 +8,13 @@ Rules
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from scanner.decoding.budget import Budget
 from scanner.decoding.containers.limits import DEFAULT, ContainerLimits
 from scanner.decoding.containers.look import GRAVITY, ContainerLook, LookAt
 from scanner.decoding.containers.members import Closed, Held
+from scanner.decoding.containers.pdf import pdf_members
 from scanner.decoding.containers.tars import compressed_members, tar_members
 from scanner.decoding.containers.zip_directory import end_of_central_directory
 from scanner.decoding.containers.zips import zip_members
@@ -25,6 +26,7 @@ from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume
 __all__ = ["ContainerLimits", "containers_in", "look_inside"]
 
 _COMPRESSED = frozenset({"gzip", "bzip2", "xz", "zstd"})
+_PDF_WITHIN = 1024  # readers take a document that begins so far into the file (ISO 32000-1, annex H.3)
 _ISO_9660 = (32_769, b"CD001")  # ECMA-119, 8: behind the system area
 _KINDS = {Form.STILL: MediaKind.IMAGE, Form.VIDEO: MediaKind.VIDEO}
 
@@ -34,6 +36,8 @@ def containers_in(file: MediaFile, head: bytes, sniffed: Sniffed) -> tuple[str, 
     found = [sniffed.name] if sniffed.form is Form.CONTAINER else []
     if not found and is_tar_header(head[:512]):
         found.append("tar")
+    if "pdf" not in found and b"%PDF-" in head[:_PDF_WITHIN]:
+        found.append("pdf")
     if "zip" not in found:
         directory = end_of_central_directory(file)
         if directory is not None and directory.entries:
@@ -66,20 +70,21 @@ def look_inside(
     look.shown += seen.pictures
     if own.reason in GRAVITY:
         look.note(own.reason)
-    return look.run(file, _members(names, file, limits, budget.check))
+    return look.run(file, _members(names, file, limits, budget))
 
 
-def _members(
-    names: tuple[str, ...], file: MediaFile, limits: ContainerLimits, tick: Callable[[], None]
-) -> Iterator[Held]:
-    return itertools.chain.from_iterable(_members_of(name, file, limits, tick) for name in names)
+def _members(names: tuple[str, ...], file: MediaFile, limits: ContainerLimits, budget: Budget) -> Iterator[Held]:
+    return itertools.chain.from_iterable(_members_of(name, file, limits, budget) for name in names)
 
 
-def _members_of(name: str, file: MediaFile, limits: ContainerLimits, tick: Callable[[], None]) -> Iterator[Held]:
+def _members_of(name: str, file: MediaFile, limits: ContainerLimits, budget: Budget) -> Iterator[Held]:
+    tick = budget.check
     if name == "zip":
         return zip_members(file, limits, tick)
     if name == "tar":
         return tar_members(file, tick)
+    if name == "pdf":
+        return pdf_members(file, budget, limits)
     if name in _COMPRESSED:
         return compressed_members(file, name, limits, tick)
     return iter((Closed(Reason.UNOPENED),))

@@ -18,7 +18,7 @@ class ContainerLimits(NamedTuple):
     """
 
     members: int = 200_000
-    member_bytes: int = 8 * 1024 * MIB
+    member_bytes: int = 32 * 1024 * MIB
     total_bytes: int = 64 * 1024 * MIB
     ratio: int = 1100
     free_bytes: int = 16 * MIB

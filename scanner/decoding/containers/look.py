@@ -167,7 +167,7 @@ class ContainerLook:
         self._digest(member, number)
         if sniffed.form is Form.CONTAINER:
             self.note(Reason.NESTED)
-        else:
+        elif member.cut is not Reason.LIMIT:  # a bomb is not given to decoders
             self._show(member, sniffed, sink)
 
     def _digest(self, member: MemberFile, number: int) -> None:

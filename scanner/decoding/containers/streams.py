@@ -23,6 +23,7 @@ else:
     from backports import zstd
 
 BLOCK_BYTES = 256 * 1024
+FIRST_BYTES = 4096  # most members are looked at no further
 INPUT_BYTES = 64 * 1024
 _BAD = (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError, ValueError)
 
@@ -68,14 +69,14 @@ class Deflated:
         self._wbits = wbits
         self._state = zlib.decompressobj(wbits)
         self._rest = b""
-        self._ended = False
+        self._begun = self._ended = False
 
     def block(self) -> bytes:
         """The next bytes, empty at the end."""
         while not self._ended:
             given = self._rest or self._packed.next()
             try:
-                block = self._state.decompress(given, BLOCK_BYTES)
+                block = self._state.decompress(given, BLOCK_BYTES if self._begun else FIRST_BYTES)
             except zlib.error as error:
                 raise Damaged from error
             self._rest = self._state.unconsumed_tail
@@ -84,6 +85,7 @@ class Deflated:
             elif not given and not block:
                 raise Damaged("ends too soon")
             if block:
+                self._begun = True
                 return block
         return b""
 
@@ -102,6 +104,7 @@ class Deflated:
         same = Deflated.__new__(Deflated)
         same._packed, same._wbits = self._packed.copy(), self._wbits
         same._state, same._rest, same._ended = self._state.copy(), self._rest, self._ended
+        same._begun = self._begun
         return same
 
 
@@ -171,6 +174,11 @@ def deflated(file: MediaFile, start: int, end: int) -> Stream:
 def gzipped(file: MediaFile, start: int, end: int) -> Stream:
     """gzip (RFC 1952), any number of members."""
     return Deflated(_Input(file, start, end), 31)
+
+
+def inflating(file: MediaFile, start: int, end: int) -> Stream:
+    """zlib (RFC 1950)."""
+    return Deflated(_Input(file, start, end), 15)
 
 
 def bzipped(file: MediaFile, start: int, end: int) -> Stream:

@@ -62,3 +62,13 @@ def tarred(*members: bytes, form: int = tarfile.PAX_FORMAT, packed: str = "") ->
 def noise(count: int, seed: int = 1) -> bytes:
     """Bytes that no packer makes smaller."""
     return random.Random(seed).randbytes(count)
+
+
+def pdf(*streams: tuple[bytes, bytes], others: bytes = b"", encrypted: bool = False) -> bytes:
+    """A document of these streams: (what its dictionary holds beside the length, its bytes). Objects from 10 on."""
+    body = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n" + others
+    for number, (dictionary, content) in enumerate(streams, 10):
+        body += b"%d 0 obj\n<<%b/Length %d>>\nstream\n%b\nendstream\nendobj\n" % (
+            number, dictionary, len(content), content,
+        )  # fmt: skip
+    return body + b"trailer\n<</Root 1 0 R%b>>\nstartxref\n0\n%%%%EOF\n" % (b"/Encrypt 9 0 R" if encrypted else b"")
