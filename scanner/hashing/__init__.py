@@ -1,6 +1,7 @@
 """Bytes or pixels in, hash values out. Knows no file format and never imports decoding."""
 
 from scanner.hashing.digests import ShortRead, digest_fd
+from scanner.hashing.edits import trimmed, uncropped
 from scanner.hashing.frames import FrameFilter
 from scanner.hashing.kernel import kernel_name
 from scanner.hashing.pdq import pdq
@@ -18,4 +19,6 @@ __all__ = [
     "kernel_name",
     "pdq",
     "perceptual",
+    "trimmed",
+    "uncropped",
 ]

@@ -8,13 +8,12 @@ Rules
 - Weights are whole numbers of 2**-WEIGHT_BITS that sum to one exactly; turning and scaling move and add them, no more.
 - A mirrored picture is met by the mirrored operator: 0 bits from the hash of really turned pixels.
 - Pixels decoded at 1/2, 1/4 or 1/8 are met by the tent of the original size, summed over each block.
-- A window is met as if it were the whole picture, in place.
+- A window is met as if it were the whole picture, in place; beyond the picture, the pixels at its edge go on.
 - native/bands.c takes the same steps in the same order.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,7 +38,10 @@ class Bands(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The part of an axis that is hashed: `length` samples from `first` of `total`, all before scaling."""
+    """What is hashed of an axis: `length` samples from `first` on of `total`, all before scaling.
+
+    It may begin before 0 and end beyond `total`.
+    """
 
     total: int
     first: int
@@ -102,9 +104,8 @@ def _per_block(
     span: Span, starts: NDArray[np.int64], stops: NDArray[np.int64], weights: NDArray[np.float64], scale: int
 ) -> Bands:
     """The weights summed over each block of `scale` samples that a scaled decoder averages into one."""
-    last = math.ceil(span.total / scale) - 1
     columns = np.minimum(starts[:, None] + np.arange(weights.shape[1]), stops[:, None] - 1)
-    blocks = np.minimum((span.first + columns) // scale, last)
+    blocks = np.clip(span.first + columns, 0, span.total - 1) // scale
     first = blocks[:, 0]
     summed = np.zeros((SIDE, int((blocks[:, -1] - first).max()) + 1))
     rows = np.broadcast_to(np.arange(SIDE)[:, None], blocks.shape)

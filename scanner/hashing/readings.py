@@ -32,7 +32,7 @@ class PdqHash:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of a picture, in pixels before any scaling."""
+    """A rectangle of a picture, in pixels before any scaling; beyond the picture, the pixels at its edge go on."""
 
     top: int
     left: int

@@ -54,9 +54,17 @@ static void whole(const double *steps, int64_t count, uint32_t *weight)
     weight[largest] = (uint32_t)((int64_t)weight[largest] + left);
 }
 
+/* Which decoded sample holds one of the window's; beyond the picture its edge goes on for ever. */
+static int64_t block_of(const hw_span *span, int64_t at, int scale)
+{
+    int64_t sample = span->first + at;
+    sample = sample < 0 ? 0 : sample < span->total ? sample : span->total - 1;
+    return sample / scale;
+}
+
 int hw_axis_make(hw_axis *axis, const hw_span *span, int scale)
 {
-    int64_t n = span->length, room = 2 * ((n + 127) / 128) + 1, last = (span->total + scale - 1) / scale - 1;
+    int64_t n = span->length, room = 2 * ((n + 127) / 128) + 1;
     double *steps = malloc((size_t)room * sizeof *steps);
     uint32_t *one = malloc((size_t)room * sizeof *one);
     axis->weight = malloc((size_t)(HW_SIDE * room) * sizeof *axis->weight);
@@ -73,12 +81,11 @@ int hw_axis_make(hw_axis *axis, const hw_span *span, int scale)
                 one[count - 1 - i] = swap;
             }
         }
-        int64_t first = (span->first + start) / scale;
+        int64_t first = block_of(span, start, scale);
         uint32_t *weight = axis->weight + at;
         int64_t block = -1;
         for (int64_t i = 0; i < count; i++) { /* the samples that a scaled decoder made one of share their weight */
-            int64_t here = (span->first + start + i) / scale;
-            here = (here < last ? here : last) - first;
+            int64_t here = block_of(span, start + i, scale) - first;
             if (here != block)
                 weight[here] = 0;
             weight[here] += one[i];

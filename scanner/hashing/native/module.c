@@ -38,10 +38,16 @@ static PyObject *kernels(PyObject *module, PyObject *nothing)
     return names;
 }
 
+/* A window meets the picture and is at most as far beyond it as the picture is long. */
+static int lies(int64_t first, int64_t length, int64_t total)
+{
+    return length >= 1 && length <= 2 * total && first > -length && first < total;
+}
+
 static int is_sound(const hw_asked *asked, long long height, long long width)
 {
-    return asked->turn >= 1 && asked->turn <= 8 && asked->top >= 0 && asked->left >= 0 && asked->height >= 1 &&
-           asked->width >= 1 && asked->top <= height - asked->height && asked->left <= width - asked->width;
+    return asked->turn >= 1 && asked->turn <= 8 && lies(asked->top, asked->height, height) &&
+           lies(asked->left, asked->width, width);
 }
 
 /* Readings as a tuple of (turn, top, left, height, width). */
@@ -268,7 +274,7 @@ static PyObject *axis(PyObject *module, PyObject *args)
     int reverse, scale;
     if (!PyArg_ParseTuple(args, "LLLpi", &total, &first, &length, &reverse, &scale))
         return NULL;
-    if (total < 1 || total > HW_MOST_SAMPLES || first < 0 || length < 1 || first > total - length || scale < 1 || scale > 64) {
+    if (total < 1 || total > HW_MOST_SAMPLES || !lies(first, length, total) || scale < 1 || scale > 64) {
         PyErr_SetString(PyExc_ValueError, "an axis of that size cannot be");
         return NULL;
     }

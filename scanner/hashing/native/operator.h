@@ -3,7 +3,8 @@
  * Every sum is exact, so that each kernel, any order of summation and the NumPy reference (reference.py) give one value.
  *
  *   axis      one row of weights, whole numbers of 2**-22 that sum to 2**22, for each of the 64 sampling points
- *   window    a rectangle of the picture, in samples before any scaling, hashed as if it were all of it
+ *   window    a rectangle, in samples before any scaling, hashed as if it were all of the picture; where it reaches beyond
+ *             the picture, the pixels at the edge go on
  *   vertical  an axis over the rows with what it has summed so far; its bands follow each other down the picture
  *   grid      64 x 64 luma values in whole numbers of 2**-15
  */
@@ -56,7 +57,7 @@ const hw_kernel *hw_kernel_portable(void);
 
 typedef struct {
     int64_t total;         /* samples of the whole picture on this axis, before scaling */
-    int64_t first, length; /* the window, before scaling */
+    int64_t first, length; /* the window, before scaling; it may begin before 0 and end beyond `total` */
     int reverse;
 } hw_span;
 

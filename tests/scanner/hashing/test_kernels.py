@@ -40,7 +40,9 @@ def pictures(draw: st.DrawFn) -> tuple[NDArray[np.uint8], list[Reading], tuple[i
     readings = [Reading(draw(st.integers(1, 8)))]
     for _ in range(draw(st.integers(0, 3))):
         tall, wide = draw(st.integers(5, size[0])), draw(st.integers(5, size[1]))
-        top, left = draw(st.integers(0, size[0] - tall)), draw(st.integers(0, size[1] - wide))
+        tall, wide = draw(st.sampled_from(((tall, wide), (2 * tall, wide), (tall + 3, wide + 9))))
+        tall, wide = min(tall, 2 * size[0]), min(wide, 2 * size[1])
+        top, left = draw(st.integers(1 - tall, size[0] - 1)), draw(st.integers(1 - wide, size[1] - 1))
         readings.append(Reading(draw(st.integers(1, 8)), Window(top, left, tall, wide)))
     return pixels, readings, size, scale
 
@@ -63,16 +65,18 @@ def test_kernels_equal_the_reference(
 
 @given(
     length=st.one_of(st.integers(1, 400), st.sampled_from((1023, 1920, 4000, 4032, 9999))),
-    before=st.integers(0, 20),
-    behind=st.integers(0, 20),
+    before=st.integers(-20, 20),
+    behind=st.integers(-20, 20),
     reverse=st.booleans(),
     scale=st.sampled_from((1, 2, 4, 8)),
 )
 @settings(max_examples=200, deadline=None)
 def test_weights_equal_the_reference(length: int, before: int, behind: int, reverse: bool, scale: int) -> None:
     """The C side makes the same whole numbers as NumPy for any axis."""
-    expected = bands(Span(before + length + behind, before, length), reverse, scale)
-    starts, stops, weights = native.axis(before + length + behind, before, length, reverse, scale)
+    before = max(before, 1 - length)
+    total = max(before + length + behind, before + 1, 1 + length // 2)
+    expected = bands(Span(total, before, length), reverse, scale)
+    starts, stops, weights = native.axis(total, before, length, reverse, scale)
     starts, stops = np.frombuffer(starts, np.int32), np.frombuffer(stops, np.int32)
     kept = [row[: stop - start] for row, start, stop in zip(expected.weights, starts, stops, strict=True)]
 
@@ -180,8 +184,9 @@ def test_a_pass_is_complete_or_gives_nothing() -> None:
         (None, 10, 10, 1, ((1, 0, 0, 10, 10),) * 65),
         (None, 10, 10, 1, ((0, 0, 0, 10, 10),)),
         (None, 10, 10, 1, ((9, 0, 0, 10, 10),)),
-        (None, 10, 10, 1, ((1, -1, 0, 10, 10),)),
-        (None, 10, 10, 1, ((1, 1, 0, 10, 10),)),
+        (None, 10, 10, 1, ((1, -10, 0, 10, 10),)),
+        (None, 10, 10, 1, ((1, 0, 10, 10, 10),)),
+        (None, 10, 10, 1, ((1, 0, 0, 10, 21),)),
         (None, 10, 10, 1, ((1, 0, 0, 1 << 62, 10),)),
         (None, 10, 10, 1, ((1, 0, 0, 0, 10),)),
     ],

@@ -189,6 +189,15 @@ def test_a_window_hashes_as_the_picture_cut_out(turn: int, colour: bool) -> None
     assert pdq(alone, [Reading(turn)]) == pdq(pixels, [Reading(), Reading(turn, window)])[1:]
 
 
+@pytest.mark.parametrize("turn", [1, 8])
+def test_a_window_reaches_beyond_the_picture(turn: int) -> None:
+    """Where it does, the picture's edge goes on: 0 bits from the hash of a picture padded so."""
+    pixels = photograph(300, 451)
+    padded = np.pad(pixels, ((20, 7), (3, 41), (0, 0)), mode="edge")
+
+    assert pdq(padded, [Reading(turn)]) == pdq(pixels, [Reading(turn, Window(-20, -3, 327, 495))])
+
+
 def test_a_window_of_scaled_pixels_is_near_that_of_all_pixels() -> None:
     """A window that begins inside a block of a scaled decode is compensated for it."""
     pixels, window = photograph(1600, 1800), Window(101, 53, 1333, 1500)
