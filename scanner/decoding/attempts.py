@@ -21,6 +21,7 @@ from scanner.decoding.embedded import enclosed, own
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.faults import is_ours
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
+from scanner.decoding.newer_codecs import newer_pixels
 from scanner.decoding.parts import Parts
 from scanner.decoding.picture import ContentSink, Picture, Sink
 from scanner.decoding.reading import MediaFile
@@ -33,7 +34,7 @@ from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume, digests_only
 register_codecs()
 
 # Formats Pillow has no reader for: another library's reading is the first, not a second opinion.
-_NOT_PILLOWS = frozenset({"jxl", "exr", "hdr", "dpx", "ilbm", "unknown"})
+_NOT_PILLOWS = frozenset({"jxl", "jxr", "exr", "hdr", "dpx", "ilbm", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +207,18 @@ class _Look:
         return partial(Reason.OVER_BUDGET) if self._shown else digests_only(Reason.OVER_BUDGET)
 
     def _second_opinion(self) -> Looked | None:
-        """OpenCV, then the bare codec, on the bytes of one still."""
-        for opinion in (opencv_pixels, codec_pixels):
-            if self._attempt(partial_call(self._ask, opinion)) and self._shown:
-                return WHOLE if self._sniffed.name in _NOT_PILLOWS else partial(Reason.TRUNCATED)
+        """The codecs that have one library only, then OpenCV, then FFmpeg's bare codec, on the bytes of one still."""
+        for opinion in (newer_pixels, opencv_pixels, codec_pixels):
+            went_through = self._attempt(partial_call(self._ask, opinion))
+            if self._shown:
+                whole = went_through and self._sniffed.name in _NOT_PILLOWS
+                return WHOLE if whole else partial(Reason.TRUNCATED)
         return None
 
     def _ask(self, opinion: Opinion) -> None:
-        for pixels in opinion(self._file, self._sniffed.name, self._budget):
+        for number, pixels in enumerate(opinion(self._file, self._sniffed.name, self._budget)):
             self._say(MediaKind.IMAGE)
-            self._show(Picture(pixels, exif=self._exif))
+            self._show(Picture(pixels, exif=self._exif, part=str(number) if number else None))
 
     def _video(self) -> Looked | None:
         """FFmpeg; None where it refuses or finds no frame."""

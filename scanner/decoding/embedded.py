@@ -118,6 +118,9 @@ def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Ite
         if what.form not in (Form.STILL, Form.VIDEO) or offset < hidden or what.name in raw:
             yield None
             continue
+        if what.name == "jpeg" and not extents.stands_alone(view):
+            yield None
+            continue
         if what.name in _RAW:
             raw.add(what.name)
         end = extents.end_of(view, what.name)

@@ -102,6 +102,24 @@ def _jpeg_end(file: MediaFile) -> int | None:
     return None
 
 
+def stands_alone(file: MediaFile) -> bool:
+    """Whether a JPEG has a frame with a size, and tables for it: strips of a TIFF have none, and nothing shows them."""
+    offset, framed, tables = 2, False, False
+    for _ in range(_MOST_SEGMENTS):
+        header = file.at(offset, 9)
+        if len(header) < 9 or header[0] != 0xFF:
+            return False
+        if header[1] == 0xDA:
+            return framed and tables
+        if header[1] == 0xDB:
+            tables = True
+        if 0xC0 <= header[1] <= 0xCF and header[1] not in (0xC4, 0xC8, 0xCC):
+            framed = header[7:9] != b"\0\0"
+            tables |= header[1] & 3 == 3  # lossless
+        offset += 1 if header[1] == 0xFF else 2 + int.from_bytes(header[2:4], "big")
+    return False
+
+
 def _scan_end(file: MediaFile, start: int) -> int:
     """The offset of the first marker in entropy-coded bytes that does not belong there; the end where there is none."""
     for offset, block in blocks(file, start, 1):

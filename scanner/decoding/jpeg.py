@@ -7,13 +7,14 @@ Rules
   `LEAST_SHORT_SIDE` pixels, and small pictures are decoded to RGB: colours that clip are what moves a small one's bits.
 - Counting scans reads the file once and decodes nothing; only progressive files are asked, where a scan is a pass over
   every coefficient.
-- libjpeg fills what is missing from a scan with one flat colour and only warns, which Pillow does not hear. So a
-  picture that ends in one flat colour is decoded once more, at an eighth, by a library that does hear.
+- libjpeg fills what is missing or bad in a scan and only warns, which Pillow does not hear. So what goes the long way
+  is decoded once more, at an eighth, by a library that does hear.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,10 @@ _MOST_SEGMENTS = 1000
 _BLOCK_BYTES = 1024 * 1024
 # Larger files are not read into memory to be asked a second time.
 MOST_ASKED_BYTES = 64 * 1024 * 1024
-_WARNING_OF_MISSING_PIXELS = "premature end"
+# libjpeg's jerror.h; what it warns of besides are oddities of headers.
+_WARNINGS_OF_DAMAGE = ("premature end", "bad huffman", "bad arithmetic", "instead of rst", "inconsistent progression")
+_EXTRANEOUS = re.compile("([0-9]+) extraneous bytes")
+MOST_PADDING_BYTES = 16
 LEAST_SHORT_SIDE = 512  # measured: at most 2 bits from full resolution; at 256 as many as 4, at 128 as many as 34
 _STANDING_BYTES_PER_PIXEL = 10  # of a progressive file: full-size coefficients of every component, whatever the scale
 
@@ -101,16 +105,18 @@ def where_scans_are_too_many(file: MediaFile) -> int | None:
     return None
 
 
-def ends_flat(last_rows: NDArray[np.uint8]) -> bool:
-    """Whether the last rows of a picture are of one colour, as they are where their data are missing."""
-    return bool((last_rows == last_rows[:1, :1]).all())
+def is_damaged(file: MediaFile) -> bool:
+    """Whether the decoder warns that entropy-coded data are bad or end too soon, of which Pillow says nothing.
 
-
-def is_cut_short(file: MediaFile) -> bool:
-    """Whether the entropy-coded data end before the picture does. Decodes once more, at an eighth and in grey."""
+    Decodes once more, at an eighth. A few bytes too many before the end marker are some cameras' padding.
+    """
     encoded = file.at(0, min(file.size_bytes, MOST_ASKED_BYTES))
     try:
         simplejpeg.decode_jpeg(encoded, "GRAY", fastdct=True, min_height=1, min_width=1, min_factor=8)
-    except ValueError as error:
-        return _WARNING_OF_MISSING_PIXELS in str(error).lower()
-    return False
+        return False
+    except (ValueError, RuntimeError) as error:
+        message = str(error).lower()
+    extraneous = _EXTRANEOUS.search(message)
+    if extraneous is not None:
+        return int(extraneous[1]) > MOST_PADDING_BYTES
+    return any(warning in message for warning in _WARNINGS_OF_DAMAGE)

@@ -11,7 +11,7 @@ import os
 os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import av
@@ -25,7 +25,7 @@ from scanner.decoding.reading import MediaFile
 
 cv2.setNumThreads(1)  # workers are forked and counted; a thread pool would be neither
 
-Opinion = Callable[[MediaFile, str, Budget], list[NDArray[np.uint8]]]
+Opinion = Callable[[MediaFile, str, Budget], Iterable[NDArray[np.uint8]]]
 
 MOST_ENCODED_BYTES = 64 * 1024 * 1024  # of a damaged still that is read into memory
 _BYTES_PER_PIXEL = 12  # the decoder's rows, its picture and the RGB made from it
@@ -57,7 +57,7 @@ _CODECS = {
 
 def opencv_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.uint8]]:
     """What OpenCV reads, in stored orientation. Raises whatever it raises."""
-    encoded = np.frombuffer(_bytes_of(file, budget), dtype=np.uint8)
+    encoded = np.frombuffer(_padded(_bytes_of(file, budget)) if name == "webp" else _bytes_of(file, budget), np.uint8)
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.dtype != np.uint8 or decoded.ndim != 3:
         return []
@@ -75,6 +75,12 @@ def codec_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.
         budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
         return [frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)]
     return []
+
+
+def _padded(encoded: bytes) -> bytes:
+    """A WebP cut short, with zeros for what is missing: its decoder shows nothing of a file that is not all there."""
+    stated = 8 + int.from_bytes(encoded[4:8], "little")
+    return encoded.ljust(stated, b"\0") if stated <= MOST_ENCODED_BYTES else encoded
 
 
 def _bytes_of(file: MediaFile, budget: Budget) -> bytes:

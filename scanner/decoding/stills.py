@@ -19,9 +19,9 @@ from typing import IO, cast
 from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from scanner.decoding.budget import Budget, OverBudget
-from scanner.decoding.jpeg import MOST_ASKED_BYTES, ends_flat, is_cut_short, quick_pixels
+from scanner.decoding.jpeg import MOST_ASKED_BYTES, is_damaged, quick_pixels
 from scanner.decoding.picture import Picture, Rows
-from scanner.decoding.pixels import ImageRows, rows_of
+from scanner.decoding.pixels import rows_of
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.sniffing import Sniffed
 from scanner.decoding.webp_header import canvas
@@ -194,7 +194,7 @@ class PillowPass:
         """The current picture as Pillow decodes it, and at which scale."""
         scale = self._load(image)
         if index == 0:
-            self.short = self._ends_early(image, file)
+            self.short = self._is_damaged(image, file)
         return rows_of(image), scale
 
     def _load(self, image: Image.Image) -> int:
@@ -211,12 +211,9 @@ class PillowPass:
         image.load()
         return scale
 
-    def _ends_early(self, image: Image.Image, file: MediaFile) -> bool:
-        """Whether a JPEG's pixels end before the picture does, of which Pillow says nothing."""
-        if self._tolerant or not isinstance(image, JpegImagePlugin.JpegImageFile):
-            return False
-        last = ImageRows(image)[image.height - 1 : image.height]
-        return ends_flat(last) and is_cut_short(file)
+    def _is_damaged(self, image: Image.Image, file: MediaFile) -> bool:
+        """Whether a JPEG's pixels are not all good, of which Pillow says nothing."""
+        return not self._tolerant and isinstance(image, JpegImagePlugin.JpegImageFile) and is_damaged(file)
 
     def _scale_jpeg(self, image: JpegImagePlugin.JpegImageFile, pixels: int) -> int:
         """The least power of two by which the JPEG must shrink to fit the budget, set on the image."""
