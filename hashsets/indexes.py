@@ -51,7 +51,6 @@ _ATTEMPTS = 20
 _UID = re.compile("[0-9a-f]{32}")
 
 Views = Mapping[str, View]
-TYPES = tuple(hashtypes.get(name) for name in hashtypes.names())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class Indexes:
         self._store = store
         self._folder = store.folder / FOLDER_NAME
         self._persist_from = persist_from
+        self._types = tuple(map(hashtypes.get, hashtypes.names()))  # plug-ins are among them
         self._known: dict[bytes, _Known] = {}
         self._shelves: dict[bytes, Shelf] = {}
         self._mutex = threading.RLock()
@@ -120,12 +120,17 @@ class Indexes:
         if not (folder / LIST_NAME).exists():
             return []
         try:
-            Shelf.open(TYPES, folder).verify()
+            Shelf.open(self._types, folder).verify()
         except SegmentRefused as error:
-            with contextlib.suppress(OSError, StoreError), _locked(folder, "index"):
-                (folder / LIST_NAME).unlink()
+            self._refuse(uid)
             return [f"index: {error}"]
         return []
+
+    def _refuse(self, uid: bytes) -> None:
+        """Let nobody use an index that is damaged: the next to come builds it anew."""
+        folder = self._of(uid)
+        with contextlib.suppress(OSError, StoreError), _locked(folder, "index"):
+            (folder / LIST_NAME).unlink()
 
     def sweep(self) -> None:
         """Delete indexes of sets that have none. The folder is read first: a set is there before its index."""
@@ -211,7 +216,7 @@ class Indexes:
     def _shelf(self, uid: bytes) -> Shelf:
         shelf = self._shelves.get(uid)
         if shelf is None:
-            return Shelf.open(TYPES, self._of(uid))
+            return Shelf.open(self._types, self._of(uid))
         try:
             shelf.refresh()
         except SegmentRefused:
@@ -239,11 +244,11 @@ class Indexes:
             if older is None:
                 return None
             ids, columns = self._store.changed_since(older, newest, DELTA_MOST)
+            gone = np.array(sorted(ids), np.int64)
+            changes = {name: _change(name, columns.get(name), gone) for name in shelf.held.views}
+            shelf.change(changes, newest.to_bytes())
         except (SegmentRefused, UsageError):
             return None
-        gone = np.array(sorted(ids), np.int64)
-        changes = {name: _change(name, columns.get(name), gone) for name in shelf.held.views}
-        shelf.change(changes, newest.to_bytes())
         return shelf
 
     def _built(self, newest: Stamp) -> Shelf:
@@ -251,7 +256,7 @@ class Indexes:
         self._shelves.pop(newest.uid, None)
         _emptied(folder)
         try:
-            shelf = Shelf.create(TYPES, folder)
+            shelf = Shelf.create(self._types, folder)
             for changes in _gathered(self._store.column_pages(newest)):
                 shelf.change(changes)
             shelf.change({}, newest.to_bytes())
@@ -266,8 +271,11 @@ class Indexes:
     def _merge(self, uid: bytes, shelf: Shelf) -> None:
         folder = self._of(uid)
         with _locked(folder, "merge", wait_s=0):
-            while shelf.merge(_locked(folder, "index")):
-                pass
+            try:
+                while shelf.merge(_locked(folder, "index")):
+                    pass
+            except SegmentRefused:
+                self._refuse(uid)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ from hashsets.hashtypes import HashType
 from hashsets.matching.kernel import PAD_BYTES
 
 MAGIC = b"HWSEGMNT"
-REVISION = 1  # of the layout, of the bit permutation and of what each array holds
+REVISION = 2  # of the layout, of the bit permutation and of what each array holds
 PAGE = 4096
 _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int64")
 PARTIAL = ".partial-"

@@ -4,6 +4,8 @@ Owns the arrays of an exact index. Knows no file, entry or set.
 
 Rules
 - Memory stays near the digests: beside them a row number (4 bytes) and about one byte of prefix bounds each.
+- A digest stands in two pieces. What is not listed is told by heads and bounds alone, nine bytes a digest; tails and
+  rows are read where a head is the wanted one, so that of a mapped index they need not be in memory before.
 - A digest listed on several rows is found on every one of them.
 - No order of values makes a look-up longer than a binary search: lists are not ours.
 """
@@ -28,19 +30,29 @@ MAX_PREFIX_BITS = 26  # bounds of 268 MB: past this they would weigh more than t
 
 @dataclass(frozen=True, slots=True)
 class DigestArrays:
-    """What a look-up reads: `sorted` (n, width), the row each stood on, the bounds of each prefix."""
+    """What a look-up reads: `heads`, the first 8 bytes of each digest as numbers that rise; `tails` (n, width - 8), the
+    rest of it; the row each stood on; the bounds of each prefix."""
 
     n: int
     width: int
     prefix_bits: int
-    sorted: NDArray[Any]
+    heads: NDArray[Any]
+    tails: NDArray[Any]
     row: NDArray[Any]
     prefixes: NDArray[Any]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays together."""
-        return self.sorted.nbytes + self.row.nbytes + self.prefixes.nbytes
+        return self.heads.nbytes + self.tails.nbytes + self.row.nbytes + self.prefixes.nbytes
+
+    def values(self) -> NDArray[np.uint8]:
+        """The digests (n, width), each on its row."""
+        values = np.empty((self.n, self.width), np.uint8)
+        rows = self.row[: self.n]
+        values[rows, :8] = self.heads[: self.n].astype(">u8").view(np.uint8).reshape(self.n, 8)
+        values[rows, 8:] = self.tails[: self.n * (self.width - 8)].reshape(self.n, self.width - 8)
+        return values
 
 
 def prefix_bits_for(n: int) -> int:
@@ -52,11 +64,11 @@ def build_arrays(values: NDArray[np.uint8]) -> DigestArrays:
     """Sort `values` (n, width); equal digests keep row order."""
     n, width = values.shape
     bits = prefix_bits_for(n)
-    digests = kernels.array(n * width, np.uint8)
+    heads, tails = kernels.array(n, np.uint64), kernels.array(n * (width - 8), np.uint8)
     row = kernels.array(n, np.uint32)
     prefixes = kernels.array(2**bits + 1, np.uint32)
-    kernels.native.build_digests(n, width, bits, values, digests, row, prefixes)
-    return DigestArrays(n, width, bits, digests, row, prefixes)
+    kernels.native.build_digests(n, width, bits, values, heads, tails, row, prefixes)
+    return DigestArrays(n, width, bits, heads, tails, row, prefixes)
 
 
 class ExactMatcher:
@@ -69,7 +81,7 @@ class ExactMatcher:
         self.arrays = arrays
         try:
             self._digests = kernels.native.Digests(
-                arrays.n, arrays.width, arrays.prefix_bits, arrays.sorted, arrays.row, arrays.prefixes
+                arrays.n, arrays.width, arrays.prefix_bits, arrays.heads, arrays.tails, arrays.row, arrays.prefixes
             )
         except (ValueError, OverflowError) as error:
             raise MatchingError("the arrays of this index do not fit together; build it again") from error

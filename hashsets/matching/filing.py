@@ -41,8 +41,9 @@ def save(path: Path, segment: Segment, stamp: bytes) -> None:
         arrays |= {"tables": np.frombuffer(held.tables, np.uint8), "rows": held.rows}
         arrays |= {name: array for name in _OPTIONAL if (array := getattr(held, name)) is not None}
     elif isinstance(matcher, ExactMatcher):
-        numbers |= {"width": matcher.arrays.width, "prefix_bits": matcher.arrays.prefix_bits}
-        arrays |= {"sorted": matcher.arrays.sorted, "row": matcher.arrays.row, "prefixes": matcher.arrays.prefixes}
+        digests = matcher.arrays
+        numbers |= {"width": digests.width, "prefix_bits": digests.prefix_bits}
+        arrays |= {"heads": digests.heads, "tails": digests.tails, "row": digests.row, "prefixes": digests.prefixes}
     else:
         arrays["values"] = matcher.values
     container.write(path, Contents("segment", matcher.hash_type, stamp, numbers, arrays))
@@ -81,14 +82,9 @@ def _matcher_over(contents: Contents) -> SegmentMatcher:
     if "values" in arrays:
         return matcher_of(hash_type, arrays["values"].reshape(n, hash_type.size_bytes), None)
     if hash_type.comparison == "exact":
-        digests = DigestArrays(
-            n, numbers["width"], numbers["prefix_bits"], arrays["sorted"], arrays["row"], arrays["prefixes"]
-        )
-        if kernels.available():
-            return ExactMatcher(hash_type, digests)
-        values = np.empty((n, digests.width), dtype=np.uint8)
-        values[digests.row[:n]] = digests.sorted[: n * digests.width].reshape(values.shape)
-        return PlainMatcher(hash_type, values)
+        pieces = (arrays[name] for name in ("heads", "tails", "row", "prefixes"))
+        digests = DigestArrays(n, numbers["width"], numbers["prefix_bits"], *pieces)
+        return ExactMatcher(hash_type, digests) if kernels.available() else PlainMatcher(hash_type, digests.values())
     words = hamming.words_of(hash_type)
     if numbers["words"] != words:
         raise SegmentRefused("a segment's rows are of another width; build it again")

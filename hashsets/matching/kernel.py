@@ -19,12 +19,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from hashsets.errors import MatchingError
 
+NATIVE_REVISION = 2  # of what the extension's functions take, as module.c says it
+
 try:
     import hashsets.matching._native as _loaded
 except ImportError:  # no compiler when the package was installed
     native: Any = None
 else:
-    native = _loaded
+    # An extension left from another release of the sources is as good as none.
+    native = _loaded if _loaded.REVISION == NATIVE_REVISION else None
 
 PAD_BYTES = 64  # HW_PAD_BYTES of native/core.h
 CACHE_LINE = 64

@@ -163,9 +163,7 @@ def _matcher_values(matcher: SegmentMatcher) -> NDArray[np.uint8]:
     if isinstance(matcher, PlainMatcher):
         return matcher.values
     if isinstance(matcher, ExactMatcher):
-        values = np.empty((n, matcher.arrays.width), dtype=np.uint8)
-        values[matcher.arrays.row[:n]] = matcher.arrays.sorted[: n * matcher.arrays.width].reshape(values.shape)
-        return values
+        return matcher.arrays.values()
     return unpermuted(matcher.arrays.rows, n, matcher.arrays.words)[:, : hash_type.size_bytes]
 
 

@@ -95,7 +95,7 @@ class Shelf:
     def change(self, changes: Mapping[str, Change], state: bytes | None = None) -> None:
         """Change some types as one step; `state` (None: as before) goes into force with it. For the writer alone.
 
-        Raises MatchingError and OSError, and has then changed nothing.
+        Raises MatchingError (SegmentRefused for damage) and OSError, and has then changed nothing.
         """
         with self._changing:
             views = {
@@ -125,7 +125,7 @@ class Shelf:
     def merge(self, alone: AbstractContextManager[object]) -> bool:
         """Merge the layers of one type that are due; whether there were any. `alone` is held only to put it in force.
 
-        One process at a time calls this for a folder. Raises what `refresh` does, and OSError.
+        One process at a time calls this for a folder. Raises SegmentRefused for damage, and OSError.
         """
         for name, view in self._held.views.items():
             run = changeable.due(view.layers)
@@ -134,6 +134,7 @@ class Shelf:
         return False
 
     def _merge(self, name: str, sources: Sequence[Layer], alone: AbstractContextManager[object]) -> bool:
+        self._check(sources)
         uid, aside = self._uid, self._folder / _MERGING
         aside.mkdir(mode=0o700, exist_ok=True)
         for left in aside.iterdir():  # by one that was killed
@@ -182,7 +183,15 @@ class Shelf:
             raise SegmentRefused("a list of withdrawn rows is of another segment; build the index again")
         return Layer(segment, bits, gone, row.name, row.withdrawn_name)
 
+    def _check(self, sources: Sequence[Layer]) -> None:
+        """What is merged gets a new checksum: damage must not be carried under it. Raises SegmentRefused."""
+        for layer in sources:
+            for name in (layer.name, layer.withdrawn_name):
+                if name is not None:
+                    container.verify(self._folder / name)
+
     def _merged(self, layers: Sequence[Layer]) -> Layer:
+        self._check(layers)
         return self._save(changeable.merged(layers), self._folder)
 
     def _put_in_force(self, held: Held) -> None:

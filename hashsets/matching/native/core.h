@@ -109,11 +109,18 @@ int hw_offsets_hold(const uint32_t *offsets, size_t n);
 void hw_build_planes(const uint64_t *rows, size_t n, int words, int planes, uint32_t *plane);
 
 /* digests.c */
-int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint8_t *sorted, uint32_t *row);
-void hw_digest_prefixes(const uint8_t *sorted, size_t n, size_t width, int prefix_bits, uint32_t *offsets);
-int hw_digest_has(const uint8_t *sorted, size_t width, int prefix_bits, const uint32_t *offsets, const uint8_t *wanted);
-int hw_digest_find(const uint8_t *sorted, const uint32_t *row, size_t n, size_t width, int prefix_bits,
-                   const uint32_t *offsets, const uint8_t *dead, const uint8_t *queries, size_t count, hw_hits *hits);
+typedef struct {
+    size_t n, width;
+    int prefix_bits;
+    const uint64_t *heads;
+    const uint8_t *tails;
+    const uint32_t *row, *offsets;
+} hw_digests;
+
+int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint64_t *heads, uint8_t *tails, uint32_t *row);
+void hw_digest_prefixes(const uint64_t *heads, size_t n, int prefix_bits, uint32_t *offsets);
+int hw_digest_has(const hw_digests *of, const uint8_t *wanted);
+int hw_digest_find(const hw_digests *of, const uint8_t *dead, const uint8_t *queries, size_t count, hw_hits *hits);
 
 /* kernel_*.c: NULL where this processor or compiler has no such kernel */
 const hw_kernel *hw_kernel_avx512(void);

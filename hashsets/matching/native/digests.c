@@ -1,4 +1,5 @@
-/* Digests: sorted, with the bounds of every prefix. A look-up reads two bounds and the few digests between them. */
+/* Digests: sorted, in two pieces, with the bounds of every prefix. A look-up reads two bounds and the few heads (the first
+ * eight bytes, as a number) between them; only where a head is the wanted one does it read the tail, the rest. */
 #include "core.h"
 
 #define BLOCK 64 /* look-ups in flight */
@@ -9,12 +10,6 @@ static inline uint64_t leading(const uint8_t *digest)
     for (int i = 0; i < 8; i++) /* one load and one byte swap, to a compiler */
         value = value << 8 | digest[i];
     return value;
-}
-
-static inline int is_before(const uint8_t *digest, const uint8_t *wanted, size_t width)
-{
-    uint64_t a = leading(digest), b = leading(wanted);
-    return a != b ? a < b : memcmp(digest + 8, wanted + 8, width - 8) < 0;
 }
 
 typedef struct {
@@ -72,7 +67,7 @@ static void sort_run(const rest *of, sortable *run, size_t count)
 }
 
 /* Scatter by as many leading bits as leave a few to a bucket, then sort each bucket. Equal digests keep row order. */
-int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint8_t *sorted, uint32_t *row)
+int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint64_t *heads, uint8_t *tails, uint32_t *row)
 {
     rest of = {values, width};
     int bits = 8;
@@ -103,7 +98,8 @@ int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint8_t *sorte
     for (size_t i = 0; i < n; i++) {
         if (i + 24 < n)
             hw_prefetch(values + (size_t)entries[i + 24].row * width);
-        memcpy(sorted + i * width, values + (size_t)entries[i].row * width, width);
+        heads[i] = entries[i].leading;
+        memcpy(tails + i * (width - 8), values + (size_t)entries[i].row * width + 8, width - 8);
         row[i] = entries[i].row;
     }
     free(entries);
@@ -112,11 +108,11 @@ int hw_digest_sort(const uint8_t *values, size_t n, size_t width, uint8_t *sorte
 }
 
 /* offsets[p] is the first digest whose leading bits are at least p; 2 ** prefix_bits + 1 of them. */
-void hw_digest_prefixes(const uint8_t *sorted, size_t n, size_t width, int prefix_bits, uint32_t *offsets)
+void hw_digest_prefixes(const uint64_t *heads, size_t n, int prefix_bits, uint32_t *offsets)
 {
     size_t prefixes = (size_t)1 << prefix_bits, p = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t here = prefix_bits ? (size_t)(leading(sorted + i * width) >> (64 - prefix_bits)) : 0;
+        size_t here = prefix_bits ? (size_t)(heads[i] >> (64 - prefix_bits)) : 0;
         while (p <= here)
             offsets[p++] = (uint32_t)i;
     }
@@ -124,51 +120,87 @@ void hw_digest_prefixes(const uint8_t *sorted, size_t n, size_t width, int prefi
         offsets[p++] = (uint32_t)n;
 }
 
-/* The first digest in [low, high) that is not before `wanted`. Buckets are short unless somebody made them long. */
-static size_t first_not_before(const uint8_t *sorted, size_t width, size_t low, size_t high, const uint8_t *wanted)
+/* The first head in [low, high) that is not below `wanted`. Buckets are short unless somebody made them long. */
+static size_t first_head(const uint64_t *heads, size_t low, size_t high, uint64_t wanted)
 {
     while (high - low > 8) {
         size_t middle = low + (high - low) / 2;
-        if (is_before(sorted + middle * width, wanted, width))
+        if (heads[middle] < wanted)
             low = middle + 1;
         else
             high = middle;
     }
-    while (low < high && is_before(sorted + low * width, wanted, width))
+    while (low < high && heads[low] < wanted)
         low++;
     return low;
 }
 
-int hw_digest_has(const uint8_t *sorted, size_t width, int prefix_bits, const uint32_t *offsets, const uint8_t *wanted)
+/* The first digest from `at`, where the wanted head begins, that is not before `wanted`; `end` where its head ends first. A
+ * step doubles, so that digests made to share a head cost no more than a binary search. */
+static size_t first_tail(const hw_digests *of, size_t at, size_t end, uint64_t head, const uint8_t *wanted)
 {
-    size_t prefix = prefix_bits ? (size_t)(leading(wanted) >> (64 - prefix_bits)) : 0, end = offsets[prefix + 1];
-    size_t at = first_not_before(sorted, width, offsets[prefix], end, wanted);
-    return at < end && memcmp(sorted + at * width, wanted, width) == 0;
+    size_t width = of->width - 8, low = at, high = at, step = 1;
+    const uint8_t *tail = wanted + 8;
+    while (high < end && of->heads[high] == head && memcmp(of->tails + high * width, tail, width) < 0) {
+        low = high + 1;
+        high = high + step < end ? high + step : end;
+        step *= 2;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (of->heads[middle] == head && memcmp(of->tails + middle * width, tail, width) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-int hw_digest_find(const uint8_t *sorted, const uint32_t *row, size_t n, size_t width, int prefix_bits, const uint32_t *offsets,
-                   const uint8_t *dead, const uint8_t *queries, size_t count, hw_hits *hits)
+static inline int is_equal(const hw_digests *of, size_t at, size_t end, uint64_t head, const uint8_t *wanted)
 {
-    size_t prefix[BLOCK];
+    size_t width = of->width - 8;
+    return at < end && of->heads[at] == head && memcmp(of->tails + at * width, wanted + 8, width) == 0;
+}
+
+static inline size_t prefix_of(const hw_digests *of, uint64_t head)
+{
+    return of->prefix_bits ? (size_t)(head >> (64 - of->prefix_bits)) : 0;
+}
+
+int hw_digest_has(const hw_digests *of, const uint8_t *wanted)
+{
+    uint64_t head = leading(wanted);
+    size_t prefix = prefix_of(of, head), end = of->offsets[prefix + 1];
+    size_t at = first_head(of->heads, of->offsets[prefix], end, head);
+    return is_equal(of, first_tail(of, at, end, head, wanted), end, head, wanted);
+}
+
+int hw_digest_find(const hw_digests *of, const uint8_t *dead, const uint8_t *queries, size_t count, hw_hits *hits)
+{
+    uint64_t head[BLOCK];
+    size_t at[BLOCK];
     for (size_t block = 0; block < count; block += BLOCK) {
         size_t here = count - block < BLOCK ? count - block : BLOCK;
-        const uint8_t *query = queries + block * width;
+        const uint8_t *query = queries + block * of->width;
         for (size_t i = 0; i < here; i++) {
-            prefix[i] = prefix_bits ? (size_t)(leading(query + i * width) >> (64 - prefix_bits)) : 0;
-            hw_prefetch(offsets + prefix[i]);
+            head[i] = leading(query + i * of->width);
+            hw_prefetch(of->offsets + prefix_of(of, head[i]));
         }
+        for (size_t i = 0; i < here; i++)
+            hw_prefetch(of->heads + of->offsets[prefix_of(of, head[i])]);
         for (size_t i = 0; i < here; i++) {
-            const uint8_t *digest = sorted + (size_t)offsets[prefix[i]] * width;
-            hw_prefetch(digest);
-            hw_prefetch(digest + 64);
+            size_t prefix = prefix_of(of, head[i]);
+            at[i] = first_head(of->heads, of->offsets[prefix], of->offsets[prefix + 1], head[i]);
+            if (at[i] < of->n && of->heads[at[i]] == head[i]) {
+                hw_prefetch(of->tails + at[i] * (of->width - 8));
+                hw_prefetch(of->row + at[i]);
+            }
         }
-        for (size_t i = 0; i < here; i++, query += width) {
-            size_t end = offsets[prefix[i] + 1];
-            size_t at = first_not_before(sorted, width, offsets[prefix[i]], end, query);
-            for (; at < end && memcmp(sorted + at * width, query, width) == 0; at++) {
-                uint32_t here_row = row[at] < n ? row[at] : 0; /* a damaged file must not make us read outside */
-                if (!(dead && ((dead[here_row >> 3] >> (here_row & 7)) & 1)) &&
-                    hw_hits_add(hits, HW_KEY(block + i, here_row, 0)) < 0)
+        for (size_t i = 0; i < here; i++, query += of->width) {
+            size_t end = of->offsets[prefix_of(of, head[i]) + 1];
+            for (size_t found = first_tail(of, at[i], end, head[i], query); is_equal(of, found, end, head[i], query); found++) {
+                uint32_t row = of->row[found] < of->n ? of->row[found] : 0; /* a damaged file must not make us read outside */
+                if (!(dead && ((dead[row >> 3] >> (row & 7)) & 1)) && hw_hits_add(hits, HW_KEY(block + i, row, 0)) < 0)
                     return -1;
             }
         }

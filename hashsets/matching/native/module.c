@@ -111,32 +111,34 @@ static PyObject *build_planes(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* build_digests(n, width, prefix_bits, values, sorted, row, prefixes) */
+/* build_digests(n, width, prefix_bits, values, heads, tails, row, prefixes) */
 static PyObject *build_digests(PyObject *module, PyObject *args)
 {
     (void)module;
     unsigned long long n, width;
     int prefix_bits, status = 0;
-    PyObject *o[4];
-    Py_buffer v[4] = {{0}, {0}, {0}, {0}};
-    if (!PyArg_ParseTuple(args, "KKiOOOO", &n, &width, &prefix_bits, &o[0], &o[1], &o[2], &o[3]))
+    PyObject *o[5];
+    Py_buffer v[5] = {{0}, {0}, {0}, {0}, {0}};
+    if (!PyArg_ParseTuple(args, "KKiOOOOO", &n, &width, &prefix_bits, &o[0], &o[1], &o[2], &o[3], &o[4]))
         return NULL;
-    if (n > 0xffffffffULL || width < 8 || width > 64 || prefix_bits < 0 || prefix_bits > 30) {
+    if (n > 0xffffffffULL || width <= 8 || width > 64 || prefix_bits < 0 || prefix_bits > 30) {
         PyErr_SetString(PyExc_ValueError, "digests of that shape cannot be");
         return NULL;
     }
-    size_t bytes = (size_t)n * (size_t)width;
-    int ok = hw_take(o[0], &v[0], PyBUF_SIMPLE, bytes) == 0 && hw_take(o[1], &v[1], PyBUF_WRITABLE, bytes) == 0 &&
-             hw_take(o[2], &v[2], PyBUF_WRITABLE, (size_t)n * 4) == 0 &&
-             hw_take(o[3], &v[3], PyBUF_WRITABLE, (((size_t)1 << prefix_bits) + 1) * 4) == 0;
+    size_t count = (size_t)n;
+    int ok = hw_take(o[0], &v[0], PyBUF_SIMPLE, count * (size_t)width) == 0 &&
+             hw_take(o[1], &v[1], PyBUF_WRITABLE, count * 8) == 0 &&
+             hw_take(o[2], &v[2], PyBUF_WRITABLE, count * ((size_t)width - 8)) == 0 &&
+             hw_take(o[3], &v[3], PyBUF_WRITABLE, count * 4) == 0 &&
+             hw_take(o[4], &v[4], PyBUF_WRITABLE, (((size_t)1 << prefix_bits) + 1) * 4) == 0;
     if (ok) {
         Py_BEGIN_ALLOW_THREADS
-        status = hw_digest_sort(v[0].buf, (size_t)n, (size_t)width, v[1].buf, v[2].buf);
+        status = hw_digest_sort(v[0].buf, count, (size_t)width, v[1].buf, v[2].buf, v[3].buf);
         if (status == 0)
-            hw_digest_prefixes(v[1].buf, (size_t)n, (size_t)width, prefix_bits, v[3].buf);
+            hw_digest_prefixes(v[1].buf, count, prefix_bits, v[4].buf);
         Py_END_ALLOW_THREADS
     }
-    hw_give_back(v, 4);
+    hw_give_back(v, 5);
     if (status < 0)
         return PyErr_NoMemory();
     if (!ok)
@@ -149,7 +151,7 @@ static PyMethodDef functions[] = {
     {"permute", permute, METH_VARARGS, "permute(kernel, words, source_bit, values, count, rows)"},
     {"build_table", build_table, METH_VARARGS, "build_table(words, n, chunk, rows, scratch, offsets, next, next2, row)"},
     {"build_planes", build_planes, METH_VARARGS, "build_planes(words, n, planes, rows, plane)"},
-    {"build_digests", build_digests, METH_VARARGS, "build_digests(n, width, prefix_bits, values, sorted, row, prefixes)"},
+    {"build_digests", build_digests, METH_VARARGS, "build_digests(n, width, prefix_bits, values, heads, tails, row, prefixes)"},
     {NULL, NULL, 0, NULL}};
 
 static int fill_module(PyObject *module)
@@ -160,7 +162,7 @@ static int fill_module(PyObject *module)
                          PyModule_AddObjectRef(module, "Digests", digests) == 0 &&
                          PyModule_AddIntConstant(module, "OFFSETS_STRIDE", HW_OFFSETS) == 0 &&
                          PyModule_AddIntConstant(module, "QUERY_LIMIT", (long)HW_QUERY_LIMIT) == 0 &&
-                         PyModule_AddIntConstant(module, "REVISION", 1) == 0
+                         PyModule_AddIntConstant(module, "REVISION", 2) == 0
                      ? 0
                      : -1;
     Py_XDECREF(index);

@@ -1,36 +1,40 @@
 /* Digests: rows searched by equality, over buffers that NumPy or a memory map owns. */
 #include "buffers.h"
 
-enum { SORTED, SORTED_ROW, PREFIXES, DIGEST_VIEWS };
+enum { HEADS, TAILS, SORTED_ROW, PREFIXES, DIGEST_VIEWS };
 
 typedef struct {
     PyObject_HEAD
-    size_t n, width;
-    int prefix_bits;
+    hw_digests of;
     Py_buffer views[DIGEST_VIEWS];
 } DigestsObject;
 
 static int digests_fill(DigestsObject *self, PyObject *args)
 {
-    PyObject *sorted, *row, *prefixes;
+    PyObject *heads, *tails, *row, *prefixes;
     unsigned long long n, width;
-    if (!PyArg_ParseTuple(args, "KKiOOO", &n, &width, &self->prefix_bits, &sorted, &row, &prefixes))
+    hw_digests *of = &self->of;
+    if (!PyArg_ParseTuple(args, "KKiOOOO", &n, &width, &of->prefix_bits, &heads, &tails, &row, &prefixes))
         return -1;
-    self->n = (size_t)n;
-    self->width = (size_t)width;
-    if (n > 0xffffffffULL || width < 8 || width > 64 || self->prefix_bits < 0 || self->prefix_bits > 30) {
+    of->n = (size_t)n;
+    of->width = (size_t)width;
+    if (n > 0xffffffffULL || width <= 8 || width > 64 || of->prefix_bits < 0 || of->prefix_bits > 30) {
         PyErr_SetString(PyExc_ValueError, "digests of that shape cannot be");
         return -1;
     }
-    size_t bounds = ((size_t)1 << self->prefix_bits) + 1;
-    if (hw_take(sorted, &self->views[SORTED], PyBUF_SIMPLE, self->n * self->width) < 0 ||
-        hw_take(row, &self->views[SORTED_ROW], PyBUF_SIMPLE, self->n * 4) < 0 ||
+    size_t bounds = ((size_t)1 << of->prefix_bits) + 1;
+    if (hw_take(heads, &self->views[HEADS], PyBUF_SIMPLE, of->n * 8) < 0 ||
+        hw_take(tails, &self->views[TAILS], PyBUF_SIMPLE, of->n * (of->width - 8)) < 0 ||
+        hw_take(row, &self->views[SORTED_ROW], PyBUF_SIMPLE, of->n * 4) < 0 ||
         hw_take(prefixes, &self->views[PREFIXES], PyBUF_SIMPLE, bounds * 4) < 0)
         return -1;
-    const uint32_t *offsets = self->views[PREFIXES].buf;
-    unsigned falls = offsets[bounds - 1] != n;
+    of->heads = self->views[HEADS].buf;
+    of->tails = self->views[TAILS].buf;
+    of->row = self->views[SORTED_ROW].buf;
+    of->offsets = self->views[PREFIXES].buf;
+    unsigned falls = of->offsets[bounds - 1] != n;
     for (size_t p = 0; p + 1 < bounds; p++)
-        falls |= offsets[p] > offsets[p + 1];
+        falls |= of->offsets[p] > of->offsets[p + 1];
     if (falls) {
         PyErr_SetString(PyExc_ValueError, "the prefixes contradict themselves");
         return -1;
@@ -61,8 +65,7 @@ static void digests_free(PyObject *object)
 
 static int digests_run(const DigestsObject *self, const uint8_t *dead, const uint8_t *values, size_t count, hw_hits *hits)
 {
-    int status = hw_digest_find(self->views[SORTED].buf, self->views[SORTED_ROW].buf, self->n, self->width, self->prefix_bits,
-                                self->views[PREFIXES].buf, dead, values, count, hits);
+    int status = hw_digest_find(&self->of, dead, values, count, hits);
     return status < 0 ? -1 : hw_sort(hits->key, hits->count);
 }
 
@@ -80,8 +83,8 @@ static PyObject *digests_search(PyObject *object, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "too many queries at once");
         return NULL;
     }
-    if (hw_take(values, &views[0], PyBUF_SIMPLE, (size_t)count * self->width) < 0 ||
-        (dead != Py_None && hw_take(dead, &views[1], PyBUF_SIMPLE, (self->n + 7) / 8) < 0))
+    if (hw_take(values, &views[0], PyBUF_SIMPLE, (size_t)count * self->of.width) < 0 ||
+        (dead != Py_None && hw_take(dead, &views[1], PyBUF_SIMPLE, (self->of.n + 7) / 8) < 0))
         goto done;
     hw_hits hits = {0};
     Py_BEGIN_ALLOW_THREADS
@@ -105,10 +108,9 @@ static int digests_contains(PyObject *object, PyObject *value)
     Py_ssize_t width;
     if (PyBytes_AsStringAndSize(value, &digest, &width) < 0)
         return -1;
-    if ((size_t)width != self->width)
+    if ((size_t)width != self->of.width)
         return 0;
-    return hw_digest_has(self->views[SORTED].buf, self->width, self->prefix_bits, self->views[PREFIXES].buf,
-                         (const uint8_t *)digest);
+    return hw_digest_has(&self->of, (const uint8_t *)digest);
 }
 
 static PyMethodDef digests_methods[] = {

@@ -80,6 +80,22 @@ def test_memory_stays_near_the_digests() -> None:
     assert matcher.arrays.nbytes / 200_000 <= 39
 
 
+def test_digests_that_share_their_first_eight_bytes_are_told_apart() -> None:
+    """Made to share a head, however many: each is found alone, by itself and in a batch, and near misses are not."""
+    values = np.full((3000, 32), 9, np.uint8)
+    values[:, 20:22] = np.arange(3000, dtype=">u2").view(np.uint8).reshape(3000, 2)
+    values = values[np.random.default_rng(1).permutation(3000)]
+    misses = values.copy()
+    misses[:, 31] ^= 1
+    matcher = ExactMatcher.build(SHA256, values)
+
+    assert list(range(3000)) == matcher.query(values).listed_rows.tolist()
+    assert 0 == len(matcher.query(misses))
+    assert all(bytes(value) in matcher for value in values[::50])
+    assert not any(bytes(value) in matcher for value in misses[::50])
+    assert values.tolist() == matcher.arrays.values().tolist()
+
+
 def test_wrong_arguments_get_a_clear_error() -> None:
     """Another shape, a perceptual type, a radius or a mask of another length is a MatchingError."""
     matcher = ExactMatcher.build(SHA256, random_values(10, 32, 1))
