@@ -95,11 +95,11 @@ def rule_of(*what: object) -> int:
 _COSTLY = frozenset({Reason.OVER_BUDGET, Reason.TIMEOUT, Reason.CRASH})
 
 
-def carried_on(since: Resume | None, latest: Resume | None, looked: Looked) -> Resume | None:
+def carried_on(since: Resume | None, latest: Resume | None, looked: Looked, *, hurried: bool = False) -> Resume | None:
     """Where to go on after a look from `since` that last marked `latest` and ended as `looked`; None: nowhere.
 
-    A look that got no further than where it began counts as fruitless there. One that met a fault of ours is begun
-    anew: what of it was looked at, and by which decoder, is not to be believed.
+    A look that got no further than where it began counts as fruitless there, unless it was hurried. One that met a
+    fault of ours is begun anew: what of it was looked at, and by which decoder, is not to be believed.
     """
     if looked.reason is Reason.FAULT:
         return None
@@ -110,4 +110,4 @@ def carried_on(since: Resume | None, latest: Resume | None, looked: Looked) -> R
     if reached.at > began.at:
         return replace(reached, fruitless=0)
     base = since or reached
-    return replace(base, fruitless=min(MOST_FRUITLESS, base.fruitless + (looked.reason in _COSTLY)))
+    return replace(base, fruitless=min(MOST_FRUITLESS, base.fruitless + (looked.reason in _COSTLY and not hurried)))

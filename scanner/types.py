@@ -31,9 +31,10 @@ class MediaKind(StrEnum):
 class Reason(StrEnum):
     """Why a content could not be looked at whole. Retryable reasons are owed; final ones are not tried again.
 
-    `fault`: hashward's own code, or the way it calls a library, failed on it. `embedded`: the picture was looked at, but another picture or a film inside the same file was not. Of containers
-    (archives, documents): `unopened`, it or a member is in a format or packed by a method that cannot be opened here;
-    `nested`, it holds a container, which is not opened; `limit`, it holds more than the limits of containers allow.
+    `fault`: hashward's own code, or the way it calls a library, failed on it. `embedded`: the picture was looked at,
+    but another picture or a film inside the same file was not. Of containers (archives, documents): `unopened`, it or a
+    member is in a format or packed by a method that cannot be opened here; `nested`, it holds a container, which is not
+    opened; `limit`, it holds more than the limits of containers allow.
     """
 
     TIMEOUT = "timeout"
@@ -203,11 +204,15 @@ def never() -> bool:
 class Fingerprinter(Protocol):
     """Anything that turns an open file into a fingerprint within a budget. Safe to call from several threads."""
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
         """Decode the regular file open on `fd` (not closed, its offset not relied on). Never raises for bad content.
 
         Raises Stopped within a fraction of a second of `stop` being true. With `resume` go on where an earlier look at
-        the same content stopped; the answer's `since` says whether it did.
+        the same content stopped; the answer's `since` says whether it did. `within_s` is for who waits (the upload
+        lane): the answer comes within that time on the clock; of a film too long for it, it holds frames from all over
+        it, and what is left is owed to looks that have the time (the batch lane), from the answer's `resume` on.
         """
         ...
 

@@ -23,6 +23,7 @@ class Limits:
 
     A video has `video_s` or a twentieth of its duration, whichever is more, up to `video_most_s`. `decode_bytes` bounds
     the estimate made from a header before pixels are decoded; `memory_bytes` is the worker's address space.
+    `within_s`, where somebody waits for the answer, bounds the time on the clock of one look, whatever it is at.
     """
 
     image_s: float = 10.0
@@ -32,6 +33,7 @@ class Limits:
     decode_bytes: int = 256 * MIB
     memory_bytes: int = 1024 * MIB
     signals: int = 2_000_000
+    within_s: float | None = None
 
     def cpu_s(self, moving: bool, duration_ms: int | None, resume: Resume | None = None) -> float:
         """The CPU budget of a still, or of a video or animation lasting `duration_ms`.
@@ -40,11 +42,19 @@ class Limits:
         by decoding all over again (an animation drawn on what was there) each gets further than the one before. Where
         the last look got no further, this one has `LONGER` times the time, up to `video_most_s`.
         """
+        usual = self._usual_s(moving, duration_ms, resume)
+        return usual if self.within_s is None else min(usual, self.within_s)
+
+    def _usual_s(self, moving: bool, duration_ms: int | None, resume: Resume | None) -> float:
         base = self.image_s if not moving else min(self.video_most_s, max(self.video_s, (duration_ms or 0) / 20_000))
         if resume is None:
             return base
         longer = (base + resume.catch_up_ms / 500) * (LONGER if resume.fruitless else 1)
         return max(base, min(self.video_most_s, longer))
+
+    def wall_s(self, cpu_s: float) -> float:
+        """How much time on the clock a look may take that may cost `cpu_s`."""
+        return cpu_s * self.wall_factor if self.within_s is None else self.within_s
 
 
 class OverBudget(Exception):
@@ -75,8 +85,11 @@ class Budget:
         self._cpu_s = self._moving_s
 
     def steps(self) -> None:
-        """The content can be left and gone on with, so that the look is to get one step further, whatever it costs."""
-        self._must_step = True
+        """The content can be left and gone on with, so that the look is to get one step further, whatever it costs.
+
+        Not where somebody waits: what is left is for those who have the time.
+        """
+        self._must_step = self._limits.within_s is None
 
     def stepped(self) -> None:
         """The look got a step further than the one before."""
@@ -87,8 +100,14 @@ class Budget:
         allowed_s = self._cpu_s + STEP_S * self._must_step
         if time.process_time() - self._cpu_start > allowed_s:
             raise OverBudget
-        if time.monotonic() - self._wall_start > allowed_s * self._limits.wall_factor:
+        if time.monotonic() - self._wall_start > self._limits.wall_s(allowed_s):
             raise OverBudget
+
+    def spent_share(self) -> float:
+        """Of a look that somebody waits for, the share of its time that is gone; else 0."""
+        if self._limits.within_s is None:
+            return 0.0
+        return (time.monotonic() - self._wall_start) / max(self._limits.within_s, 1e-6)
 
     def catch_up_ms(self) -> int:
         """What was spent so far on getting on rather than on looking, in milliseconds of CPU time.

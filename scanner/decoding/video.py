@@ -25,32 +25,21 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from scanner.decoding.budget import Budget
+from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.demuxing import duration_ms, expected, is_still, opened
-from scanner.decoding.groups import (
-    Group,
-    Seekable,
-    Track,
-    due_times,
-    gap_of,
-    is_no_keyframe,
-    landing_of,
-    stamp_of,
-)
-from scanner.decoding.luma import exif_of, luma
+from scanner.decoding.frames import BYTES_PER_PIXEL, Frames, VideoResult
+from scanner.decoding.groups import Group, Seekable, Track, gap_of, landing_of, stamp_of
 from scanner.decoding.picture import Picture
 from scanner.decoding.reading import MediaFile
+from scanner.decoding.spreading import Spread
 from scanner.types import Resume
 
-_BYTES_PER_PIXEL = 6  # measured: 8192x4320 keyframes peak at 200 MB
-# Bad packets in a row after which a stream is given up: a decoder that lost its place finds a keyframe before that.
-MOST_BAD_PACKETS = 2000
-# Compressed bytes and packets held back while waiting for the next keyframe.
-MOST_HELD_BYTES = 32 * 1024 * 1024
-MOST_HELD_PACKETS = 20_000
+# Of the time of a look that somebody waits for, what goes to its beginning whatever its length; and how few keyframes
+# found by time, in a film that long, say that they cannot be found so.
+SEQUENTIAL_SHARE = 0.25
+LEAST_SPREAD = 2
 # Frames shown of a gap where every frame is a keyframe: at 20, four a second.
 SHOWN_A_GAP = 20
 # Looks that end in the same group before it is passed over: the last of them has had four times the budget.
@@ -69,19 +58,12 @@ class Sampling:
     start: Resume | None = None
 
 
-@dataclass(slots=True)
-class VideoResult:
-    """What one pass over a container saw. `gaps` says that something was passed over as too costly."""
-
-    streams: int = 0
-    only_sound: bool = False
-    frames: int = 0
-    damaged: bool = False
-    gaps: bool = False
-
-
 class _NotLanded(Exception):
     """A seek did not come to the packet it was for."""
+
+
+class _NothingSpread(Exception):
+    """No keyframe was found by time: the film can only be gone through."""
 
 
 class VideoPass:
@@ -104,6 +86,8 @@ class VideoPass:
         self._start = sampling.start or Resume(0)
         self._passes_over = self._start.fruitless >= FRUITLESS_LOOKS
         self._at = 0  # packets seen
+        self._spreads = not sampling.dense
+        self._told: set[tuple[str | None, int | None, int | None]] = set()
         self.result = VideoResult(damaged=self._start.damaged, gaps=self._start.gaps)
 
     def run(self, file: MediaFile) -> None:
@@ -112,6 +96,9 @@ class VideoPass:
             self._run(file, seek=self._start.landing is not None)
         except _NotLanded:
             self.result = VideoResult(damaged=self._start.damaged, gaps=self._start.gaps)
+            self._run(file, seek=False)
+        except _NothingSpread:
+            self._spreads = False
             self._run(file, seek=False)
 
     def _run(self, file: MediaFile, *, seek: bool) -> None:
@@ -127,15 +114,19 @@ class VideoPass:
                 return
             lasts_ms = duration_ms(container)
             self._begin(lasts_ms, len(tracks) == 1 and is_still(container))
-            if not self._dense:
-                self._gap_ms = gap_of(self._gap_ms, lasts_ms)
+            self._gap_ms = gap_of(self._gap_ms, lasts_ms)
+            gap_ms = None if self._dense else self._gap_ms
+            self._frames = Frames(self._budget, self._show_once, self.result, gap_ms=gap_ms)
             lands = Seekable(container, tracks)
             packets = self._packets(container, [track.stream for track in tracks.values()])
             if seek:
                 packets = self._land(lands, packets)
             for packet in packets:
                 self._budget.check()
-                self._take(tracks, tracks[packet.stream_index], packet, lands)
+                track = tracks[packet.stream_index]
+                self._take(tracks, track, packet, lands)
+                if self._is_behind(track, lasts_ms):
+                    self._spread(Spread(container, tracks, self._budget), track, lasts_ms or 0)
             for track in tracks.values():
                 self._finish(track)
 
@@ -146,7 +137,7 @@ class VideoPass:
             if context is None:
                 self.result.damaged = True
                 continue
-            self._budget.charge(context.width * context.height * _BYTES_PER_PIXEL)
+            self._budget.charge(context.width * context.height * BYTES_PER_PIXEL)
             context.thread_count = 1
             part = None if not tracks else str(len(tracks))
             tracks[stream.index] = Track(stream, part, start_pts=stream.start_time or 0)
@@ -179,6 +170,36 @@ class VideoPass:
                 return itertools.chain([packet], packets)
         raise _NotLanded
 
+    # -- what somebody waits for ---------------------------------------------------------------------------------------
+
+    def _is_behind(self, track: Track, lasts_ms: int | None) -> bool:
+        """Whether the time of a look that somebody waits for goes faster than the film."""
+        spent = self._budget.spent_share() if self._spreads else 0.0
+        return spent > SEQUENTIAL_SHARE and lasts_ms is not None and (track.key_ms or 0) < spent * lasts_ms
+
+    def _show_once(self, picture: Picture) -> None:
+        """Show a frame, unless this look has shown it on another way through the film."""
+        frame = picture.part, picture.frame, picture.frame_ms
+        if frame not in self._told:
+            self._show(picture)
+        if self._budget.spent_share():
+            self._told.add(frame)
+
+    def _spread(self, spread: Spread, track: Track, lasts_ms: int) -> None:
+        """Show keyframes from all over what is left, as long as there is time. Raises OverBudget: the rest is owed."""
+        before, shown = track.group, self.result.frames
+        if before is not None and not before.running:
+            self._frames.close_group(track)
+        for other, group in spread.groups(track.key_ms or 0, lasts_ms, self._gap_ms):
+            other.group = group
+            with self._budget.looking:
+                self._frames.decode(other, group.first)
+                self._frames.drain(other)
+            other.group = None
+        if self.result.frames - shown < LEAST_SPREAD:
+            raise _NothingSpread
+        raise OverBudget
+
     # -- taking packets ----------------------------------------------------------------------------------------------
 
     def _take(self, tracks: dict[int, Track], track: Track, packet: Packet[VideoStream], lands: Seekable) -> None:
@@ -190,16 +211,16 @@ class VideoPass:
             return
         self.result.damaged |= packet.is_corrupt
         if self._dense:
-            self._decode(track, packet)
+            self._frames.decode(track, packet)
         elif self._begins(track, packet):
-            self._close_group(track)
+            self._frames.close_group(track)
             if track.distrusts and track.group is not None:  # the group that ended here did not end after all
-                self._go_on(track, track.group, packet)
+                self._frames.go_on(track, track.group, packet)
                 return
             self._begin_group(track, packet, at)
             self._mark_group(tracks, track, packet, lands)
         elif track.group is not None:
-            self._go_on(track, track.group, packet)
+            self._frames.go_on(track, track.group, packet)
         else:  # of a group that an earlier look took, or that is passed over
             self.result.gaps |= self._start.loose
 
@@ -221,7 +242,7 @@ class VideoPass:
         track.group = Group(at, ordinal, packet, [packet], packet.size)
         track.group.number(packet, ordinal)
         if Disposition.attached_pic in track.stream.disposition:
-            self._close_group(track)  # a cover: nothing follows it
+            self._frames.close_group(track)  # a cover: nothing follows it
 
     def _mark_group(self, tracks: dict[int, Track], track: Track, packet: Packet[VideoStream], lands: Seekable) -> None:
         """Say where to go on, should the look end in the group that now begins."""
@@ -245,154 +266,11 @@ class VideoPass:
             )
         )
 
-    def _go_on(self, track: Track, group: Group, packet: Packet[VideoStream]) -> None:
-        """Keep a packet between keyframes; once there are too many, decode the group as it comes."""
-        group.number(packet, track.packets - 1)
-        with self._budget.looking:
-            if group.running:
-                self._decode(track, packet)
-                return
-            group.held.append(packet)
-            group.held_bytes += packet.size
-            if group.held_bytes > MOST_HELD_BYTES or len(group.held) > MOST_HELD_PACKETS:
-                self._skip_unneeded(track, group)
-                held, group.held, group.running = group.held, [], True
-                for each in held:
-                    self._decode(track, each)
-
-    def _close_group(self, track: Track) -> None:
-        """The group is complete: show what is due of it, and leave nothing of it in the decoder.
-
-        Every group is decoded as if it were alone, so that it shows the same wherever a look began.
-        """
-        group = track.group
-        if group is None:
-            return
-        before = self.result.damaged
-        with self._budget.looking:
-            if not group.running:
-                self._show_group(track, group)
-            self._drain(track)
-            if group.spare is not None:  # what was due last did not come out: the last frame that did
-                self._take_frame(track, *group.spare)
-            track.stream.codec_context.skip_frame = "DEFAULT"
-            track.group = None
-            if not group.frames:
-                self.result.damaged = before  # `lost` tells, until it is known whether it was a group at all
-            if track.doubt(group):
-                self._try_without_marks(track)
-
-    def _show_group(self, track: Track, group: Group) -> None:
-        """The keyframe, and frames behind it where the next keyframe is far.
-
-        Where a keyframe shows nothing by itself, what follows is decoded until something does.
-        """
-        group.due = due_times(track.times(group), self._gap_ms)
-        if group.due:
-            self._skip_unneeded(track, group)
-            for packet in group.held:
-                self._decode(track, packet)
-                if group.frames and not group.due:
-                    return
-            self._drain(track)
-        for what in () if group.frames else (group.held[0], None, *group.held):
-            if what is None:
-                self._drain(track)
-            else:
-                self._decode(track, what)
-            if group.frames:
-                return
-
-    def _try_without_marks(self, track: Track) -> None:
-        """Several groups in a row showed nothing: go through them as one, as if their keyframes were none.
-
-        If frames come out of them then, without an error, the container's marks are wrong: they count no longer.
-        """
-        groups, track.doubted = track.doubted, []
-        good = groups[0]
-        whole = Group(good.at, good.ordinal, good.first, [], 0, running=True, frames=good.frames)
-        whole.shown(track.milliseconds(stamp_of(good.first), good.ordinal), self._gap_ms)
-        for group in groups:
-            whole.ordinals.update(group.ordinals)
-        track.group = whole
-        before = self.result.damaged
-        self.result.damaged = False
-        came = whole.frames
-        for group in groups:
-            came = whole.frames
-            for packet in group.held:
-                self._decode(track, packet)
-        sound, self.result.damaged = not self.result.damaged, before
-        if sound and whole.frames > came:
-            track.distrusts = True
-            track.lost -= len(groups) - 1
-            return
-        self._drain(track)
-        track.group = None
-
-    def _skip_unneeded(self, track: Track, group: Group) -> None:
-        """Spare the decoder frames that no other frame needs, where those that come out can be told apart."""
-        if group.timed:
-            track.stream.codec_context.skip_frame = "NONREF"
-
-    def _drain(self, track: Track) -> None:
-        self._decode(track, None)
-        track.stream.codec_context.flush_buffers()
-
     def _finish(self, track: Track) -> None:
         """Decode what is held and drain the decoder, so that no frame is lost at the tail."""
         if self._dense:
-            self._decode(track, None)
-        self._close_group(track)
-        self._close_group(track)  # one that did not end after all
+            self._frames.decode(track, None)
+        self._frames.close_group(track)
+        self._frames.close_group(track)  # one that did not end after all
         if track.packets < expected(track.stream) or track.lost:
             self.result.damaged = True
-
-    # -- taking frames -----------------------------------------------------------------------------------------------
-
-    def _decode(self, track: Track, packet: Packet[VideoStream] | None) -> None:
-        self._budget.check()
-        try:
-            frames = track.stream.codec_context.decode(packet)
-        except av.error.MemoryError as error:
-            raise MemoryError from error
-        except (av.error.FFmpegError, ValueError):
-            if packet is None:
-                return
-            self.result.damaged = True
-            track.bad_in_row += 1
-            if track.bad_in_row > MOST_BAD_PACKETS:
-                raise
-            return
-        track.bad_in_row = 0
-        for frame in frames:
-            if self._dense:
-                self._take_frame(track, frame, track.frames)
-                track.frames += 1
-            elif track.group is not None:
-                self._sample(track, track.group, frame)
-
-    def _sample(self, track: Track, group: Group, frame: VideoFrame) -> None:
-        """Show the frame if it is due."""
-        if frame.pts is not None and group.first.pts is not None and frame.pts < group.first.pts:
-            return  # leads in display what it follows in the file: it needs the group before, and lies in its time
-        if not group.frames and group.first.is_keyframe and track.doubted and is_no_keyframe(frame):
-            return  # made up by the decoder from nothing
-        number = group.ordinal + group.frames
-        if frame.pts is not None:
-            number = group.ordinals.get(frame.pts, number)
-        group.frames += 1
-        ms = track.milliseconds(stamp_of(frame), number)
-        if group.is_due(frame, ms):
-            group.shown(ms, self._gap_ms)
-            self._take_frame(track, frame, number)
-        else:
-            group.spare = (frame, number) if group.due else None
-
-    def _take_frame(self, track: Track, frame: VideoFrame, number: int) -> None:
-        self.result.damaged |= frame.is_corrupt
-        self._budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
-        pixels, limited = luma(frame)
-        ms = track.milliseconds(stamp_of(frame), number)
-        self._show(Picture(pixels, limited, exif_of(frame), part=track.part, frame=number, frame_ms=ms))
-        self.result.frames += 1

@@ -51,9 +51,9 @@ class Worker:
     channel: socket.socket
     files: int = 0
 
-    def give(self, fd: int, resume: Resume | None = None) -> None:
+    def give(self, fd: int, resume: Resume | None = None, within_s: float | None = None) -> None:
         """Hand over the descriptor of a content, to be looked at from `resume`. Raises OSError when it is gone."""
-        socket.send_fds(self.channel, [task(os.fstat(fd).st_size, resume)], [fd])
+        socket.send_fds(self.channel, [task(os.fstat(fd).st_size, resume, within_s)], [fd])
 
     def cpu_s(self) -> float:
         """CPU time the process has used. Raises OSError when it is gone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, wanted, with_recipes
 from scanner.types import Fingerprint, MediaKind, Resume, Stop, Stopped, never
@@ -40,15 +42,18 @@ class InProcess:
         self._options = options or Options()
         self._limits = limits or Limits()
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
         """Decode the regular file open on `fd`, from `resume` on where that is of this rule; `stop` is asked once."""
         if stop():
             raise Stopped
         since = usable(resume, self._options, self._limits)
         collected = Collected()
-        looked = fingerprint_file(MediaFile(fd), self._options, self._limits, collected, since)
+        limits = replace(self._limits, within_s=within_s)
+        looked = fingerprint_file(MediaFile(fd), self._options, limits, collected, since)
         signals = with_recipes(collected.kind, collected.signals, self._options, collected.members)
-        carried_on = go_on(since, collected.latest, looked, self._options, self._limits)
+        carried_on = go_on(since, collected.latest, looked, self._options, limits)
         return Fingerprint(collected.kind, looked, signals, since, carried_on, self.wanted(collected.kind))
 
     def wanted(self, media: MediaKind) -> frozenset[str]:

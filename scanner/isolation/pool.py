@@ -15,6 +15,7 @@ import queue
 import select
 import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 
 from hashsets.types import Signal
@@ -41,6 +42,7 @@ from scanner.types import (
 
 FILES_PER_WORKER = 100
 GRACE_S = 0.5  # for the worker to notice its own budget and end in good order
+LEAST_WITHIN_S = 0.05  # however long the wait for a worker was
 LOOK_S = 0.25  # how often the CPU time of a silent worker is read
 
 
@@ -110,16 +112,19 @@ class WorkerPool:
                 worker.channel.close()
             self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
-        """Decode the regular file open on `fd`, waiting for a free worker.
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
+        """Decode the regular file open on `fd`, waiting for a free worker; of `within_s` the waiting takes its part.
 
         Raises IsolationError once closed, and Stopped within `LOOK_S` of `stop` being true.
         """
         since = usable(resume, self._options, self._limits)
-        first = self._attempt(fd, since, stop, fresh=False)
+        until = None if within_s is None else time.monotonic() + within_s
+        first = self._attempt(fd, since, stop, until, fresh=False)
         if first.looked.reason is not Reason.CRASH:
             return first
-        second = self._attempt(fd, since, stop, fresh=True)
+        second = self._attempt(fd, since, stop, until, fresh=True)
         if second.looked.reason is Reason.CRASH and len(first.signals) > len(second.signals):
             return first
         return second
@@ -128,16 +133,21 @@ class WorkerPool:
         """The recipes that a look at a content of this kind goes by."""
         return wanted(media, self._options)
 
-    def _attempt(self, fd: int, since: Resume | None, stop: Stop, *, fresh: bool) -> Fingerprint:
+    def _attempt(self, fd: int, since: Resume | None, stop: Stop, until: float | None, *, fresh: bool) -> Fingerprint:
         """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
-        place = self._places.get()
+        try:
+            place = self._places.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return Fingerprint(MediaKind.OTHER, digests_only(Reason.TIMEOUT), (), since, since)
         kept: Worker | None = None
         try:
             if place is not None and fresh:
                 self._end(place)
                 place = None
             worker = place or self._fork()
-            task = _Task(worker, fd, self._limits, since)
+            within_s = None if until is None else max(LEAST_WITHIN_S, until - time.monotonic())
+            limits = replace(self._limits, within_s=within_s)
+            task = _Task(worker, fd, limits, since)
             looked = task.run(stop)
             if task.sound and not fresh and worker.files < self._files_per_worker:
                 kept = worker
@@ -146,7 +156,7 @@ class WorkerPool:
             if looked is None:
                 raise Stopped
             signals = with_recipes(task.kind, task.signals, self._options, task.members)
-            resume = go_on(since, task.latest, looked, self._options, self._limits)
+            resume = go_on(since, task.latest, looked, self._options, limits)
             return Fingerprint(task.kind, looked, signals, since, resume, self.wanted(task.kind))
         finally:
             self._places.put(kept)
@@ -204,7 +214,7 @@ class _Task:
         try:
             self._worker.files += 1
             started = self._worker.cpu_s()
-            self._worker.give(self._fd, self._since)
+            self._worker.give(self._fd, self._since, self._limits.within_s)
             return self._listen(started, stop)
         except (OSError, BadRecord):
             return self._cut_short(Reason.CRASH)
@@ -228,7 +238,7 @@ class _Task:
         wall_s = time.monotonic() - wall_started
         if wall_s < self._cpu_s + GRACE_S:
             return False  # CPU time of one thread cannot be more
-        if wall_s > self._cpu_s * self._limits.wall_factor + GRACE_S:
+        if wall_s > self._limits.wall_s(self._cpu_s) + GRACE_S:
             return True
         return self._worker.cpu_s() - cpu_started > self._cpu_s + GRACE_S
 

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
@@ -18,8 +19,9 @@ from scanner.types import MediaKind, Reason, Resume, digests_only
 
 # A task is the content's size and, where a look is gone on with, from where; its descriptor rides along: a confined
 # worker can ask nothing about a file.
-_SIZE = struct.Struct("=Q")
-MOST_TASK_BYTES = _SIZE.size + RESUME_BYTES
+_TASK = struct.Struct("=QI")  # the content's size, and the milliseconds in which the answer is awaited (0: none)
+MOST_WITHIN_S = 4_000_000.0
+MOST_TASK_BYTES = _TASK.size + RESUME_BYTES
 # Positions are told this often while they follow each other quickly; the first and the last of a look always.
 MARK_S = 0.02
 CONFINED = b"confined"
@@ -62,14 +64,16 @@ class _Teller:
             self._untold = None
 
 
-def task(size_bytes: int, resume: Resume | None) -> bytes:
+def task(size_bytes: int, resume: Resume | None, within_s: float | None) -> bytes:
     """The message that goes with a descriptor."""
-    return _SIZE.pack(size_bytes) + (b"" if resume is None else encode(resume))
+    within_ms = 0 if within_s is None else max(1, int(1000 * min(within_s, MOST_WITHIN_S)))
+    return _TASK.pack(size_bytes, within_ms) + (b"" if resume is None else encode(resume))
 
 
-def _read_task(message: bytes) -> tuple[int, Resume | None]:
-    (size_bytes,) = _SIZE.unpack(message[: _SIZE.size])
-    return size_bytes, decode(message[_SIZE.size :]) if len(message) > _SIZE.size else None
+def _read_task(message: bytes) -> tuple[int, float | None, Resume | None]:
+    size_bytes, within_ms = _TASK.unpack(message[: _TASK.size])
+    resume = decode(message[_TASK.size :]) if len(message) > _TASK.size else None
+    return size_bytes, within_ms / 1000 or None, resume
 
 
 Answer = Callable[[socket.socket, MediaFile, Options, Limits, Resume | None], None]
@@ -85,11 +89,11 @@ def serve(channel: socket.socket, options: Options, limits: Limits, answer: Answ
     channel.send(CONFINED)
     while True:
         message, fds, _, _ = socket.recv_fds(channel, MOST_TASK_BYTES + 1, 1)
-        if len(message) not in (_SIZE.size, MOST_TASK_BYTES) or len(fds) != 1:
+        if len(message) not in (_TASK.size, MOST_TASK_BYTES) or len(fds) != 1:
             return
         try:
-            size_bytes, resume = _read_task(message)
-            answer(channel, MediaFile(fds[0], size_bytes), options, limits, resume)
+            size_bytes, within_s, resume = _read_task(message)
+            answer(channel, MediaFile(fds[0], size_bytes), options, replace(limits, within_s=within_s), resume)
         finally:
             os.close(fds[0])
 
