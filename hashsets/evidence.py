@@ -98,7 +98,8 @@ class TypeIndex:
         """The pairs of owner and entry that meet the set's rule."""
         asked = _without_repeats(asked)
         readings = cache(lambda: Readings(asked))
-        return merge_evidence([found for listed in self._listed for found in self._matches(asked, readings, *listed)])
+        asking = [listed for listed in self._listed if not asked.edit or asked.edit in listed[2].edits]
+        return merge_evidence([found for listed in asking for found in self._matches(asked, readings, *listed)])
 
     def _matches(
         self, asked: Queries, readings: Callable[[], Readings], number: int, view: View, rule: Rule
@@ -168,7 +169,9 @@ def _without_repeats(asked: Queries) -> Queries:
         return asked
     kept = np.ones(len(asked), np.bool_)
     kept[again + 1] = False
-    return Queries(asked.hash_type, asked.values[kept], asked.owners[kept], asked.quality[kept], asked.readings[kept])
+    return Queries(
+        asked.hash_type, asked.values[kept], asked.owners[kept], asked.quality[kept], asked.readings[kept], asked.edit
+    )
 
 
 def degenerate_rows(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[np.bool_]:

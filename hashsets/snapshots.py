@@ -71,6 +71,11 @@ class Snapshot:
         """The hash types of which anything is listed: queries of others find nothing."""
         return frozenset(self._indexes)
 
+    @property
+    def edits(self) -> frozenset[str]:
+        """The edits that some set here asks to be undone."""
+        return frozenset(edit for known in self._sets for edit in known.rule.edits)
+
     def __len__(self) -> int:
         """How many values can be matched."""
         return sum(len(index) for index in self._indexes.values())
@@ -81,8 +86,8 @@ class Snapshot:
         Sorted by owner, set uid, entry key. Raises MatchingError for arrays of the wrong shape, type or length.
         """
         found: list[Evidence] = []
-        for name, asked in _by_type(queries).items():
-            index = self._indexes.get(name)
+        for asked in _by_type(queries):
+            index = self._indexes.get(asked.hash_type)
             if index is not None:
                 found.append(index.match(asked))
         return sorted(self._hits(merge_evidence(found)), key=lambda hit: (hit.owner, hit.set_uid, hit.entry_key))
@@ -136,17 +141,17 @@ def _is_exact(hash_type: HashType) -> bool:
     return hash_type.comparison == "exact"
 
 
-def _by_type(queries: Sequence[Queries]) -> dict[str, Queries]:
-    """One checked Queries a hash type, so that the frames of one owner are counted together."""
-    grouped: dict[str, list[Queries]] = {}
+def _by_type(queries: Sequence[Queries]) -> list[Queries]:
+    """One checked Queries a hash type and edit, so that the frames of one owner are counted together."""
+    grouped: dict[tuple[str, str], list[Queries]] = {}
     for asked in queries:
         hash_type = hashtypes.find(asked.hash_type)
         if hash_type is None or not hash_type.matchable or hash_type.name != asked.hash_type:
             raise MatchingError("queries name a hash type that cannot be compared")
         _check(asked, hash_type)
         if len(asked):
-            grouped.setdefault(asked.hash_type, []).append(asked)
-    return {name: group[0] if len(group) == 1 else _joined(name, group) for name, group in grouped.items()}
+            grouped.setdefault((asked.hash_type, asked.edit), []).append(asked)
+    return [group[0] if len(group) == 1 else _joined(group) for group in grouped.values()]
 
 
 def _check(asked: Queries, hash_type: HashType) -> None:
@@ -161,13 +166,14 @@ def _check(asked: Queries, hash_type: HashType) -> None:
             raise MatchingError(f"queries of {hash_type.name} must be aligned arrays of the types `Queries` names")
 
 
-def _joined(name: str, group: Sequence[Queries]) -> Queries:
+def _joined(group: Sequence[Queries]) -> Queries:
     return Queries(
-        name,
+        group[0].hash_type,
         np.concatenate([asked.values for asked in group]),
         np.concatenate([asked.owners for asked in group]),
         np.concatenate([asked.quality for asked in group]),
         np.concatenate([asked.readings for asked in group]),
+        group[0].edit,
     )
 
 

@@ -98,13 +98,22 @@ class FrameShares:
     listed: float = 0.0
 
 
+# Edits that a content's PDQ does not survive, by the name of the readings that undo them: bars round the picture, and a
+# margin cut off. A set asks for them; signals so named (as their orientation) meet no other set.
+EDITS = ("trimmed", "uncropped")
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one set is compared. `radius_bits` and `quality_floor` override the hash type's defaults, by type name."""
+    """How one set is compared. `radius_bits` and `quality_floor` override the hash type's defaults, by type name.
+
+    `edits` names the further readings of a content that may match; each costs further chances of a false match.
+    """
 
     radius_bits: dict[str, int] = field(default_factory=dict)
     quality_floor: dict[str, int] = field(default_factory=dict)
     frame_shares: FrameShares = FrameShares()
+    edits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,8 @@ class Queries:
     Arrays of one length n: `values` (n, bits // 8) uint8, `owners` (n,) int64, `quality` (n,) uint8 (100 where the type
     has no quality), `readings` (n,) uint8: 0 for what is no frame of a video or animation; else which of its owner's
     readings the frame is of. A film turned as a player shows it is another reading than the film as stored, and so is
-    each further stream: shares are counted within one.
+    each further stream: shares are counted within one. `edit` names what all these readings undo; "" for the content as
+    it is.
     """
 
     hash_type: str
@@ -181,6 +191,7 @@ class Queries:
     owners: NDArray[np.int64]
     quality: NDArray[np.uint8]
     readings: NDArray[np.uint8]
+    edit: str = ""
 
     @property
     def is_frame(self) -> NDArray[np.bool_]:

@@ -163,7 +163,8 @@ class Scanner:
 
     def options(self) -> Options:
         """What is computed of a content today: as configured, and whatever else the sets in force list."""
-        return options_of(self.config.fingerprint, listed=self._sets.pin()[1].hash_types)
+        snapshot = self._sets.pin()[1]
+        return options_of(self.config.fingerprint, listed=snapshot.hash_types, edits=snapshot.edits)
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -343,11 +344,22 @@ def limits_of(config: LimitsConfig) -> Limits:
 
 
 def options_of(
-    config: FingerprintConfig, *, exact: bool = False, dense: bool = False, listed: Collection[str] = ()
+    config: FingerprintConfig,
+    *,
+    exact: bool = False,
+    dense: bool = False,
+    listed: Collection[str] = (),
+    edits: Collection[str] = (),
 ) -> Options:
-    """What is computed of a content, as configured, with the hash types of `listed` that can be computed."""
+    """What is computed of a content, as configured; with what can be computed of `listed` types, and with `edits`."""
     from scanner.fingerprint import Options, Orientations
     from scanner.hashing import PERCEPTUAL_TYPES
 
     hash_types = (*config.hash_types, *sorted((PERCEPTUAL_TYPES & set(listed)) - set(config.hash_types)))
-    return Options(exact=exact, dense=dense, hash_types=hash_types, orientations=Orientations(config.orientations))
+    return Options(
+        exact=exact,
+        dense=dense,
+        hash_types=hash_types,
+        orientations=Orientations(config.orientations),
+        edits=tuple(sorted(edits)),
+    )

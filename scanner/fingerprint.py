@@ -4,6 +4,8 @@ Rules
 - Signals are emitted one by one as they are made: whatever ends the work, what is known is kept.
 - Orientations: "stored" pixels always; "exif" where the content says that they are to be turned; "2".."8" (EXIF codes
   of the turned picture) only when all eight are asked for.
+- Edits: "trimmed" and "uncropped" name further readings of PDQ, made only where a set in force asks for them; a film's
+  frames are not uncropped.
 - A recipe names what made a signal, per media kind, hash type and orientation. A change of pixel or sampling rule is a
   new revision of the recipes it touches and of no other.
 """
@@ -19,9 +21,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hashsets.types import Signal
+from hashsets.types import EDITS, Signal
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, Picture, decode
-from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, Reading, pdq, perceptual
+from scanner.hashing import PERCEPTUAL_TYPES, FrameFilter, Reading, pdq, perceptual, trimmed, uncropped
 from scanner.hashing.digests import DIGEST_TYPES, digest_blocks
 from scanner.resuming import VALUE_BYTES, carried_on, rule_of
 from scanner.types import Looked, MediaKind, Resume, member_of, member_part
@@ -57,6 +59,7 @@ class Options:
     `exact` forbids every short cut that could move a bit from the full-resolution reference: no JPEG is decoded scaled,
     and one that does not fit its budget otherwise is over budget. `dense` takes every frame
     of a video, repeats included. `hash_types` names the perceptual types wanted beside pdq: phash, dhash, ahash, whash.
+    `edits` names the readings wanted that undo an edit.
     `gap_ms` is the longest stretch of video left without a frame when not dense; `repeat_bits` drops a frame that close
     to the last one kept when not dense (0: exact repeats, which cannot change what matches).
     """
@@ -65,6 +68,7 @@ class Options:
     dense: bool = False
     hash_types: tuple[str, ...] = ()
     orientations: Orientations = Orientations.EXIF
+    edits: tuple[str, ...] = ()
     gap_ms: int = 5000
     repeat_bits: int = 0
 
@@ -72,6 +76,8 @@ class Options:
         unknown = set(self.hash_types) - PERCEPTUAL_TYPES
         if unknown:
             raise ValueError(f"hash types that cannot be computed here: {', '.join(sorted(unknown))}")
+        if not set(self.edits) <= set(EDITS):
+            raise ValueError("edits that cannot be undone here")
 
 
 class Emit(Protocol):
@@ -122,7 +128,7 @@ def wanted(media: MediaKind, options: Options) -> frozenset[str]:
         recipe(media, hash_type, orientation, dense=options.dense)
         for hash_type in ("pdq", *options.hash_types)
         for orientation in _ORIENTATIONS[options.orientations]
-    )
+    ) | {recipe(media, "pdq", edit, dense=options.dense) for edit in options.edits}
 
 
 def with_recipes(
@@ -145,7 +151,6 @@ def rule(options: Options, limits: Limits, resume: Resume | None) -> int:
 
     After something was passed over as too costly, other limits are another rule, so that raising them mends the gap.
     """
-    limits = replace(limits, within_s=None)  # how long one look may take makes no frame another one
     return rule_of(_SAMPLING, sorted(_REVISIONS.items()), options, limits if resume is not None and resume.gaps else 0)
 
 
@@ -158,7 +163,7 @@ def go_on(
     since: Resume | None, latest: Resume | None, looked: Looked, options: Options, limits: Limits
 ) -> Resume | None:
     """Where to go on after a look from `since` that last marked `latest` and ended as `looked`; None: nowhere."""
-    resume = carried_on(since, latest, looked, hurried=limits.within_s is not None)
+    resume = carried_on(since, latest, looked)
     return None if resume is None else replace(resume, rule=rule(options, limits, resume))
 
 
@@ -190,12 +195,14 @@ class _Hasher:
     def picture(self, picture: Picture) -> None:
         """Emit the picture's signals, unless it repeats the last frame."""
         named = self._turns(picture)
-        readings = [Reading(turn) for _, turn in named]
+        edited = self._edited(picture) if self._options.edits else []
+        readings = [*(Reading(turn) for _, turn in named), *(reading for _, reading in edited)]
         hashes = pdq(picture.pixels, readings, limited=picture.limited, original=picture.original, scale=picture.scale)
         part = member_part(picture.member, picture.part)
         if picture.frame is not None and not self._filter.keep(hashes[0].value, part):
             return
-        for (orientation, _), one in zip(named, hashes, strict=True):
+        names = [*(name for name, _ in named), *(name for name, _ in edited)]
+        for orientation, one in zip(names, hashes, strict=True):
             self._signal(picture, "pdq", one.value, orientation, one.quality)
         if self._options.hash_types:
             self._others(picture, named)
@@ -221,6 +228,17 @@ class _Hasher:
         if self._options.orientations is Orientations.ALL8:
             named.extend((str(turn), turn) for turn in range(2, 9))
         return named
+
+    def _edited(self, picture: Picture) -> list[tuple[str, Reading]]:
+        """The readings that undo an edit, each with its name, as stored and as shown."""
+        size = picture.original or (picture.pixels.shape[0], picture.pixels.shape[1])
+        windows = []
+        if "trimmed" in self._options.edits:
+            windows += [("trimmed", each) for each in trimmed(picture.pixels, size, picture.scale)]
+        if "uncropped" in self._options.edits and picture.frame is None:
+            windows += [("uncropped", each) for each in uncropped(size)]
+        shown = {1, picture.exif} if self._options.orientations is not Orientations.STORED else {1}
+        return [(name, Reading(turn, window)) for name, window in windows for turn in sorted(shown)]
 
     def _others(self, picture: Picture, named: list[tuple[str, int]]) -> None:
         pixels = np.ascontiguousarray(picture.pixels[:])

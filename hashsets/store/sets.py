@@ -14,7 +14,7 @@ from hashsets import hashtypes
 from hashsets.errors import NoSuchSet, SetExists, UsageError
 from hashsets.limits import MAX_SET_NAME_LETTERS, is_set_name
 from hashsets.sqlite import Connection
-from hashsets.types import FrameShares, HashSet, Mode, Role, Rule, Version
+from hashsets.types import EDITS, FrameShares, HashSet, Mode, Role, Rule, Version
 
 _COLUMNS = "uid, name, source, role, mode, enabled, rule, rule_revision, version, entries"
 
@@ -185,6 +185,8 @@ def check_rule(rule: Rule) -> None:
             raise UsageError("a quality floor can be set only for types that have a quality: pdq")
         if not 0 <= floor <= 100:
             raise UsageError("a quality floor is 0 to 100")
+    if not rule.edits <= set(EDITS):
+        raise UsageError("an edit to undo is one of " + ", ".join(EDITS))
     shares = rule.frame_shares
     if not (0 <= shares.query <= 1 and 0 <= shares.listed <= 1):
         raise UsageError("a share of frames is 0 to 1")
@@ -198,11 +200,16 @@ def rule_json(rule: Rule) -> str:
     """The stored form of a rule: equal rules have equal text."""
     check_rule(rule)
     shares = {"query": float(rule.frame_shares.query), "listed": float(rule.frame_shares.listed)}
-    form = {"radius_bits": rule.radius_bits, "quality_floor": rule.quality_floor, "frame_shares": shares}
+    form: dict[str, object] = {
+        "radius_bits": rule.radius_bits, "quality_floor": rule.quality_floor, "frame_shares": shares
+    }  # fmt: skip
+    if rule.edits:  # left out where there are none: the text of rules that were stored before stays equal
+        form["edits"] = sorted(rule.edits)
     return json.dumps(form, sort_keys=True)
 
 
 def rule_of_json(text: str) -> Rule:
     """The rule a stored form says."""
     form = json.loads(text)
-    return Rule(form["radius_bits"], form["quality_floor"], FrameShares(**form["frame_shares"]))
+    shares = FrameShares(**form["frame_shares"])
+    return Rule(form["radius_bits"], form["quality_floor"], shares, frozenset(form.get("edits", ())))

@@ -37,6 +37,7 @@ def _object(each: HashSet) -> dict[str, object]:
         "radius_bits": dict(each.rule.radius_bits),
         "quality_floor": dict(each.rule.quality_floor),
         "frame_shares": {"query": each.rule.frame_shares.query, "listed": each.rule.frame_shares.listed},
+        "edits": sorted(each.rule.edits),
     }
 
 
@@ -80,6 +81,8 @@ def show_(scanner: Scanner, name: str, as_json: bool) -> None:
         )
     shares = each.rule.frame_shares
     click.echo(f"  frames: {shares.query:.0%} of the query's and {shares.listed:.0%} of the listed frames must match")
+    if each.rule.edits:
+        click.echo(f"  also copies that were edited: {', '.join(sorted(each.rule.edits))}")
 
 
 @hashset.command(name="history")
@@ -137,6 +140,10 @@ def verify(scanner: Scanner, name: str, as_json: bool) -> None:
 @click.option("--radius", "radii", multiple=True, metavar="TYPE=BITS", help="Greatest distance for a hash type.")
 @click.option("--floor", "floors", multiple=True, metavar="TYPE=QUALITY", help="Least quality of our own hash.")
 @click.option("--query-share", type=float, help="Least share (0 to 1) of our frames that must match listed frames.")
+@click.option(
+    "--undo", "edits", multiple=True, metavar="EDIT",
+    help="Also match copies edited so: trimmed (bars round them), uncropped (a margin cut off); none for neither.",
+)  # fmt: skip
 @click.option("--listed-share", type=float, help="Least share (0 to 1) of listed frames that must match ours.")
 @json_option
 @click.pass_obj
@@ -149,12 +156,15 @@ def set_(
     floors: tuple[str, ...],
     query_share: float | None,
     listed_share: float | None,
+    edits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Change a set's role, mode or rule. The next re-scan compares again what the change touches."""
     store = scanner.store
     known = store.hash_set(name)
     rule = _changed_rule(known.rule, radii, floors, query_share, listed_share)
+    if edits:
+        rule = replace(rule, edits=frozenset(edits) - {"none"})
     if rule != known.rule:
         store.set_rule(name, rule)
     if role is not None:

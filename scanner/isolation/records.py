@@ -31,7 +31,7 @@ _MEDIA, _SIGNAL, _END, _MEMBER = 1, 2, 3, 4
 _TYPES = ("pdq", "phash", "dhash", "ahash", "whash", "md5", "sha1", "sha256", *_PLUGINS)
 _VALUE_BYTES = dict(zip(_TYPES, (32, 8, 8, 8, 8, 16, 20, 32), strict=False)) | _PLUGINS
 _DIGESTS = frozenset({"md5", "sha1", "sha256"})
-_ORIENTATIONS = ("stored", "exif", "2", "3", "4", "5", "6", "7", "8")
+_ORIENTATIONS = ("stored", "exif", "2", "3", "4", "5", "6", "7", "8", "trimmed", "uncropped")
 _MEDIA_KINDS = tuple(MediaKind)
 _EXTENTS = tuple(Extent)
 _REASONS = tuple(Reason)

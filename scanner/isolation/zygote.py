@@ -55,6 +55,7 @@ class Settings:
         options = settings["options"]
         options["orientations"] = Orientations(options["orientations"])
         options["hash_types"] = tuple(options["hash_types"])
+        options["edits"] = tuple(options["edits"])
         return cls(Options(**options), Limits(**settings["limits"]), settings["answer"])
 
     def resolve(self) -> Answer:

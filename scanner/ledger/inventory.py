@@ -1,8 +1,8 @@
 """The inventory: the signals of all contents as mapped columns, so that a re-scan reads arrays instead of rows.
 
-A segment holds, for a stretch of content numbers, one file per hash type: values, whose they are, quality, whether they
-are frames, and where there are such, which member of a container they are of; ordered by content number. Segments lie
-beside the database and can be rebuilt from it at any time.
+A segment holds, for a stretch of content numbers, one file per hash type and edit undone ("pdq", "pdq+trimmed"):
+values, whose they are, quality, whether they are frames, and where there are such, which member of a container they are
+of; ordered by content number. Segments lie beside the database and can be rebuilt from it at any time.
 
 Rules
 - The table `inventory` in ledger.db says which segments count, each by a random stamp that its files carry: a file of
@@ -99,7 +99,7 @@ class Inventory:
         """The mapped columns of the types that the segment has; None where one that it should have is refused."""
         found = {}
         for (name,) in self._db.execute("SELECT hash_type FROM inventory_column WHERE stamp = ?", (segment.stamp,)):
-            if name in hash_types:
+            if _key(name)[0] in hash_types:
                 opened = self._opened(segment.stamp, name)
                 if opened is None:
                     return None
@@ -109,7 +109,7 @@ class Inventory:
     def _opened(self, stamp: bytes, name: str) -> container.Contents | None:
         if (stamp, name) not in self._open:
             try:
-                opened = container.read(self._path(stamp, name), KIND, hashtypes.get(name), stamp)
+                opened = container.read(self._path(stamp, name), KIND, hashtypes.get(_key(name)[0]), stamp)
             except SegmentRefused:
                 opened = None
             self._open[stamp, name] = opened
@@ -252,11 +252,18 @@ def _reach(mapped: container.Contents, seq_lo: int) -> int:
     return 2**62 if past >= len(seqs) else max(seq_lo, int(seqs[past]) - 1)
 
 
+def _key(name: str) -> tuple[str, str]:
+    """The hash type and the edit of a column of that name."""
+    hash_type, _, edit = name.partition("+")
+    return hash_type, edit
+
+
 def _slice(name: str, mapped: container.Contents, seq_lo: int, seq_hi: int, without: Collection[int]) -> Queries:
     """The rows of contents seq_lo..seq_hi, without some."""
     seqs = mapped.arrays["seqs"]
     first, last = np.searchsorted(seqs, [seq_lo, seq_hi + 1])
-    width = hashtypes.get(name).size_bytes
+    hash_type, edit = _key(name)
+    width = hashtypes.get(hash_type).size_bytes
     values = mapped.arrays["values"].reshape(-1, width)[first:last]
     owners = whose = seqs[first:last]
     if "members" in mapped.arrays:
@@ -266,7 +273,7 @@ def _slice(name: str, mapped: container.Contents, seq_lo: int, seq_hi: int, with
     if without:
         keep = ~np.isin(whose, np.fromiter(without, np.int64))
         values, owners, quality, readings = values[keep], owners[keep], quality[keep], readings[keep]
-    return Queries(name, values, owners, quality, readings)
+    return Queries(hash_type, values, owners, quality, readings, edit)
 
 
 class _Builder:
@@ -292,7 +299,8 @@ class _Builder:
 
     def _take(self) -> None:
         for queries in self._pending.queries():
-            self._parts.setdefault(queries.hash_type, []).append(queries)
+            name = f"{queries.hash_type}+{queries.edit}" if queries.edit else queries.hash_type
+            self._parts.setdefault(name, []).append(queries)
         self._pending = QueryBuilder()
 
     def write(self, path_of: Callable[[str], Path], stamp: bytes) -> list[str]:
@@ -309,5 +317,6 @@ class _Builder:
             if (owners > CONTENT_MASK).any():
                 arrays["members"] = (owners >> MEMBER_SHIFT).astype(np.uint32)
             rows = len(owners)
-            container.write(path_of(name), container.Contents(KIND, hashtypes.get(name), stamp, {"rows": rows}, arrays))
+            hash_type = hashtypes.get(_key(name)[0])
+            container.write(path_of(name), container.Contents(KIND, hash_type, stamp, {"rows": rows}, arrays))
         return list(self._parts)

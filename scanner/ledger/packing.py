@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashsets import hashtypes
-from hashsets.types import Queries, Signal
+from hashsets.types import EDITS, Queries, Signal
 from scanner.errors import LedgerError
 from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT
 from scanner.types import member_of, member_part
@@ -31,6 +31,7 @@ MAGIC = b"HSG1"
 _GROUP = struct.Struct("<BHI")
 _QUALITY, _FRAME, _FRAME_MS, _PART, _MEMBER = 1, 2, 4, 8, 16
 MOST_READINGS = 255  # of one content that are counted apart: more streams and turnings count as the last
+_Key = tuple[str, str]  # hash type and edit
 NO_QUALITY = 100  # what `Queries.quality` holds for types that have none (documented there)
 
 
@@ -193,17 +194,18 @@ class _Alike:
         if self.group.quality is not None:
             quality = rows[:, end : end + count].reshape(-1)
         readings = np.full(len(owners), self.group.frame is not None, np.uint8)
-        return Queries(self.group.hash_type, rows[:, self.start : end].reshape(-1, width), owners, quality, readings)
+        values = rows[:, self.start : end].reshape(-1, width)
+        return Queries(self.group.hash_type, values, owners, quality, readings, _edit(self.group))
 
 
 class QueryBuilder:
-    """Collects the signals of many contents into one `Queries` per hash type.
+    """Collects the signals of many contents into one `Queries` per hash type and edit undone.
 
     Owners are content sequence numbers; of what members of a container have, with the member's above (claims.py).
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8] | None, int]]] = {}
+        self._columns: dict[_Key, list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8] | None, int]]] = {}
         self._digests: dict[str, tuple[list[bytes], list[int]]] = {}
         self._alike: dict[tuple[bytes, int], _Alike] = {}
         self.rows = 0
@@ -230,7 +232,7 @@ class QueryBuilder:
             if group.frame is not None:
                 reading = readings.setdefault((group.orientation, group.part), min(len(readings) + 1, MOST_READINGS))
             column = (group.values, group.owners(owner), group.quality, reading)
-            self._columns.setdefault(group.hash_type, []).append(column)
+            self._columns.setdefault((group.hash_type, _edit(group)), []).append(column)
 
     def add_value(self, owner: int, hash_type: str, value: bytes) -> None:
         """Add one value that has neither quality nor frame: a digest."""
@@ -240,13 +242,13 @@ class QueryBuilder:
         self.rows += 1
 
     def queries(self) -> list[Queries]:
-        """What was collected, one `Queries` per hash type, sorted by it; the rows by content."""
+        """What was collected, one `Queries` per hash type and edit, sorted by them; the rows by content."""
         built = [self._digest_queries(name) for name in self._digests]
-        built += [self._perceptual_queries(name) for name in self._columns]
+        built += [self._perceptual_queries(*key) for key in self._columns]
         built += [alike.queries() for alike in self._alike.values()]
-        by_type: dict[str, list[Queries]] = {}
+        by_type: dict[_Key, list[Queries]] = {}
         for queries in built:
-            by_type.setdefault(queries.hash_type, []).append(queries)
+            by_type.setdefault((queries.hash_type, queries.edit), []).append(queries)
         return [_joined(by_type[name]) for name in sorted(by_type)]
 
     def _digest_queries(self, name: str) -> Queries:
@@ -256,8 +258,8 @@ class QueryBuilder:
         quality = np.full(n, NO_QUALITY, np.uint8)
         return Queries(name, rows, np.array(owners, np.int64), quality, np.zeros(n, np.uint8))
 
-    def _perceptual_queries(self, name: str) -> Queries:
-        columns = self._columns[name]
+    def _perceptual_queries(self, name: str, edit: str) -> Queries:
+        columns = self._columns[name, edit]
         counts = np.array([len(values) for values, *_ in columns])
         quality = [np.full(len(v), NO_QUALITY, np.uint8) if q is None else q for v, _, q, _ in columns]
         return Queries(
@@ -266,7 +268,13 @@ class QueryBuilder:
             np.concatenate([owners for _, owners, *_ in columns]),
             np.concatenate(quality),
             np.repeat(np.array([reading for *_, reading in columns], np.uint8), counts),
+            edit,
         )
+
+
+def _edit(group: Group) -> str:
+    """The edit that a group's readings undo; "" where they are of the content as it is."""
+    return group.orientation if group.orientation in EDITS else ""
 
 
 def _values_start(blob: bytes) -> int:
@@ -285,10 +293,16 @@ def _joined(parts: list[Queries]) -> Queries:
         np.concatenate([part.owners for part in parts]),
         np.concatenate([part.quality for part in parts]),
         np.concatenate([part.readings for part in parts]),
+        parts[0].edit,
     )
     if len(parts) == 1:
         return joined
     order = np.argsort(joined.owners & CONTENT_MASK, kind="stable")
     return Queries(
-        joined.hash_type, joined.values[order], joined.owners[order], joined.quality[order], joined.readings[order]
+        joined.hash_type,
+        joined.values[order],
+        joined.owners[order],
+        joined.quality[order],
+        joined.readings[order],
+        joined.edit,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -400,3 +401,28 @@ def test_a_value_that_comes_again_counts_with_the_best_it_came_with(store: Store
     assert [1, 2] == [hit.owner for hit in current(store).match(queries_of([good, other]))]
     expected = [] if shape is Shape.FRAMES else [1]
     assert expected == [hit.owner for hit in current(store).match(queries_of([still, poor]))]
+
+
+def test_an_edit_is_undone_only_for_sets_that_ask(store: Store) -> None:
+    """A reading that undoes an edit meets the sets whose rule names it, and no other; the content itself meets all."""
+    seed = SEEDS["pdq"][0]
+    for name, edits in (("plain", ()), ("asks", ("trimmed",)), ("other", ("uncropped",))):
+        store.create(name)
+        put(store, name, Entry(name.encode(), (Signal("pdq", seed),)))
+        store.set_rule(name, Rule(edits=frozenset(edits)))
+    snapshot = current(store)
+    row = np.frombuffer(seed, np.uint8).reshape(1, 32)
+    as_it_is = Queries("pdq", row, np.array([1]), np.array([100], np.uint8), np.zeros(1, np.uint8))
+    trimmed = replace(as_it_is, edit="trimmed", owners=as_it_is.owners + 1)
+    found = [(hit.owner, hit.entry_key) for hit in snapshot.match([as_it_is, trimmed])]
+
+    assert {"trimmed", "uncropped"} == snapshot.edits
+    assert [(1, b"asks"), (1, b"other"), (1, b"plain"), (2, b"asks")] == sorted(found)
+    assert Rule(edits=frozenset({"trimmed"})) == store.hash_set("asks").rule
+
+
+def test_an_unknown_edit_is_refused(store: Store) -> None:
+    """A rule names only edits that can be undone."""
+    store.create("set")
+    with pytest.raises(UsageError):
+        store.set_rule("set", Rule(edits=frozenset({"blurred"})))

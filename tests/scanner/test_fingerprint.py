@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from hashsets.types import Signal
+from hashsets.types import EDITS, Signal
 from scanner.decoding import decode  # noqa: F401  (the border these tests stand on)
-from scanner.fingerprint import Limits, MediaFile, Options, Orientations, fingerprint_file, recipe
+from scanner.fingerprint import Limits, MediaFile, Options, Orientations, fingerprint_file, recipe, wanted
 from scanner.hashing import pdq
 from scanner.isolation import InProcess
 from scanner.types import WHOLE, Fingerprint, Looked, MediaKind, Resume
@@ -134,3 +134,34 @@ def test_signals_come_as_they_are_made() -> None:
 
     assert looked != WHOLE
     assert ["video", "video", "mark", "pdq", "mark", "pdq"] == told[:6]
+
+
+def test_edits_are_undone_where_asked_for() -> None:
+    """Bars are found and left out, margins put back, each under its name; the content's own value comes first."""
+    picture = Image.fromarray(next(frames_of(1, (400, 300))))
+    framed = Image.new("RGB", (400, 420))
+    framed.paste(picture, (0, 60))
+    stream = io.BytesIO()
+    framed.save(stream, "PNG")
+    found = fingerprint(stream.getvalue(), Options(edits=("trimmed", "uncropped")))
+    by_name = {each.orientation: each for each in found.signals}
+
+    assert ["stored", "trimmed"] == [each.orientation for each in found.signals[:2]]
+    assert {"stored", "trimmed", "uncropped"} == by_name.keys()
+    assert pdq(np.asarray(picture))[0].value == by_name["trimmed"].value
+    assert "image/pdq/trimmed/1" == by_name["trimmed"].recipe
+    assert {"image/pdq/trimmed/1", "image/pdq/uncropped/1"} <= wanted(MediaKind.IMAGE, Options(edits=EDITS))
+
+
+def test_a_film_s_frames_are_trimmed_and_not_uncropped() -> None:
+    """What a frame reads like without bars is told with its number; margins are put back for stills alone."""
+    found = fingerprint(clip(20), Options(edits=("trimmed", "uncropped")))
+
+    assert "uncropped" not in {each.orientation for each in found.signals}
+    assert all(each.frame is not None for each in found.signals)
+
+
+def test_an_unknown_edit_is_refused() -> None:
+    """What cannot be undone here is refused when asked for."""
+    with pytest.raises(ValueError, match="edits"):
+        Options(edits=("blurred",))

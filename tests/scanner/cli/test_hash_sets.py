@@ -6,10 +6,14 @@ import base64
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hashsets.migrations import MIGRATIONS
 from hashsets.sqlite import Database
+from samples.scenes import scene
+from scanner.hashing import pdq
 from tests.command import Hashward
 
 VALUES = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(300)]
@@ -127,3 +131,32 @@ def test_problems_of_a_set_end_in_6(full: Hashward) -> None:
 
     assert 6 == done.code
     assert done.out != "Nothing wrong.\n"
+
+
+def test_edits_to_undo_are_part_of_the_rule(full: Hashward) -> None:
+    """Named one by one, taken back by `none`, told to people and programs; an unknown one is refused."""
+    assert ["trimmed", "uncropped"] == full.json("hashset", "set", "set", "--undo", "trimmed", "--undo", "uncropped")[
+        "edits"
+    ]
+    assert "edited: trimmed, uncropped" in full("hashset", "show", "set").out
+    assert ["trimmed", "uncropped"] == full.json("hashset", "set", "set", "--radius", "pdq=20")["edits"]
+    assert 2 == full("hashset", "set", "set", "--undo", "blurred").code
+    assert [] == full.json("hashset", "set", "set", "--undo", "none")["edits"]
+
+
+def test_a_letterboxed_copy_is_found_once_a_set_asks(hashward: Hashward, tmp_path: Path) -> None:
+    """Not before; then what was scanned owes the reading, and pays with `scan --owed`; taken back, the match goes."""
+    original = scene(4, (400, 300))
+    boxed = Image.new("RGB", (400, 400))
+    boxed.paste(original, (0, 50))
+    (tmp_path / "media").mkdir()
+    boxed.save(tmp_path / "media" / "boxed.png")
+    (tmp_path / "list").write_text(f"pdq {pdq(np.asarray(original))[0].value.hex()}\n")
+    hashward("hashset", "import", "set", tmp_path / "list")
+
+    assert 0 == hashward.json("scan", tmp_path / "media")["matched"]
+    hashward("hashset", "set", "set", "--undo", "trimmed")
+    assert 0 == hashward.json("rescan")["matched"]
+    assert 1 == hashward.json("scan", "--owed", tmp_path / "media")["matched"]
+    hashward("hashset", "set", "set", "--undo", "none")
+    assert 1 == hashward.json("rescan")["matches_withdrawn"]

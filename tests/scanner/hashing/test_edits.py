@@ -60,7 +60,7 @@ BARS: dict[str, Callable[[Pixels], Pixels]] = {
 
 @pytest.mark.parametrize("name", BARS)
 def test_bars_are_left_out(name: str) -> None:
-    """95 of 100 pictures with bars, through JPEG, are within 31 bits of the picture without, 80 with bars within bars."""
+    """95 of 100 pictures with bars, through JPEG, are near the picture without them; 80 with bars within bars."""
     found = before = 0
     for seed in SEEDS:
         original = picture(seed)

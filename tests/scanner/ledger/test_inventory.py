@@ -49,6 +49,7 @@ def fingerprint(number: int, frames: int, whole: bool = True) -> Fingerprint:
         Signal("pdq", value, "r", 50 + index, frame=index if frames else None, frame_ms=index if frames else None)
         for index, value in enumerate(values)
     )
+    signals += tuple(Signal("pdq", each.value[::-1], "r/trimmed", 60, orientation="trimmed") for each in signals[:1])
     looked = WHOLE if whole else partial(Reason.TIMEOUT)
     return Fingerprint(MediaKind.VIDEO if frames else MediaKind.IMAGE, looked, signals)
 
@@ -56,7 +57,7 @@ def fingerprint(number: int, frames: int, whole: bool = True) -> Fingerprint:
 def rows(stretch: Stretch) -> Counter[tuple[object, ...]]:
     """What a stretch asks for, as a bag."""
     return Counter(
-        (queries.hash_type, int(owner), value.tobytes(), int(quality), bool(is_frame))
+        (queries.hash_type, queries.edit, int(owner), value.tobytes(), int(quality), bool(is_frame))
         for queries in stretch.queries
         for owner, value, quality, is_frame in zip(
             queries.owners, queries.values, queries.quality, queries.is_frame, strict=True

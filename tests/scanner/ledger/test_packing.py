@@ -25,7 +25,7 @@ def signals(draw: st.DrawFn) -> Signal:
         draw(st.binary(min_size=size, max_size=size)),
         draw(st.sampled_from([None, "image/pdq/1", "video/é/1"])),
         draw(st.one_of(st.none(), st.integers(0, 100))),
-        draw(st.sampled_from(["stored", "exif", "5"])),
+        draw(st.sampled_from(["stored", "exif", "5", "trimmed", "uncropped"])),
         draw(st.sampled_from([None, "", "2"])),
         draw(st.integers(0, 2**32 - 1)) if framed else None,
         draw(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))) if framed else None,
@@ -116,3 +116,16 @@ def test_readings_of_a_film_are_apart() -> None:
     assert 3 == len({readings[1, 0], readings[1, 1], readings[1, 2]})
     assert 0 not in (readings[1, 0], readings[1, 1], readings[1, 2])
     assert 0 == readings[2, 0]
+
+
+@given(held=st.lists(signals(), max_size=30))
+def test_readings_that_undo_an_edit_are_asked_apart(held: list[Signal]) -> None:
+    """Each value is asked once, under its type and the edit it undoes: never as the content itself."""
+    builder = QueryBuilder()
+    builder.add(7, (), pack(held))
+    asked = builder.queries()
+    found = [(each.hash_type, each.edit, value.tobytes()) for each in asked for value in each.values]
+    undone = {"trimmed": "trimmed", "uncropped": "uncropped"}
+
+    assert len({(each.hash_type, each.edit) for each in asked}) == len(asked)
+    assert sorted((s.hash_type, undone.get(s.orientation, ""), s.value) for s in held) == sorted(found)
