@@ -61,7 +61,7 @@ def look_inside(
 ) -> Looked:
     """Look at a content that is these containers, and at what else it is. `look_at` looks at one that is none."""
     own, seen = WHOLE, _Seen(sink, _KINDS.get(sniffed.form, MediaKind.OTHER))
-    if sniffed.form is not Form.CONTAINER and not (start is not None and start.members):
+    if not (start is not None and start.members):
         own = look_at(file, sniffed, budget, seen, start)
         if own.reason is not None and own.reason.retryable:
             return own

@@ -8,10 +8,9 @@ import tarfile
 import zipfile
 from functools import cache
 
+import av
 import numpy as np
 from PIL import Image
-
-from tests.scanner.decoding.test_video import clip
 
 
 @cache
@@ -32,8 +31,17 @@ def picture(number: int, form: str = "JPEG") -> bytes:
 
 @cache
 def film(frames: int = 12) -> bytes:
-    """A short film whose index stands at its end."""
-    return clip(frames)
+    """A short film whose index stands at its end, another one for each length."""
+    stream = io.BytesIO()
+    scene = np.random.default_rng(frames).integers(0, 256, (30, 60 + frames, 3), dtype=np.uint8)
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt, video.gop_size = 160, 120, "yuv420p", 10
+        for number in range(frames):
+            shown = Image.fromarray(scene[:, number : number + 40]).resize((160, 120), Image.Resampling.BICUBIC)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.asarray(shown), format="rgb24")))
+        container.mux(video.encode(None))
+    return stream.getvalue()
 
 
 TEXT = b"minutes of the meeting\n" * 50
