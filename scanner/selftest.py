@@ -1,4 +1,4 @@
-"""The self-test: plant a file the canary set lists, and see the whole chain find it.
+"""The self-test: plant files the canary set lists, and see the whole chain find them.
 
 Runs in a home of its own below the temporary folder with this installation's limits, fingerprint settings, kernel and
 worker processes, so that nothing of it enters the real ledger; then asks the real index for entries it must hold.
@@ -24,6 +24,7 @@ from scanner.api import Scanner
 from scanner.clock import utc_day
 from scanner.config import Home, SinkConfig, SinkKind
 from scanner.hashing.digests import digest_fd
+from scanner.isolation import warming
 from scanner.ledger.packing import QueryBuilder, pack
 from scanner.types import Extent
 
@@ -69,6 +70,9 @@ def _planted(real: Scanner, folder: Path) -> Iterator[Step]:
     exact, near = storage / f"{NAME_CANARY}-1.ppm", storage / f"{NAME_CANARY}-2.ppm"
     exact.write_bytes(ppm(picture()))
     near.write_bytes(ppm((picture() * 0.9).astype(np.uint8)))
+    frames = [picture(1.0), picture(), picture(3.0)]
+    (storage / f"{NAME_CANARY}-3.gif").write_bytes(warming.animation(frames))
+    (storage / f"{NAME_CANARY}-4.mkv").write_bytes(warming.film(frames))
     (storage / "clean.ppm").write_bytes(ppm(picture(2.0)))
     sink = SinkConfig("selftest", SinkKind.JSONL, path=sent, hash_sets=frozenset({SET}))
     config = replace(real.config, sinks=(sink,))
@@ -78,12 +82,16 @@ def _planted(real: Scanner, folder: Path) -> Iterator[Step]:
         summary = scanner.scan([storage])
         outcomes = summary.outcomes
         yield Step(
-            "worker processes decoded three planted pictures", outcomes.assets == 3 and not summary.could_not_look
+            "worker processes decoded three planted pictures, an animation and a video",
+            outcomes.assets == 5 and not summary.could_not_look,
         )
-        yield Step("the listed picture and its edited copy were found, the clean one was not", outcomes.matched == 2)
+        yield Step(
+            "the listed picture, its edited copy, an animation and a video that show it were found, a clean one not",
+            outcomes.matched == 4,
+        )
         scanner.seal()
         scanner.deliver()
-        yield Step("the reports of both left as one sealed batch, and say nothing of names", _is_told(sent))
+        yield Step("the reports of all four left as one sealed batch, and say nothing of names", _is_told(sent))
 
 
 def _list_canary(scanner: Scanner, exact: Path, folder: Path) -> None:
@@ -108,8 +116,10 @@ def _list_canary(scanner: Scanner, exact: Path, folder: Path) -> None:
 
 def _is_told(sent: Path) -> bool:
     lines = [line for file in sorted(sent.glob("*")) for line in file.read_bytes().splitlines()]
-    said = sorted(json.loads(line)["data"]["proximity"] for line in lines)
-    return said == ["exact", "near", "near"] and not any(NAME_CANARY.encode() in line for line in lines)
+    told = [json.loads(line)["data"] for line in lines]
+    said = sorted((each["media"], each["proximity"]) for each in told)
+    expected = [("image", "exact"), ("image", "near"), ("image", "near"), ("image", "near"), ("video", "near")]
+    return said == expected and not any(NAME_CANARY.encode() in line for line in lines)
 
 
 def _listed(scanner: Scanner) -> Iterator[Step]:

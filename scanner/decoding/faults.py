@@ -1,7 +1,7 @@
 """Which exceptions say that this installation is at fault, and not the content.
 
-Decoders raise nearly anything for bad bytes, so most exceptions count as "cannot be decoded", which is final. Counted so,
-a library whose interface moved would turn every file into one that needs no second look.
+Decoders raise nearly anything for bad bytes, so most exceptions count as "cannot be decoded", which is final. Counted
+so, a library whose interface moved would turn every file into one that needs no second look.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def _samples() -> Iterator[_Sample]:
     for name, written_as in ANIMATIONS.items():
         if encoded := _saved(first, written_as, later):
             yield _Sample(name, encoded, MediaKind.ANIMATION, frames)
-    yield _Sample("video", _video(frames), MediaKind.VIDEO, frames)
+    yield _Sample("video", film(frames), MediaKind.VIDEO, frames)
 
 
 def _saved(first: Image.Image, written_as: str, later: list[Image.Image]) -> bytes:
@@ -142,8 +142,14 @@ def _saved(first: Image.Image, written_as: str, later: list[Image.Image]) -> byt
     return stream.getvalue()
 
 
-def _video(frames: list[NDArray[np.uint8]]) -> bytes:
-    """Keyframes only, in the one codec that every build writes."""
+def animation(frames: list[NDArray[np.uint8]]) -> bytes:
+    """A GIF of these frames."""
+    first, *later = [Image.fromarray(frame) for frame in frames]
+    return _saved(first, "GIF", later)
+
+
+def film(frames: list[NDArray[np.uint8]]) -> bytes:
+    """A video of these frames, keyframes only, in the one codec that every build writes."""
     encoded = io.BytesIO()
     with av.open(encoded, "w", format="matroska") as container:
         stream = container.add_stream("mpeg4", rate=25)

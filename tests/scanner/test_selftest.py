@@ -51,6 +51,8 @@ def test_a_healthy_installation_passes_and_keeps_nothing_of_it(tmp_path: Path, s
     [
         (ScanConfig(exclude=(b"*.ppm",)), "planted pictures"),
         (ScanConfig(include=(b"*-1.ppm",)), "edited copy"),
+        (ScanConfig(exclude=(b"*.mkv",)), "a video that show it"),
+        (ScanConfig(exclude=(b"*.gif",)), "an animation and a video that"),
         (ScanConfig(exclude=(b"*-1.ppm",)), "sealed batch"),
     ],
 )
