@@ -195,7 +195,13 @@ class _Look:
     def _pillow_pass(self) -> PillowPass:
         options = self._options
         return PillowPass(
-            self._budget, self._say, self._sniffed, self._sink.mark, exact=options.exact, full=options.full
+            self._budget,
+            self._say,
+            self._sniffed,
+            self._sink.mark,
+            exact=options.exact,
+            dense=options.dense,
+            full=options.full,
         )
 
     def _is_progressive_jpeg(self) -> bool:
