@@ -36,6 +36,7 @@ __all__ = [
     "Orientations",
     "fingerprint_file",
     "go_on",
+    "gone_by",
     "recipe",
     "turned",
     "usable",
@@ -102,6 +103,7 @@ class Emit(Protocol):
 
 _ALL8 = ("stored", "exif", *(str(turn) for turn in range(2, 9)))
 _ORIENTATIONS = {Orientations.STORED: _ALL8[:1], Orientations.EXIF: _ALL8[:2], Orientations.ALL8: _ALL8}
+_MEMBERS = (MediaKind.IMAGE, MediaKind.ANIMATION, MediaKind.VIDEO)
 # The recipe of a member's digests: a worker claims them, who may be in the hands of the file's maker.
 MEMBER_DIGEST = "member/worker"
 # The revision of each pixel and sampling rule; raise one when the golden values of its recipe change.
@@ -121,14 +123,22 @@ def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = 
 
 
 def wanted(media: MediaKind, options: Options) -> frozenset[str]:
-    """The recipes that a look at a content of this kind goes by: a content that lacks one owes it."""
-    if media is MediaKind.OTHER:
-        return frozenset()
+    """The recipes that a look at a content of this kind goes by: a content that lacks one owes it.
+
+    Of what is no media itself they are those of a container's members, whatever these are.
+    """
+    kinds = _MEMBERS if media is MediaKind.OTHER else (media,)
     return frozenset(
-        recipe(media, hash_type, orientation, dense=options.dense)
+        recipe(kind, hash_type, orientation, dense=options.dense)
+        for kind in kinds
         for hash_type in ("pdq", *options.hash_types)
         for orientation in _ORIENTATIONS[options.orientations]
-    ) | {recipe(media, "pdq", edit, dense=options.dense) for edit in options.edits}
+    ) | {recipe(kind, "pdq", edit, dense=options.dense) for kind in kinds for edit in options.edits}
+
+
+def gone_by(media: MediaKind, options: Options, members: Mapping[int, MediaKind]) -> frozenset[str]:
+    """The recipes that a look went by: none where there was no media and no member that is."""
+    return wanted(media, options) if media is not MediaKind.OTHER or members else frozenset()
 
 
 def with_recipes(

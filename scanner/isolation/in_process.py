@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hashsets.types import Signal
-from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file, go_on, usable, wanted, with_recipes
+from scanner.fingerprint import (
+    Limits,
+    MediaFile,
+    Options,
+    fingerprint_file,
+    go_on,
+    gone_by,
+    usable,
+    wanted,
+    with_recipes,
+)
 from scanner.types import Fingerprint, MediaKind, Resume, Stop, Stopped, never
 
 
@@ -54,7 +64,8 @@ class InProcess:
         looked = fingerprint_file(MediaFile(fd), self._options, limits, collected, since)
         signals = with_recipes(collected.kind, collected.signals, self._options, collected.members)
         carried_on = go_on(since, collected.latest, looked, self._options, limits)
-        return Fingerprint(collected.kind, looked, signals, since, carried_on, self.wanted(collected.kind))
+        made = gone_by(collected.kind, self._options, collected.members)
+        return Fingerprint(collected.kind, looked, signals, since, carried_on, made)
 
     def wanted(self, media: MediaKind) -> frozenset[str]:
         """The recipes that a look at a content of this kind goes by."""

@@ -20,7 +20,7 @@ from types import TracebackType
 
 from hashsets.types import Signal
 from scanner.errors import IsolationError
-from scanner.fingerprint import Limits, Options, go_on, usable, wanted, with_recipes
+from scanner.fingerprint import Limits, Options, go_on, gone_by, usable, wanted, with_recipes
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
 from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, MemberRecord, parse
@@ -157,7 +157,8 @@ class WorkerPool:
                 raise Stopped
             signals = with_recipes(task.kind, task.signals, self._options, task.members)
             resume = go_on(since, task.latest, looked, self._options, limits)
-            return Fingerprint(task.kind, looked, signals, since, resume, self.wanted(task.kind))
+            made = gone_by(task.kind, self._options, task.members)
+            return Fingerprint(task.kind, looked, signals, since, resume, made)
         finally:
             self._places.put(kept)
 

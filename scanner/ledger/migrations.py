@@ -41,7 +41,7 @@ CREATE TABLE content (
 );
 CREATE INDEX content_reason ON content (reason) WHERE reason IS NOT NULL;
 -- Of what can owe a recipe.
-CREATE INDEX content_recipes ON content (media, recipes) WHERE extent != 'digests_only' AND media != 'other';
+CREATE INDEX content_recipes ON content (media, recipes) WHERE extent != 'digests_only';
 
 -- Combinations of recipes (JSON, sorted), interned. Written with contents; never die.
 CREATE TABLE recipes (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);

@@ -32,22 +32,24 @@ def names(db: Database, kept: int) -> frozenset[str]:
 
 def owes(db: Database, seq: int, wanted: Wanted) -> bool:
     """Whether a content that can be decoded lacks a recipe that is wanted."""
-    row = db.execute(
-        "SELECT media, recipes FROM content WHERE seq = ? AND extent != 'digests_only' AND media != 'other'", (seq,)
-    ).fetchone()
-    return row is not None and bool(wanted(MediaKind(row[0])) - names(db, row[1]))
+    row = db.execute("SELECT media, recipes FROM content WHERE seq = ? AND extent != 'digests_only'", (seq,)).fetchone()
+    return row is not None and bool(_lacking(MediaKind(row[0]), names(db, row[1]), wanted))
+
+
+def _lacking(media: MediaKind, made: frozenset[str], wanted: Wanted) -> frozenset[str]:
+    """What is owed. Where nothing could be made (no media, and no container of any) nothing ever is."""
+    return frozenset() if media is MediaKind.OTHER and not made else wanted(media) - made
 
 
 def debts(db: Database, wanted: Wanted) -> Counter[str]:
     """How many contents owe each recipe that is wanted. Costs what is owed, not what is held."""
     owed: Counter[str] = Counter()
-    for media in (kind for kind in MediaKind if kind is not MediaKind.OTHER):
+    for media in MediaKind:
         for (kept,) in db.execute("SELECT id FROM recipes").fetchall():
-            lacking = wanted(media) - names(db, kept)
+            lacking = _lacking(media, names(db, kept), wanted)
             if lacking:
                 (contents,) = db.execute(
-                    "SELECT count(*) FROM content WHERE media = ? AND recipes = ?"
-                    " AND extent != 'digests_only' AND media != 'other'",
+                    "SELECT count(*) FROM content WHERE media = ? AND recipes = ? AND extent != 'digests_only'",
                     (media.value, kept),
                 ).fetchone()
                 owed.update(dict.fromkeys(lacking, contents) if contents else {})

@@ -109,13 +109,14 @@ class FakeFingerprinter:
 
     def wanted(self, media: MediaKind) -> frozenset[str]:
         """A recipe a hash type."""
-        return frozenset() if media is MediaKind.OTHER else frozenset(self.hash_types)
+        return frozenset(self.hash_types)
 
     def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
         """Parse the file open on `fd`."""
         seen = self._look(fd, resume)
         known = tuple(signal for signal in seen.signals if signal.hash_type in self.hash_types)
-        return replace(seen, signals=known, made=self.wanted(seen.media))
+        made = frozenset() if seen.media is MediaKind.OTHER else self.wanted(seen.media)
+        return replace(seen, signals=known, made=made)
 
     def _look(self, fd: int, resume: Resume | None) -> Fingerprint:
         content = os.pread(fd, os.fstat(fd).st_size, 0)

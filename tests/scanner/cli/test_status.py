@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import imagehash
@@ -56,6 +57,27 @@ def test_a_hash_type_listed_later_is_owed_until_it_is_paid(hashward: Hashward, f
     assert {"image/phash/1": 2, "image/phash/exif/1": 2} == owed["owed_recipes"]
     assert "`hashward scan --owed` does" in told
     assert (0, 2) == (owed["outcomes"]["matched"], paid["matched"])
+    assert {} == hashward.json("status")["owed_recipes"]
+
+
+def test_a_picture_in_an_archive_owes_a_hash_type_listed_later(
+    hashward: Hashward, folder: Path, tmp_path: Path
+) -> None:
+    """As the picture itself would; a text that is no archive owes nothing."""
+    value = imagehash.phash(Image.open(folder / "one.ppm"))
+    (tmp_path / "list").write_text(f"phash {value}\n")
+    with zipfile.ZipFile(folder / "archive", "w") as archive:
+        archive.write(folder / "one.ppm", "one.ppm")
+    for name in ("one.ppm", "darker.ppm"):
+        (folder / name).unlink()
+    hashward("scan", folder)
+    hashward("hashset", "import", "set", tmp_path / "list")
+    owed = hashward.json("status")["owed_recipes"]
+    paid = hashward.json("scan", "--owed", folder)
+
+    assert {1} == set(owed.values())
+    assert "image/phash/1" in owed
+    assert 1 == paid["matched"]
     assert {} == hashward.json("status")["owed_recipes"]
 
 

@@ -139,7 +139,10 @@ def test_a_film_hidden_in_a_film_is_a_part_of_it() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [TEXT * 100, b"t" * 20 + b"G" * 100_000, b"GATTACA" * 20_000, np.random.default_rng(2).bytes(2_000_000), PROGRAM * 100],
+    [
+        TEXT * 100, b"t" * 20 + b"G" * 100_000, b"GATTACA" * 20_000, np.random.default_rng(2).bytes(2_000_000),
+        PROGRAM * 100,
+    ],
     ids=["text", "syncs", "genome", "noise", "program"],
 )  # fmt: skip
 def test_what_only_looks_like_a_film_is_clear(content: bytes) -> None:
