@@ -104,6 +104,16 @@ def fingerprints_command(only: str) -> None:
     click.echo(report.write(results, sys.argv[1:]).name, err=True)
 
 
+@main.command("robustness")
+@click.option("--scenes", type=click.IntRange(1), default=100, show_default=True, help="Generated pictures to edit.")
+@click.option("--strangers", type=click.IntRange(10), default=1500, show_default=True, help="Pictures met in pairs.")
+def robustness_command(scenes: int, strangers: int) -> None:
+    """Which edited copies each way of comparing finds, and what strangers it meets; a table in a new run."""
+    measured = robustness.run(scenes, strangers)
+    click.echo("\n".join(robustness.table(measured)))
+    click.echo(robustness.write(measured, sys.argv[1:]).name, err=True)
+
+
 @main.command("rescan")
 @click.option("--contents", type=click.IntRange(1), default=1_000_000, show_default=True, help="Contents held.")
 @click.option("--delta", type=click.IntRange(1), default=1_000, show_default=True, help="Entries new each round.")
