@@ -10,7 +10,7 @@ from functools import partial
 
 import click
 
-from bench import cases, fingerprints, lists, matching, report, rescan, robustness, works
+from bench import cases, fingerprints, lists, matching, report, rescan, robustness, video, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -40,6 +40,7 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
         **works.WORKS,
         **{case.name: partial(rescan.run, case) for case in rescan.load()},
         **fingerprints.chosen(),
+        **video.chosen(),
         **{case.name: partial(lists.run, case) for case in lists.load()},
     }
     for name, work in chosen.items():
@@ -112,6 +113,22 @@ def robustness_command(scenes: int, strangers: int) -> None:
     measured = robustness.run(scenes, strangers)
     click.echo("\n".join(robustness.table(measured)))
     click.echo(robustness.write(measured, sys.argv[1:]).name, err=True)
+
+
+@main.command("video")
+@click.option("--only", metavar="TEXT", default="", help="Only cases and works whose name holds this text.")
+def video_command(only: str) -> None:
+    """Films to PDQ frames against vpdq, and recall of keyframes; one JSON object a line, and a new run."""
+    results: list[report.Measured] = []
+    for name, work in video.chosen(only).items():
+        try:
+            figures = work()
+        except (EngineMissing, WrongAnswer) as error:
+            raise click.ClickException(str(error)) from error
+        results += _told(name, figures if isinstance(figures, list) else [figures])
+    for result in results:
+        click.echo(json.dumps(result.as_json()))
+    click.echo(report.write(results, sys.argv[1:]).name, err=True)
 
 
 @main.command("rescan")

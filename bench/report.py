@@ -16,6 +16,7 @@ RUNS = Path(__file__).parent / "runs"
 _FIRST = ("name", "peer", "ratio", "goal")
 _VERSIONS = (
     "numpy", "faiss-cpu", "threatexchange", "usearch", "pillow", "simplejpeg", "pdqhash", "perception", "imagehash",
+    "av", "vpdq",
 )  # fmt: skip
 
 
