@@ -105,32 +105,6 @@ def fingerprints_command(only: str) -> None:
     click.echo(report.write(results, sys.argv[1:]).name, err=True)
 
 
-@main.command("robustness")
-@click.option("--scenes", type=click.IntRange(1), default=100, show_default=True, help="Generated pictures to edit.")
-@click.option("--strangers", type=click.IntRange(10), default=1500, show_default=True, help="Pictures met in pairs.")
-def robustness_command(scenes: int, strangers: int) -> None:
-    """Which edited copies each way of comparing finds, and what strangers it meets; a table in a new run."""
-    measured = robustness.run(scenes, strangers)
-    click.echo("\n".join(robustness.table(measured)))
-    click.echo(robustness.write(measured, sys.argv[1:]).name, err=True)
-
-
-@main.command("video")
-@click.option("--only", metavar="TEXT", default="", help="Only cases and works whose name holds this text.")
-def video_command(only: str) -> None:
-    """Films to PDQ frames against vpdq, and recall of keyframes; one JSON object a line, and a new run."""
-    results: list[report.Measured] = []
-    for name, work in video.chosen(only).items():
-        try:
-            figures = work()
-        except (EngineMissing, WrongAnswer) as error:
-            raise click.ClickException(str(error)) from error
-        results += _told(name, figures if isinstance(figures, list) else [figures])
-    for result in results:
-        click.echo(json.dumps(result.as_json()))
-    click.echo(report.write(results, sys.argv[1:]).name, err=True)
-
-
 @main.command("rescan")
 @click.option("--contents", type=click.IntRange(1), default=1_000_000, show_default=True, help="Contents held.")
 @click.option("--delta", type=click.IntRange(1), default=1_000, show_default=True, help="Entries new each round.")

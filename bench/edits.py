@@ -1,164 +1,174 @@
-"""What people do to a picture before they upload it again: each edit from pixels to pixels, seeded.
+"""What happens to a picture before somebody uploads it again: the edits that recall is measured under.
 
-An edit's name says its strength; what is drawn at random (a side, an offset, a colour) comes from the generator given.
+Every edit is a function of the picture (and of a fixed seed), named by what it does and how hard. The result is encoded
+as its `form` says, as an uploader's program would: JPEG of quality 90 unless the edit is about the encoding.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-Edit = Callable[[Image.Image, np.random.Generator], Image.Image]
+from samples.scenes import resized, watermarked
 
-
-def _encoded(image: Image.Image, rng: np.random.Generator, form: str, **options: int) -> Image.Image:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return Image.open(stream).convert("RGB")
+Change = Callable[[Image.Image], Image.Image]
+Transpose = Image.Transpose
 
 
-def _resized(image: Image.Image, rng: np.random.Generator, percent: int) -> Image.Image:
-    size = max(8, image.width * percent // 100), max(8, image.height * percent // 100)
-    return image.resize(size, Image.Resampling.BICUBIC)
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One edit: `family` groups a row of the chart, `name` says how hard."""
+
+    family: str
+    name: str
+    change: Change
+    form: str = "JPEG"
+    quality: int = 90
+
+    def file(self, picture: Image.Image) -> bytes:
+        """The edited picture as a file."""
+        options: dict[str, Any] = {} if self.form in ("PNG", "BMP", "GIF") else {"quality": self.quality}
+        out = io.BytesIO()
+        self.change(picture).save(out, self.form, **options)
+        return out.getvalue()
 
 
-def _cropped(image: Image.Image, rng: np.random.Generator, percent: int) -> Image.Image:
-    """So many percent of both sides, half at each end."""
-    x, y = image.width * percent // 200, image.height * percent // 200
-    return image.crop((x, y, image.width - x, image.height - y))
+def as_it_is(picture: Image.Image) -> Image.Image:
+    """No change."""
+    return picture
 
 
-def _cut(image: Image.Image, rng: np.random.Generator, percent: int) -> Image.Image:
-    """So many percent at one end of one side."""
-    side = int(rng.integers(0, 4))
-    x, y = image.width * percent // 100, image.height * percent // 100
-    return image.crop((x * (side == 0), y * (side == 1), image.width - x * (side == 2), image.height - y * (side == 3)))
+def cropped(picture: Image.Image, percent: float) -> Image.Image:
+    """Without `percent` of width and height, taken off all four sides alike."""
+    width, height = picture.size
+    left, top = round(width * percent / 200), round(height * percent / 200)
+    return picture.crop((left, top, width - left, height - top))
 
 
-def _offset(image: Image.Image, rng: np.random.Generator, percent: int) -> Image.Image:
-    """So many percent of both sides, the rest anywhere."""
-    width, height = image.width * (100 - percent) // 100, image.height * (100 - percent) // 100
-    x, y = int(rng.integers(0, image.width - width + 1)), int(rng.integers(0, image.height - height + 1))
-    return image.crop((x, y, x + width, y + height))
+def cropped_corner(picture: Image.Image, percent: float) -> Image.Image:
+    """Without `percent` of width and height, all taken off at the left and the top."""
+    width, height = picture.size
+    return picture.crop((round(width * percent / 100), round(height * percent / 100), width, height))
 
 
-def _rotated(image: Image.Image, rng: np.random.Generator, degrees: int) -> Image.Image:
-    return image.rotate(degrees, Image.Resampling.BICUBIC)
+def rotated(picture: Image.Image, degrees: float) -> Image.Image:
+    """Turned by a few degrees, black in the corners: as a scan or a phone's picture of a picture."""
+    return picture.rotate(degrees, Image.Resampling.BICUBIC)
 
 
-def _turned(image: Image.Image, rng: np.random.Generator, how: Image.Transpose) -> Image.Image:
-    return image.transpose(how)
+def gamma(picture: Image.Image, exponent: float) -> Image.Image:
+    """Every channel to the power of `exponent`."""
+    return picture.point([round(255 * (level / 255) ** exponent) for level in range(256)] * 3)
 
 
-def _enhanced(
-    image: Image.Image, rng: np.random.Generator, what: Callable[[Image.Image], ImageEnhance._Enhance], factor: float
-) -> Image.Image:
-    return what(image).enhance(factor)
+def noisy(picture: Image.Image, sigma: float) -> Image.Image:
+    """With normal noise of that standard deviation, in levels."""
+    pixels = np.asarray(picture, dtype=np.float32)
+    noise = np.random.default_rng(1).normal(0, sigma, pixels.shape).astype(np.float32)
+    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 
 
-def _gamma(image: Image.Image, rng: np.random.Generator, power: float) -> Image.Image:
-    return image.point([round(255 * (level / 255) ** power) for level in range(256)] * 3)
+def padded(picture: Image.Image, percent: float, colour: str, *, sides: str = "tb") -> Image.Image:
+    """With bars of `percent` of the height (t, b) or width (l, r) on each of `sides`."""
+    width, height = picture.size
+    down, across = round(height * percent / 100), round(width * percent / 100)
+    left, top = across * ("l" in sides), down * ("t" in sides)
+    made = Image.new("RGB", (width + left + across * ("r" in sides), height + top + down * ("b" in sides)), colour)
+    made.paste(picture, (left, top))
+    return made
 
 
-def _blurred(image: Image.Image, rng: np.random.Generator, share: float) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(share * min(image.size)))
+def captioned(picture: Image.Image, percent: float) -> Image.Image:
+    """With a white bar above it and dark lines of writing in the bar, as memes have."""
+    made = padded(picture, percent, "white", sides="t")
+    bar = made.height - picture.height
+    draw = ImageDraw.Draw(made)
+    rng = np.random.default_rng(2)
+    lines = max(1, bar // 24)
+    for line in range(lines):
+        x, y = 10, line * bar // lines + bar // lines // 4
+        while x < made.width - 40:
+            word = int(rng.integers(8, 40))
+            draw.rectangle((x, y, x + word, y + max(bar // lines // 2, 2)), fill="black")
+            x += word + 8
+    return made
 
 
-def _noisy(image: Image.Image, rng: np.random.Generator, deviation: float) -> Image.Image:
-    pixels = np.asarray(image, np.float32)
-    return Image.fromarray(np.clip(pixels + rng.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8))
+def screenshot(picture: Image.Image, percent: int) -> Image.Image:
+    """Shown at `percent` on a dark page, and the page kept as a picture of the same shape."""
+    width, height = picture.size
+    small = picture.resize((width * percent // 100, height * percent // 100), Image.Resampling.BILINEAR)
+    page = Image.new("RGB", (width, height), (24, 24, 28))
+    page.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
+    return page
 
 
-def _marked(image: Image.Image, rng: np.random.Generator, share: float) -> Image.Image:
-    """A half transparent text across a corner or the middle."""
-    over = Image.new("RGBA", image.size)
-    font = ImageFont.load_default(max(8, int(share * image.width / 4)))
-    at = (int(rng.uniform(0.02, 0.5) * image.width), int(rng.uniform(0.1, 0.85) * image.height))
-    ImageDraw.Draw(over).text(at, "SAMPLE.EXAMPLE", fill=(255, 255, 255, 140), font=font)
-    return Image.alpha_composite(image.convert("RGBA"), over).convert("RGB")
+def _series(family: str, change: Callable[..., Image.Image], steps: dict[str, float]) -> list[Edit]:
+    return [Edit(family, name, partial(change, **{_KNOB[change]: step})) for name, step in steps.items()]
 
 
-def _captioned(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A bar of 10 to 20 % of the height, above or below, with two lines of text."""
-    ink, paper = ("black", "white") if rng.random() < 0.5 else ("white", "black")
-    height = round(image.height * rng.uniform(0.1, 0.2))
-    framed = Image.new("RGB", (image.width, image.height + height), paper)
-    top = bool(rng.random() < 0.5)
-    framed.paste(image, (0, height if top else 0))
-    draw, y = ImageDraw.Draw(framed), 0 if top else image.height
-    font = ImageFont.load_default(max(8, height // 3))
-    draw.text((image.width // 20, y + height // 8), "WHEN THE CAT IS AWAY", fill=ink, font=font)
-    draw.text((image.width // 20, y + height // 2), "the mice will dance", fill=ink, font=font)
-    return framed
+def _brighter(picture: Image.Image, factor: float) -> Image.Image:
+    return ImageEnhance.Brightness(picture).enhance(factor)
 
 
-def _framed(image: Image.Image, sides: tuple[int, int, int, int], colour: str) -> Image.Image:
-    top, bottom, left, right = sides
-    framed = Image.new("RGB", (image.width + left + right, image.height + top + bottom), colour)
-    framed.paste(image, (left, top))
-    return framed
+def _contrasted(picture: Image.Image, factor: float) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(factor)
 
 
-def _letterboxed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    bar = round(image.height * rng.uniform(0.05, 0.2))
-    return _framed(image, (bar, bar, 0, 0), "black")
+def _blurred(picture: Image.Image, radius: float) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(radius))
 
 
-def _pillarboxed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    bar = round(image.width * rng.uniform(0.05, 0.3))
-    return _framed(image, (0, 0, bar, bar), "black")
+def _grey(picture: Image.Image) -> Image.Image:
+    return ImageOps.grayscale(picture).convert("RGB")
 
 
-def _padded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    sides = [round(min(image.size) * share) for share in rng.uniform(0.02, 0.2, 4)]
-    return _framed(image, (sides[0], sides[1], sides[2], sides[3]), str(rng.choice(["black", "white", "gray"])))
-
-
-def _on_a_screen(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Fitted into a phone's screen of 1080 x 2340, black around it, as a screenshot shows it."""
-    scale = min(1080 / image.width, 2340 / image.height)
-    shown = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-    screen = Image.new("RGB", (1080, 2340))
-    screen.paste(shown, ((1080 - shown.width) // 2, (2340 - shown.height) // 2))
-    return screen.resize((540, 1170), Image.Resampling.LANCZOS)
-
-
-def _grey(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return image.convert("L").convert("RGB")
-
-
-_TURNS = {
-    "mirror left-right": Image.Transpose.FLIP_LEFT_RIGHT,
-    "mirror top-bottom": Image.Transpose.FLIP_TOP_BOTTOM,
-    "turn 90": Image.Transpose.ROTATE_90,
-    "turn 180": Image.Transpose.ROTATE_180,
-    "turn 270": Image.Transpose.ROTATE_270,
+_KNOB: dict[Callable[..., Image.Image], str] = {
+    cropped: "percent",
+    cropped_corner: "percent",
+    rotated: "degrees",
+    gamma: "exponent",
+    noisy: "sigma",
+    screenshot: "percent",
+    resized: "percent",
+    captioned: "percent",
+    _brighter: "factor",
+    _contrasted: "factor",
+    _blurred: "radius",
 }
 
-EDITS: dict[str, Edit] = {
-    "none": lambda image, rng: image,
-    **{f"jpeg {quality}": partial(_encoded, form="JPEG", quality=quality) for quality in (95, 80, 50, 20)},
-    "webp 60": partial(_encoded, form="WEBP", quality=60),
-    **{f"resize {percent} %": partial(_resized, percent=percent) for percent in (90, 75, 50, 25)},
-    **{f"crop {percent} %": partial(_cropped, percent=percent) for percent in (1, 2, 3, 5, 8, 10)},
-    **{f"cut one side {percent} %": partial(_cut, percent=percent) for percent in (2, 4, 8)},
-    **{f"crop anywhere {percent} %": partial(_offset, percent=percent) for percent in (2, 5)},
-    **{f"rotate {degrees}": partial(_rotated, degrees=degrees) for degrees in (1, 2, 5, 10)},
-    **{name: partial(_turned, how=how) for name, how in _TURNS.items()},
-    **{f"brightness {f}": partial(_enhanced, what=ImageEnhance.Brightness, factor=f) for f in (0.6, 1.4)},
-    **{f"contrast {f}": partial(_enhanced, what=ImageEnhance.Contrast, factor=f) for f in (0.6, 1.5)},
-    **{f"gamma {power}": partial(_gamma, power=power) for power in (0.6, 1.6)},
-    **{f"blur {share}": partial(_blurred, share=share) for share in (0.005, 0.02)},
-    **{f"noise {deviation}": partial(_noisy, deviation=deviation) for deviation in (8, 25)},
-    **{f"watermark {share}": partial(_marked, share=share) for share in (0.3, 0.8)},
-    "caption bar": _captioned,
-    "letterbox": _letterboxed,
-    "pillarbox": _pillarboxed,
-    "padding": _padded,
-    "screenshot": _on_a_screen,
-    "greyscale": _grey,
-}
+EDITS: tuple[Edit, ...] = (
+    *(Edit("JPEG quality", str(quality), as_it_is, quality=quality) for quality in (95, 80, 60, 40, 20)),
+    *(Edit("format", form, as_it_is, form) for form in ("PNG", "WEBP", "AVIF", "GIF", "BMP")),
+    Edit("format", "greyscale", _grey),
+    *_series("resize to", resized, {f"{percent} %": percent for percent in (90, 75, 50, 25)}),
+    *_series("crop, all sides", cropped, {f"{percent} %": percent for percent in (1, 2, 5, 10)}),
+    *_series("crop, one corner", cropped_corner, {f"{percent} %": percent for percent in (1, 2, 5, 10)}),
+    *_series("rotate by", rotated, {f"{degrees} deg": degrees for degrees in (1, 2, 5, 10)}),
+    Edit("turn", "90 deg", lambda picture: picture.transpose(Transpose.ROTATE_90)),
+    Edit("turn", "180 deg", lambda picture: picture.transpose(Transpose.ROTATE_180)),
+    Edit("turn", "270 deg", lambda picture: picture.transpose(Transpose.ROTATE_270)),
+    Edit("turn", "mirrored", lambda picture: picture.transpose(Transpose.FLIP_LEFT_RIGHT)),
+    Edit("turn", "upside down", lambda picture: picture.transpose(Transpose.FLIP_TOP_BOTTOM)),
+    *_series("brightness", _brighter, {f"{change:+d} %": 1 + change / 100 for change in (-50, -20, 20, 50)}),
+    *_series("contrast", _contrasted, {f"{change:+d} %": 1 + change / 100 for change in (-50, -20, 20, 50)}),
+    *_series("gamma", gamma, {str(exponent): exponent for exponent in (0.5, 0.8, 1.25, 2.0)}),
+    *_series("blur", _blurred, {f"{radius} px": radius for radius in (1, 2, 4, 8)}),
+    *_series("noise", noisy, {f"sigma {sigma}": sigma for sigma in (5, 10, 20, 40)}),
+    Edit("overlay", "watermark", watermarked),
+    *_series("caption bar", captioned, {f"{percent} %": percent for percent in (5, 10, 20, 30)}),
+    *(
+        Edit("letterbox", f"{percent} % black", partial(padded, percent=percent, colour="black"))
+        for percent in (5, 10, 20)
+    ),
+    Edit("letterbox", "10 % white", partial(padded, percent=10, colour="white")),
+    Edit("pad", "10 % black, left and right", partial(padded, percent=10, colour="black", sides="lr")),
+    Edit("pad", "10 % white, all round", partial(padded, percent=10, colour="white", sides="tblr")),
+    *_series("screenshot at", screenshot, {f"{percent} %": percent for percent in (90, 70, 50)}),
+)

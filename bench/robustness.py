@@ -1,11 +1,10 @@
-"""`python -m bench robustness`: which edited copies are found, by which readings, and what strangers they meet.
+"""Which edits each way of comparing survives, and what it costs in false matches, at the thresholds of the field.
 
-Rules
-- The list holds the PDQ (pHash, dHash) of the picture as it was; the copy is edited, saved as JPEG of quality 85, and
-  fingerprinted as an upload is. Found: one of the copy's readings is within the set's default radius.
-- Scenes are generated; photographs and frames come from the shared material where it lies beside the project.
-- Strangers are pairs of different scenes. What was measured says nothing of one in 10**13: the tail is extrapolated
-  from the mean and deviation, and from the slope of the least distances, and both are told.
+Recall: every picture is listed as it is; its edited copies are fingerprinted from their files, as a scan does it.
+False matches: pictures that have nothing to do with each other, every pair of them; from the lower tail of their
+distances the share of pairs within the radius is extrapolated, as no population that fits on a machine would show one.
+
+Source of the thresholds: Meta's PDQ paper (31 of 256 bits), DESIGN.md (8 of 64 for pHash and dHash).
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,217 +23,296 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import report
-from bench.edits import EDITS
+from bench.edits import EDITS, Edit
 from hashsets import hashtypes
+from hashsets.types import Signal
 from samples.scenes import scene
 from scanner.fingerprint import Options, Orientations
 from scanner.isolation import InProcess
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "media" / "images"
-LONGEST = 900  # pixels of a side
-APART_BITS = 60  # photographs nearer than that show one thing: one of them is enough
-ALL8 = tuple("2345678")
-# By which signals a copy may be found: hash type, and the orientations that count.
-WAYS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pdq": ("pdq", ("stored",)),
-    "pdq, trimmed": ("pdq", ("stored", "trimmed")),
-    "pdq, uncropped": ("pdq", ("stored", "uncropped")),
-    "pdq, all8": ("pdq", ("stored", *ALL8)),
-    "pdq, all three": ("pdq", ("stored", "trimmed", "uncropped", *ALL8)),
-    "phash": ("phash", ("stored",)),
-    "dhash": ("dhash", ("stored",)),
-}
-# PDQ's readings, and the other types of the picture as stored: eight times turned they would cost minutes.
-_OPTIONS = (
-    Options(orientations=Orientations.ALL8, edits=("trimmed", "uncropped")),
-    Options(orientations=Orientations.STORED, hash_types=("phash", "dhash")),
-)
-WANTED_PAIRS = 1e13  # a million entries against ten million pictures
-
-Values = dict[str, NDArray[np.uint8]]
+SIZE = (1024, 768)
+SMALL = (512, 384)  # for the pairs that have nothing to do with each other: PDQ sees a grid of 64x64 of either
+_PHOTOGRAPHS = Path(__file__).parents[2] / "shared" / "media" / "images"
+_KEEPS_APART = ("labelme-subset/*.jpg", "bridge-mods/aaa-orig.jpg", "misc/*.png", "misc/*.jpg")
+_LEAST_QUALITY = 50
+_LEAST_TAIL = 5  # distances: three make any parabola
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
-    """Distances of unrelated pictures under one way: pairs, those within the radius, and what the tail would give."""
+class Method:
+    """A way of comparing: a hash type within its radius, and which of a query's readings are asked."""
 
+    name: str
+    hash_type: str
+    asks: Callable[[str], bool]
+
+    @property
+    def radius(self) -> int:
+        """In bits."""
+        return hashtypes.get(self.hash_type).default_radius_bits
+
+    def values(self, signals: Sequence[Signal]) -> NDArray[np.uint8]:
+        """The readings it asks, (n, bytes)."""
+        size = hashtypes.get(self.hash_type).size_bytes
+        asked = [each.value for each in signals if each.hash_type == self.hash_type and self.asks(each.orientation)]
+        return np.frombuffer(b"".join(asked), np.uint8).reshape(-1, size)
+
+
+METHODS: tuple[Method, ...] = (
+    Method("PDQ", "pdq", lambda reading: reading in ("stored", "exif")),
+    Method("PDQ, all eight turnings", "pdq", lambda reading: reading in ("stored", "exif") or reading.isdigit()),
+    Method("pHash", "phash", lambda reading: reading in ("stored", "exif")),
+    Method("dHash", "dhash", lambda reading: reading in ("stored", "exif")),
+)
+
+
+@dataclass(slots=True)
+class Survival:
+    """How one edit fared under one method."""
+
+    family: str
+    name: str
+    method: str
+    pictures: int = 0
+    found: int = 0
+    distances: list[int] = field(default_factory=list)
+
+    @property
+    def recall(self) -> float:
+        """Share of the edited copies that are found, 0 to 1."""
+        return self.found / self.pictures if self.pictures else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values: distances as their median and 95th percentile."""
+        median, high = np.percentile(self.distances, [50, 95]).tolist() if self.distances else (None, None)
+        return asdict(self) | {"distances": None, "recall": self.recall, "median_bits": median, "p95_bits": high}
+
+
+@dataclass(frozen=True, slots=True)
+class FalseMatches:
+    """Pairs that have nothing to do with each other, under one method."""
+
+    method: str
     pairs: int
     within: int
-    least: int
-    by_normal: float
-    by_slope: float
+    least_bits: int
+    log10_share: float  # extrapolated share of pairs within the radius
+
+    @property
+    def per_ten_trillion(self) -> float:
+        """Expected false pairs of a million contents with ten million entries."""
+        return 10 ** (self.log10_share + 13)
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        unknown = math.isnan(self.log10_share)
+        share = {"log10_share": None, "per_1e6_x_1e7": None} if unknown else {"per_1e6_x_1e7": self.per_ten_trillion}
+        return asdict(self) | share
 
 
-@dataclass(frozen=True, slots=True)
-class Robustness:
-    """Shares of copies found, by edit and way; strangers by way."""
+class Eye:
+    """Fingerprints files in memory, every reading that any method asks."""
 
-    pictures: int
-    photographs: int
-    found: dict[str, dict[str, float]]
-    strangers: dict[str, Strangers]
+    def __init__(self) -> None:
+        self._look = InProcess(Options(hash_types=("phash", "dhash"), orientations=Orientations.ALL8))
 
-
-def run(scenes: int, unrelated: int, edits: Sequence[str] = tuple(EDITS)) -> Robustness:
-    """Measure with so many scenes, photographs beside them, and so many scenes as strangers to each other."""
-    shown = list(photographs())
-    pictures = [*shown, *(scene(seed, (600, 450)) for seed in range(scenes))]
-    listed = [_signals(picture) for picture in pictures]
-    found = {}
-    for edit in edits:
-        rng = np.random.default_rng(len(edit))
-        copies = [_signals(EDITS[edit](picture, rng)) for picture in pictures]
-        found[edit] = {
-            way: float(np.mean([_met(way, one, copy) for one, copy in zip(listed, copies, strict=True)]))
-            for way in WAYS
-        }
-    others = [_signals(scene(10_000 + seed, (320, 240))) for seed in range(unrelated)]
-    return Robustness(len(pictures), len(shown), found, {way: _strangers(way, others) for way in WAYS})
-
-
-def photographs() -> Iterator[Image.Image]:
-    """One photograph of each thing that the shared material shows."""
-    seen: list[NDArray[np.uint8]] = []
-    for path in sorted(SHARED.rglob("*")):
+    def __call__(self, content: bytes) -> tuple[Signal, ...]:
+        """The signals of a file; those of too little quality say nothing and are left out, as in a scan."""
+        fd = os.memfd_create("picture")
         try:
-            with Image.open(path) as image:
-                picture = image.convert("RGB")
-        except OSError:
-            continue
-        picture.thumbnail((LONGEST, LONGEST))
-        values = _signals(picture)
-        if min(picture.size) >= 200 and "pdq stored" in values:
-            value = values["pdq stored"]
-            if all(_distances(value, other).min() >= APART_BITS for other in seen):
-                seen.append(value)
+            with os.fdopen(os.dup(fd), "wb") as file:
+                file.write(content)
+            signals = self._look.fingerprint(fd).signals
+        finally:
+            os.close(fd)
+        return tuple(each for each in signals if each.quality is None or each.quality >= _LEAST_QUALITY)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a file that keeps every pixel."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def pictures(scenes: int) -> Iterator[Image.Image]:
+    """Generated scenes, then the photographs that lie beside a checkout, where they do."""
+    for seed in range(scenes):
+        yield scene(seed, SIZE)
+    for pattern in _KEEPS_APART:
+        for path in sorted(_PHOTOGRAPHS.glob(pattern)):
+            picture = Image.open(path).convert("RGB")
+            if min(picture.size) >= 128:
                 yield picture
 
 
-def _signals(picture: Image.Image) -> Values:
-    """Values by hash type and orientation, as of an upload; PDQ under the floor is none."""
-    stream = io.BytesIO()
-    picture.convert("RGB").save(stream, "JPEG", quality=85)
-    fd = os.memfd_create("copy")
-    try:
-        os.write(fd, stream.getbuffer())
-        signals = [signal for options in _OPTIONS for signal in InProcess(options).fingerprint(fd).signals]
-    finally:
-        os.close(fd)
-    floor = hashtypes.get("pdq").default_quality_floor
-    values: dict[str, list[bytes]] = {}
-    for each in signals:
-        if each.quality is None or each.quality >= floor:
-            values.setdefault(f"{each.hash_type} {each.orientation}", []).append(each.value)
-    return {name: np.array([list(value) for value in dict.fromkeys(each)], np.uint8) for name, each in values.items()}
+def survivals(originals: Iterator[Image.Image], edits: Sequence[Edit] = EDITS) -> list[Survival]:
+    """Recall of every edit under every method."""
+    eye = Eye()
+    rows = {
+        (edit.family, edit.name, method.name): Survival(edit.family, edit.name, method.name)
+        for edit in edits
+        for method in METHODS
+    }
+    for picture in originals:
+        listed = eye(png(picture))
+        for edit in edits:
+            seen = eye(edit.file(picture))
+            for method in METHODS:
+                _tally(rows[edit.family, edit.name, method.name], method, listed, seen)
+    return list(rows.values())
 
 
-def _asked(way: str, values: Values) -> NDArray[np.uint8]:
-    hash_type, orientations = WAYS[way]
-    rows = [values[f"{hash_type} {name}"] for name in orientations if f"{hash_type} {name}" in values]
-    return np.concatenate(rows) if rows else np.empty((0, hashtypes.get(hash_type).size_bytes), np.uint8)
+def _tally(row: Survival, method: Method, listed: Sequence[Signal], seen: Sequence[Signal]) -> None:
+    entry = [each for each in listed if each.hash_type == method.hash_type and each.orientation == "stored"]
+    if not entry:  # too flat to be listed at all
+        return
+    row.pictures += 1
+    asked = method.values(seen)
+    if len(asked):
+        nearest = int(distances(asked, np.frombuffer(entry[0].value, np.uint8)[None])[:, 0].min())
+        row.distances.append(nearest)
+        row.found += nearest <= method.radius
 
 
-def _met(way: str, listed: Values, copy: Values) -> bool:
-    hash_type = hashtypes.get(WAYS[way][0])
-    one, others = listed.get(f"{hash_type.name} stored"), _asked(way, copy)
-    return one is not None and len(others) > 0 and int(_distances(others, one).min()) <= hash_type.default_radius_bits
+def distances(asked: NDArray[np.uint8], listed: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(n, bytes) against (m, bytes): bits of difference, (n, m)."""
+    left, right = (np.ascontiguousarray(values).view(np.uint64) for values in (asked, listed))
+    bits: NDArray[np.int64] = np.bitwise_count(left[:, None, :] ^ right[None, :, :]).sum(axis=2, dtype=np.int64)
+    return bits
 
 
-def _distances(asked: NDArray[np.uint8], listed: NDArray[np.uint8]) -> NDArray[np.int64]:
-    differing = np.bitwise_count(asked[:, None] ^ listed[None])
-    return np.asarray(differing.sum(axis=2, dtype=np.int64))
+def false_matches(scenes: int) -> list[FalseMatches]:
+    """Every pair of so many scenes, none of which has to do with another."""
+    eye = Eye()
+    seen = [eye(png(scene(1_000_000 + seed, SMALL))) for seed in range(scenes)]
+    return [_of_pairs(method, seen) for method in METHODS]
 
 
-def _strangers(way: str, pictures: Sequence[Values]) -> Strangers:
-    """Every picture asked against every other's stored value."""
-    hash_type = hashtypes.get(WAYS[way][0])
-    name = f"{hash_type.name} stored"
-    listed = np.concatenate([each[name] for each in pictures if name in each])
-    owners = np.flatnonzero([name in each for each in pictures])
-    least, every = [], []
-    for number, each in enumerate(pictures):
-        asked = _asked(way, each)
+def _of_pairs(method: Method, seen: Sequence[Sequence[Signal]]) -> FalseMatches:
+    listed = [
+        (number, each.value)
+        for number, signals in enumerate(seen)
+        for each in signals
+        if each.hash_type == method.hash_type and each.orientation == "stored"
+    ]
+    owners = np.array([number for number, _ in listed])
+    values = np.frombuffer(b"".join(value for _, value in listed), np.uint8).reshape(len(listed), -1)
+    counts = np.zeros(8 * values.shape[1] + 1, np.int64)
+    for number, signals in enumerate(seen):
+        asked = method.values(signals)
         if len(asked):
-            distances = _distances(asked, listed[owners != number])
-            every.append(distances)
-            least.append(distances.min(axis=0))
-    nearest, radius = np.concatenate(least), hash_type.default_radius_bits
-    readings = sum(len(each) for each in every) / max(len(every), 1)
-    flat = np.concatenate([each.ravel() for each in every])
-    score = (radius + 0.5 - flat.mean()) / flat.std()
-    by_normal = readings * 0.5 * math.erfc(-score / math.sqrt(2))
-    return Strangers(len(nearest), int((nearest <= radius).sum()), int(nearest.min()), by_normal,
-                     _by_slope(nearest, radius))  # fmt: skip
-
-
-def _by_slope(nearest: NDArray[np.int64], radius: int) -> float:
-    """The share within the radius if the logarithm of the share went on falling as it does from 1 % to 0.01 %."""
-    high, low = (float(np.quantile(nearest, share)) for share in (1e-2, 1e-4))
-    if low <= radius or high <= low:
-        return float((nearest <= radius).mean())
-    return 10 ** (-4 - 2 * (low - radius) / (high - low))
-
-
-def write(measured: Robustness, arguments: Sequence[str]) -> Path:
-    """A run with the table, a chart of it, and the raw figures."""
-    folder, facts = report.new_run(arguments)
-    raw = {
-        "facts": facts, "pictures": measured.pictures, "photographs": measured.photographs, "found": measured.found,
-        "strangers": {way: {**vars_of(each)} for way, each in measured.strangers.items()},
-    }  # fmt: skip
-    (folder / "robustness.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    (folder / "robustness.svg").write_text(chart(measured), encoding="utf-8")
-    about = (
-        f"{measured.pictures} pictures, {measured.photographs} of them photographs; found is PDQ within 31 bits at "
-        "quality 50 or more, pHash and dHash within 8."
+            nearest = distances(asked, values).min(axis=0)
+            counts += np.bincount(nearest[owners != number], minlength=len(counts))
+    at_most = np.cumsum(counts)
+    least = int(np.flatnonzero(counts)[0])
+    return FalseMatches(
+        method.name, int(at_most[-1]), int(at_most[method.radius]), least, log10_share(counts, method.radius)
     )
-    lines = [*report.headed(facts), "", about, "", "![found](robustness.svg)", "", *table(measured), ""]
-    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def log10_share(counts: NDArray[np.int64], radius: int) -> float:
+    """Decimal logarithm of the share of pairs within `radius`: counted where that can be, else extrapolated.
+
+    A parabola through the logarithms of the shares at or below each distance, over the lower tail (at least 10 pairs,
+    at most a tenth of all): the tail of a bell curve is one. What it gives far outside the data is an estimate; nan
+    where the tail is too short for one.
+    """
+    at_most = np.cumsum(counts)
+    if at_most[radius] >= 10:
+        return math.log10(at_most[radius] / at_most[-1])
+    tail = np.flatnonzero((at_most >= 10) & (at_most <= at_most[-1] / 10))
+    if len(tail) < _LEAST_TAIL:
+        return math.nan
+    logs = np.log10(at_most[tail] / at_most[-1])
+    return float(np.polyval(np.polyfit(tail, logs, 2), radius))
+
+
+# -- on paper ----------------------------------------------------------------------------------------------------------
+
+
+def write(rows: Sequence[Survival], lies: Sequence[FalseMatches], arguments: Sequence[str]) -> Path:
+    """A new run: figures.json, README.md and recall.svg."""
+    folder, facts = report.new_run(arguments)
+    figures = {"facts": facts, "survivals": [row.as_json() for row in rows], "false": [each.as_json() for each in lies]}
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    text = [*report.headed(facts), "", "![recall](recall.svg)", "", *table(rows), "", *told(lies), ""]
+    (folder / "README.md").write_text("\n".join(text), encoding="utf-8")
+    (folder / "recall.svg").write_text(chart(rows), encoding="utf-8")
     return folder
 
 
-def vars_of(each: Strangers) -> dict[str, float]:
-    """The fields of a dataclass with slots."""
-    return {name: getattr(each, name) for name in each.__slots__}
+def _by_edit(rows: Sequence[Survival]) -> dict[tuple[str, str], dict[str, Survival]]:
+    edits: dict[tuple[str, str], dict[str, Survival]] = {}
+    for row in rows:
+        edits.setdefault((row.family, row.name), {})[row.method] = row
+    return edits
 
 
-def table(measured: Robustness) -> list[str]:
-    """Percent found by edit and way, then strangers by way."""
-    lines = ["| edit | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
-    for edit, found in measured.found.items():
-        lines.append(f"| {edit} | " + " | ".join(f"{100 * found[way]:.0f} %" for way in WAYS) + " |")
-    lines += ["", "Strangers: pairs of different scenes, the least distance met, and the share within the radius as "
-              "the tail would give it; the last column multiplies the greater of the two by 10^6 x 10^7.", "",
-              "| way | pairs | within | least bits | by mean and deviation | by the tail's slope | of 10^13 |",
-              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    for way, each in measured.strangers.items():
-        worst = max(each.by_normal, each.by_slope) * WANTED_PAIRS
-        lines.append(f"| {way} | {each.pairs:,} | {each.within} | {each.least} | {each.by_normal:.1e} "
-                     f"| {each.by_slope:.1e} | {worst:.1e} |")  # fmt: skip
+def table(rows: Sequence[Survival]) -> list[str]:
+    """Recall in percent, an edit a line; behind it the median distance in bits."""
+    methods = list(dict.fromkeys(row.method for row in rows))
+    lines = [f"| edit | {' | '.join(methods)} |", f"|---|{'---:|' * len(methods)}"]
+    for (family, name), cells in _by_edit(rows).items():
+        told = [f"{100 * cells[method].recall:.0f} % ({_median(cells[method].distances)})" for method in methods]
+        lines.append(f"| {family} {name} | {' | '.join(told)} |")
+    pictures_ = max((row.pictures for row in rows), default=0)
+    return [f"Recall over {pictures_} pictures (median distance in bits):", "", *lines]
+
+
+def _median(bits: Sequence[int]) -> str:
+    return f"{np.median(bits):.0f}" if bits else "-"
+
+
+def told(lies: Sequence[FalseMatches]) -> list[str]:
+    """False matches, a method a line."""
+    lines = ["| method | unrelated pairs | within the radius | nearest | expected in 10^6 x 10^7 pairs |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    lines += [
+        f"| {each.method} | {each.pairs:,} | {each.within} | {each.least_bits} bits | {each.per_ten_trillion:.2g} |"
+        for each in lies
+    ]
     return lines
 
 
-def chart(measured: Robustness) -> str:
-    """A field of squares: darker where more copies are found, the percentage in each."""
-    left, top, wide, step = 170, 30, 100, 18
-    height = top + step * len(measured.found) + 10
+_CELL, _LABEL, _HEAD = (120, 18), 230, 40
+
+
+def chart(rows: Sequence[Survival]) -> str:
+    """Recall as a heat map: an edit a line, a method a column, dark green for all and red for none."""
+    methods = list(dict.fromkeys(row.method for row in rows))
+    edits = _by_edit(rows)
+    width, height = _LABEL + _CELL[0] * len(methods) + 10, _HEAD + _CELL[1] * len(edits) + 10
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + wide * len(WAYS) + 10}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
-        "<title>Share of edited copies found, by edit and by way</title>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
+        ' font-size="11" role="img" aria-label="recall by edit and method">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        *(
+            f'<text x="{_LABEL + _CELL[0] * column + 4}" y="26" font-weight="bold">{_short(method)}</text>'
+            for column, method in enumerate(methods)
+        ),
     ]
-    for column, way in enumerate(WAYS):
-        parts.append(f'<text x="{left + wide * column + wide / 2}" y="20" text-anchor="middle">{way}</text>')
-    for row, (edit, found) in enumerate(measured.found.items()):
-        y = top + step * row
-        parts.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{edit}</text>')
-        for column, way in enumerate(WAYS):
-            share = found[way]
-            ink = "#fff" if share > 0.55 else "#222"
-            x = left + wide * column
-            parts.append(
-                f'<rect x="{x}" y="{y}" width="{wide - 2}" height="{step - 2}" fill="#357" fill-opacity="{share:.2f}"'
-                f' stroke="#ccd"/><text x="{x + wide / 2}" y="{y + 13}" text-anchor="middle" fill="{ink}">'
-                f"{100 * share:.0f}</text>"
-            )
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    for line, ((family, name), cells) in enumerate(edits.items()):
+        top = _HEAD + _CELL[1] * line
+        parts.append(f'<text x="{_LABEL - 8}" y="{top + 13}" text-anchor="end">{family} {name}</text>')
+        parts += [_cell(_LABEL + _CELL[0] * column, top, cells[method].recall) for column, method in enumerate(methods)]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(method: str) -> str:
+    return method.replace("all eight turnings", "turned").replace("PDQ, ", "PDQ + ")
+
+
+def _cell(left: int, top: int, recall: float) -> str:
+    hue = round(120 * recall)
+    ink = "white" if recall > 0.9 or recall < 0.1 else "black"
+    return (
+        f'<rect x="{left}" y="{top}" width="{_CELL[0] - 2}" height="{_CELL[1] - 2}" fill="hsl({hue} 60% 42%)"/>'
+        f'<text x="{left + _CELL[0] // 2}" y="{top + 13}" text-anchor="middle" fill="{ink}">{100 * recall:.0f} %</text>'
+    )
+
+
+@cache
+def edits_named(text: str) -> tuple[Edit, ...]:
+    """The edits whose family or name holds `text`."""
+    return tuple(edit for edit in EDITS if text in f"{edit.family} {edit.name}")

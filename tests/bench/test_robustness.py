@@ -1,65 +1,61 @@
-"""The robustness bench in its small form: every edit and way has a share, readings that undo an edit earn theirs."""
+"""The robustness bench: edits change what they say, and its figures are those of the pictures."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench import report, robustness
-from bench.edits import EDITS
+from bench import robustness
+from bench.edits import EDITS, Edit, as_it_is
 from samples.scenes import scene
 
 
-@pytest.fixture(scope="module")
-def measured() -> robustness.Robustness:
-    """A few scenes, some edits, no photographs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(robustness, "SHARED", Path("/nowhere"))
-        return robustness.run(4, 12, ["none", "crop 5 %", "letterbox", "mirror left-right"])
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit.family} {edit.name}")
+def test_every_edit_gives_another_file_that_can_be_read(edit: Edit) -> None:
+    """In the format it says, and with other pixels unless only the encoding differs."""
+    picture = scene(7, (160, 120))
+    made = Image.open(io.BytesIO(edit.file(picture)))
+    before, after = (np.asarray(one.convert("RGB"), np.int16) for one in (picture, made))
+
+    assert made.format == edit.form
+    if edit.change is not as_it_is:
+        assert before.shape != after.shape or np.abs(before - after).mean() > 0.2
 
 
-def test_each_way_finds_what_it_is_for(measured: robustness.Robustness) -> None:
-    """A copy as it is by every way; bars by trimming, a cut by uncropping, a mirror by all eight; all by all three."""
-    found = measured.found
+def test_recall_counts_what_is_found_within_the_radius() -> None:
+    """A re-encoded copy is found by all, a mirrored one by those who ask for it alone."""
+    chosen = [edit for edit in EDITS if edit.name in ("95", "mirrored")]
+    rows = robustness.survivals(iter([scene(3, (320, 240))]), chosen)
+    found = {(row.name, row.method): (row.found, row.pictures) for row in rows}
 
-    assert {1.0} == set(found["none"].values())
-    assert found["letterbox"]["pdq, trimmed"] > found["letterbox"]["pdq"]
-    assert found["crop 5 %"]["pdq, uncropped"] > found["crop 5 %"]["pdq"]
-    assert (0.0, 1.0) == (found["mirror left-right"]["pdq"], found["mirror left-right"]["pdq, all8"])
-    assert all(shares["pdq, all three"] == max(shares[way] for way in list(shares)[:5]) for shares in found.values())
-
-
-def test_strangers_are_pairs_of_different_pictures(measured: robustness.Robustness) -> None:
-    """Each ordered pair once, whatever the way; more readings never meet fewer."""
-    pdq, every = measured.strangers["pdq"], measured.strangers["pdq, all three"]
-
-    assert 12 * 11 == pdq.pairs == every.pairs
-    assert every.least <= pdq.least
-    assert pdq.by_normal < every.by_normal < 1
+    assert {(1, 1)} == {found["95", method.name] for method in robustness.METHODS}
+    assert ((0, 1), (1, 1)) == (found["mirrored", "PDQ"], found["mirrored", "PDQ, all eight turnings"])
+    assert "| turn mirrored | 0 % (" in "\n".join(robustness.table(rows))
+    assert robustness.chart(rows).count("<rect") == 1 + len(rows)
 
 
-def test_a_run_is_written(measured: robustness.Robustness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page with both tables, a chart, and the figures behind them."""
-    monkeypatch.setattr(report, "RUNS", tmp_path)
-    folder = robustness.write(measured, ["robustness"])
-    page = (folder / "README.md").read_text()
+def test_a_tail_is_extrapolated_as_the_bell_curve_it_is_of() -> None:
+    """On a binomial population of known share, far outside what was counted, within an order of magnitude or two."""
+    bits = 256
+    ways = np.zeros(bits + 1)
+    ways[0] = 1.0
+    for _ in range(bits):
+        ways[1:] = (ways[1:] + ways[:-1]) / 2
+        ways[0] /= 2
+    true = np.log10(ways[:61].sum())
+    counts = np.rint(ways * 4_000_000).astype(np.int64)
 
-    assert "| letterbox |" in page
-    assert "| pdq, trimmed | 132 |" in page
-    assert (folder / "robustness.svg").read_text().startswith("<svg")
-    assert 4 == json.loads((folder / "robustness.json").read_text())["pictures"]
+    assert abs(robustness.log10_share(counts, 60) - true) < 2
+    assert robustness.log10_share(counts, 128) == pytest.approx(np.log10(counts[:129].sum() / counts.sum()))
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_every_edit_gives_a_picture(name: str) -> None:
-    """In RGB, the same for one seed, of a size that can be hashed."""
-    picture = scene(1, (120, 90))
-    one, again = (EDITS[name](picture, np.random.default_rng(3)) for _ in range(2))
+def test_unrelated_pictures_are_counted_without_themselves() -> None:
+    """n pictures make n (n - 1) ordered pairs."""
+    lies = {each.method: each for each in robustness.false_matches(12)}
 
-    assert isinstance(one, Image.Image)
-    assert ("RGB", one.tobytes()) == (one.mode, again.tobytes())
-    assert min(one.size) >= 20
+    assert 12 * 11 == lies["PDQ"].pairs
+    assert 0 == lies["PDQ"].within
+    assert lies["PDQ, all eight turnings"].least_bits <= lies["PDQ"].least_bits
