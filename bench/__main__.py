@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import click
 
-from bench import cases, fingerprints, lists, matching, report, rescan, robustness, video, works
+from bench import cases, fingerprints, lists, matching, report, rescan, robustness, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -40,7 +41,6 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
         **works.WORKS,
         **{case.name: partial(rescan.run, case) for case in rescan.load()},
         **fingerprints.chosen(),
-        **video.chosen(),
         **{case.name: partial(lists.run, case) for case in lists.load()},
     }
     for name, work in chosen.items():
@@ -126,16 +126,20 @@ def rescan_command(contents: int, delta: int, as_json: bool) -> None:
 @main.command("lists")
 @click.option("--size", type=click.IntRange(1), default=10_000_000, show_default=True, help="Listed values.")
 @click.option("--delta", type=click.IntRange(1), default=10_000, show_default=True, help="Added, and withdrawn.")
+@click.option("--home", type=click.Path(path_type=Path), help="A home to fill, or filled before; kept, and changed.")
+@click.option("--record", is_flag=True, help="Write the figures under bench/runs/, as `run` does.")
 @click.option("--json", "as_json", is_flag=True, help="JSON objects, one a line.")
-def lists_command(size: int, delta: int, as_json: bool) -> None:
+def lists_command(size: int, delta: int, home: Path | None, record: bool, as_json: bool) -> None:
     """A delta into a large set through the store until it is in force, and opening the set in a new process."""
     (defined,) = lists.load()
     try:
-        figures = lists.run(replace(defined, rows=size, added=delta, withdrawn=delta))
+        figures = lists.run(replace(defined, rows=size, added=delta, withdrawn=delta), home)
     except WrongAnswer as error:
         raise click.ClickException(str(error)) from error
     for figure in figures:
         click.echo(json.dumps(figure.as_json()) if as_json else report.table([figure]))
+    if record:
+        click.echo(report.write(figures, sys.argv[1:]).name, err=True)
 
 
 @main.command("robustness")

@@ -114,6 +114,14 @@ class Indexes:
             if shelf is not None and shelf.merge_due():
                 self._merge(uid, shelf)
 
+    def standing(self, uid: bytes) -> str:
+        """How the index of a set is: `none` (a small set needs none), `current`, or `behind`, until the next who asks
+        brings it up to date or builds it. Raises NoSuchSet."""
+        stamp = self._store.stamp(uid)
+        if not self._has_index(stamp):
+            return "none"
+        return "behind" if self._opened(stamp) is None else "current"
+
     def verify(self, uid: bytes) -> list[str]:
         """What is wrong with the index of a set, in words; what is damaged is not used again, by anybody."""
         folder = self._of(uid)

@@ -12,6 +12,7 @@ import numpy as np
 from hashsets import hashtypes
 from hashsets.errors import ListError
 from hashsets.hashtypes import HashType
+from hashsets.indexes import Indexes
 from hashsets.snapshots import Snapshot, current
 from scanner.api import Scanner
 from scanner.cli.output import emit_json, json_option, note, number_of
@@ -39,9 +40,12 @@ def lookup(scanner: Scanner, type: str, value: tuple[str, ...], radius: int | No
         raise UsageError("Values of this type cannot be compared here.")
     radius_bits = _radius(hash_type, radius)
     known = scanner.store.hash_sets()
-    snapshot = current(scanner.store)
+    indexes = Indexes(scanner.store)
+    snapshot = current(scanner.store, indexes=indexes)
     known += scanner.store.hash_sets()  # one may have come or gone meanwhile
     names = {each.uid: each.name for each in known}
+    for uid, why in indexes.in_memory.items():
+        note(f"hashward: {names[uid]} was read into memory, which takes longer: {why}")
     hits = 0
     for chunk in _chunks(value, hash_type):
         for answer in _answers(snapshot, names, hash_type, radius_bits, chunk):

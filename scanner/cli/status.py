@@ -8,6 +8,7 @@ import click
 
 from hashsets import sqlite
 from hashsets.hashtypes import PLUGINS
+from hashsets.indexes import Indexes
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.api import Scanner
@@ -91,6 +92,7 @@ def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
         "entries": each.entries,
         "changed": history[-1].day if history else None,
         "refreshed": scanner.store.refreshed_day(each.name),
+        "index": Indexes(scanner.store).standing(each.uid),
         "contents_current": top - behind,
         "contents_behind": behind,
     }
@@ -155,6 +157,9 @@ def _print_sets(sets: list[dict[str, Any]]) -> None:
         sizes = (str(each["version"]), f"{each['entries']:,}", refreshed, f"{each['contents_behind']:,}")
         rows.add_row(each["name"], each["role"], mode, *sizes)
     show(rows)
+    behind = [each["name"] for each in sets if each["index"] == "behind"]
+    if behind:
+        _line("index", f"to be made or brought up to date, by whoever needs it next: {', '.join(behind)}")
     if any(each["enabled"] and each["contents_behind"] for each in sets):
         click.echo("Next: `hashward rescan` compares what is behind.")
 

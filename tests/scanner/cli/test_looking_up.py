@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,31 @@ def test_looking_in_nothing_is_told(hashward: Hashward, full: Hashward) -> None:
 
     assert "" == compared.err
     assert "No hash set is in force" in nothing.err
+
+
+def test_a_large_list_is_mapped_and_read_into_memory_where_it_cannot_be(hashward: Hashward, tmp_path: Path) -> None:
+    """Its index is made by the import, checked by `verify`, made again by whoever needs it; else that is said."""
+    (tmp_path / "list").write_text("".join(f"{number + 1:032x}\n" for number in range(4_100)))
+    hashward("hashset", "import", "big", tmp_path / "list", "--type", "md5")
+    listed = hashward.home / "listed"
+    value = f"{77:032x}"
+
+    assert "current" == hashward.json("status")["hash_sets"][0]["index"]
+    assert 0 == hashward("hashset", "verify", "big").code
+    segment = max(listed.glob("*/*.segment"), key=lambda path: path.stat().st_size)
+    whole = segment.read_bytes()
+    segment.unlink()
+    segment.write_bytes(whole[:9000] + b"damaged" + whole[9007:])
+    damaged = hashward("hashset", "verify", "big")
+    assert (6, True) == (damaged.code, "index:" in damaged.out)
+    assert "to be made" in hashward("status").out
+    assert (1, "") == (hashward("lookup", "md5", value).code, hashward("lookup", "md5", value).err)
+    assert "current" == hashward.json("status")["hash_sets"][0]["index"]
+    shutil.rmtree(listed)
+    listed.write_bytes(b"")
+    said = hashward("lookup", "md5", value)
+    assert (1, True) == (said.code, "big was read into memory" in said.err)
+    listed.unlink()
+    hashward("lookup", "md5", value)
+    hashward("hashset", "remove", "big")
+    assert [] == list(listed.iterdir())
