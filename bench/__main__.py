@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import cases, fingerprints, lists, matching, report, rescan, robustness, works
+from bench import cases, fingerprints, lists, matching, report, rescan, robustness, video, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -41,6 +41,7 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
         **works.WORKS,
         **{case.name: partial(rescan.run, case) for case in rescan.load()},
         **fingerprints.chosen(),
+        **video.chosen(),
         **{case.name: partial(lists.run, case) for case in lists.load()},
     }
     for name, work in chosen.items():
@@ -98,6 +99,22 @@ def fingerprints_command(only: str) -> None:
             click.echo(f"{name}: not measured: {missing}", err=True)
             continue
         except WrongAnswer as error:
+            raise click.ClickException(str(error)) from error
+        results += _told(name, figures if isinstance(figures, list) else [figures])
+    for result in results:
+        click.echo(json.dumps(result.as_json()))
+    click.echo(report.write(results, sys.argv[1:]).name, err=True)
+
+
+@main.command("video")
+@click.option("--only", metavar="TEXT", default="", help="Only cases and works whose name holds this text.")
+def video_command(only: str) -> None:
+    """Films to PDQ frames against vpdq, and recall of keyframes; one JSON object a line, and a new run."""
+    results: list[report.Measured] = []
+    for name, work in video.chosen(only).items():
+        try:
+            figures = work()
+        except (EngineMissing, WrongAnswer) as error:
             raise click.ClickException(str(error)) from error
         results += _told(name, figures if isinstance(figures, list) else [figures])
     for result in results:
