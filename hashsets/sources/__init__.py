@@ -1,6 +1,6 @@
 """Where deltas come from."""
 
-from hashsets.sources.base import Source
+from hashsets.sources.base import Source, has_more
 from hashsets.sources.file import FileSource
 
-__all__ = ["FileSource", "Source"]
+__all__ = ["FileSource", "Source", "has_more"]

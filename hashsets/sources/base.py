@@ -1,8 +1,11 @@
 """What a source is: somewhere a set's deltas come from, page by page, from a checkpoint on.
 
 Rules
-- A source knows no store. It is asked with the checkpoint of the last refresh that ended well, opaque to all others.
+- A source knows no store. It is asked with the checkpoint of the last refresh that ended well, opaque to others.
 - The pages of one call are one delta; the last page carries the new checkpoint. Foreign errors leave as SourceError.
+- A call may end before all is told: `more` says so, and another goes on from the new checkpoint. So a first refresh of
+  millions is in force, and safe from a kill, piece by piece.
+- Times are UTC, from a clock that is handed in.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from hashsets.formats import Reading
-from hashsets.types import Delta
+from hashsets.formats import Reading, Removal
+from hashsets.types import Delta, Entry
 
 # Entries of a page: some 20 MB of objects, and a staging transaction of a tenth of a second.
 PAGE_ENTRIES = 20_000
@@ -28,3 +31,31 @@ class Source(Protocol):
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """The pages of the change since `checkpoint` (None: everything). Raises SourceError, ListError."""
         ...
+
+
+def has_more(source: Source) -> bool:
+    """Whether the last call of `pages` left something to be told at once; sources that tell all have no such word."""
+    return bool(getattr(source, "more", False))
+
+
+class Page:
+    """One page being filled. The last word on a key stands, though a page's removals come before its additions."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._added: dict[bytes, list[Entry]] = {}
+        self._removed: dict[bytes, None] = {}
+
+    def take(self, update: Entry | Removal) -> None:
+        """Add what was said next."""
+        self.taken += 1
+        if isinstance(update, Removal):
+            self._added.pop(update.key, None)
+            self._removed[update.key] = None
+        else:
+            self._added.setdefault(update.key, []).append(update)
+
+    def delta(self, *, complete: bool = False, checkpoint: bytes | None = None) -> Delta:
+        """The page as it stands."""
+        added = tuple(entry for pieces in self._added.values() for entry in pieces)
+        return Delta(added, tuple(self._removed), checkpoint, complete)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from hashsets.errors import SourceError
 from hashsets.formats import Options, Reading, Removal, read_list
-from hashsets.sources.base import PAGE_ENTRIES
+from hashsets.sources.base import PAGE_ENTRIES, Page
 from hashsets.types import Delta, Entry
 
 
@@ -45,36 +45,15 @@ class FileSource:
 
 
 def paged(updates: Iterable[Entry | Removal], *, complete: bool) -> Iterator[Delta]:
-    """Entries and removals in pages. A key's last word stands, though a page's removals come before its additions."""
-    page = _Page()
+    """Entries and removals in pages."""
+    page = Page()
     for update in updates:
         page.take(update)
         if page.taken >= PAGE_ENTRIES:
-            yield page.delta(complete)
-            page = _Page()
+            yield page.delta(complete=complete)
+            page = Page()
     if page.taken:
-        yield page.delta(complete)
-
-
-class _Page:
-    """One page being filled."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self._added: dict[bytes, list[Entry]] = {}
-        self._removed: dict[bytes, None] = {}
-
-    def take(self, update: Entry | Removal) -> None:
-        self.taken += 1
-        if isinstance(update, Removal):
-            self._added.pop(update.key, None)
-            self._removed[update.key] = None
-        else:
-            self._added.setdefault(update.key, []).append(update)
-
-    def delta(self, complete: bool) -> Delta:
-        added = tuple(entry for pieces in self._added.values() for entry in pieces)
-        return Delta(added=added, removed=tuple(self._removed), complete=complete)
+        yield page.delta(complete=complete)
 
 
 def open_list_file(path: Path) -> BinaryIO:
