@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from hashsets.types import Entry, EntryHit, Role, Shape, Signal
-from scanner.isolation import InProcess
+from scanner.isolation import InProcess, WorkerPool
 from scanner.ledger.claims import MEMBER_SHIFT, of_contents
 from scanner.ledger.tallies import outcomes
 from scanner.types import Fingerprint
-from tests.scanner.decoding.containers.made import TEXT, film, pdf, picture, zipped
+from tests.scanner.decoding.containers.made import TEXT, film, pdf, picture, pixels, zipped
 from tests.scanner.decoding.containers.test_look import HOLDERS
 from tests.scanner.fakes import Site, entry_of, sha256, sha256_entry
 
@@ -177,3 +179,24 @@ def test_no_name_of_a_member_is_kept(site: Site, tmp_path: Path) -> None:
     (tmp_path / "upload.tmp").unlink()
 
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file() and b"CANARYNAME" in path.read_bytes()]
+
+
+def test_the_sandbox_gives_the_same_answers() -> None:
+    """Whatever opens containers is loaded before a worker is confined."""
+    fax = io.BytesIO()
+    Image.fromarray(pixels(1)).convert("1").save(fax, "PDF")
+    rows = b"".join(b"\2" + bytes(range(128)) for _ in range(96))
+    predicted = JPEG + b"/FlateDecode/DecodeParms<</Predictor 15/Columns 128>>"
+    contents = [make(picture(1), TEXT, film(), picture(2, "PNG")) for make in PLACES.values()]
+    contents += [fax.getvalue(), pdf((predicted.replace(b"DeviceRGB", b"DeviceGray"), zlib.compress(rows)))]
+    with WorkerPool(1) as pool:
+        for content in contents:
+            fd = os.memfd_create("content")
+            os.write(fd, content)
+            found = pool.fingerprint(fd)
+            os.close(fd)
+            expected = fingerprint(content)
+
+            assert expected.signals
+            assert (expected.looked, expected.signals) == (found.looked, found.signals)
+        assert 0 == pool.forbidden_calls
