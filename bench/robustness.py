@@ -25,6 +25,7 @@ from PIL import Image
 from bench import report
 from bench.edits import EDITS, Edit
 from hashsets import hashtypes
+from hashsets.types import EDITS as EDITS_UNDONE
 from hashsets.types import Signal
 from samples.scenes import scene
 from scanner.fingerprint import Options, Orientations
@@ -61,6 +62,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("PDQ", "pdq", lambda reading: reading in ("stored", "exif")),
     Method("PDQ, all eight turnings", "pdq", lambda reading: reading in ("stored", "exif") or reading.isdigit()),
+    Method("PDQ, trimmed", "pdq", lambda reading: reading in ("stored", "exif", "trimmed")),
+    Method("PDQ, uncropped", "pdq", lambda reading: reading in ("stored", "exif", "uncropped")),
     Method("pHash", "phash", lambda reading: reading in ("stored", "exif")),
     Method("dHash", "dhash", lambda reading: reading in ("stored", "exif")),
 )
@@ -114,7 +117,8 @@ class Eye:
     """Fingerprints files in memory, every reading that any method asks."""
 
     def __init__(self) -> None:
-        self._look = InProcess(Options(hash_types=("phash", "dhash"), orientations=Orientations.ALL8))
+        options = Options(hash_types=("phash", "dhash"), orientations=Orientations.ALL8, edits=EDITS_UNDONE)
+        self._look = InProcess(options)
 
     def __call__(self, content: bytes) -> tuple[Signal, ...]:
         """The signals of a file; those of too little quality say nothing and are left out, as in a scan."""
