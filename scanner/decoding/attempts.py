@@ -36,6 +36,9 @@ register_codecs()
 # Formats Pillow has no reader for: another library's reading is the first, not a second opinion.
 _NOT_PILLOWS = frozenset({"jxl", "jxr", "exr", "hdr", "dpx", "ilbm", "unknown"})
 
+# Formats that hold no film, and no picture that decoders show: covers lie in their tags (embedded.py).
+_ONLY_SOUND = frozenset({"ape", "tta", "wavpack", "musepack", "dsf"})
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
@@ -121,7 +124,7 @@ class _Look:
     def _run(self) -> Looked:
         """Try the decoders in turn; the first that gives a picture decides."""
         form = self._sniffed.form
-        if form is Form.NOT_MEDIA:
+        if form in (Form.NOT_MEDIA, Form.CONTAINER) or self._sniffed.name in _ONLY_SOUND:
             self._say(MediaKind.OTHER)
             return WHOLE
         self._say({Form.STILL: MediaKind.IMAGE, Form.VIDEO: MediaKind.VIDEO}.get(form, MediaKind.OTHER))

@@ -5,8 +5,9 @@ gain maps and depth maps behind the first; players find a film behind any bytes.
 
 Rules
 - Reads bytes only, decodes nothing. Found is what carries a signature borne out by the bytes around it.
-- A still is searched behind its own end (everywhere, where its format tells none), a film behind its boxes, and what is
-  not media at all in its first `HIDDEN_BYTES`: FFmpeg's own probing, and so that of players, looks no further.
+- A still is searched behind its own end (everywhere, where its format tells none), a film behind its boxes, sound for
+  covers, and what is not media at all in its first `HIDDEN_BYTES`: FFmpeg's own probing, and so that of players, looks
+  no further. In containers that are opened only raw streams are looked for, for the rest are members.
 - The order is fixed, so that a part's number is the same at every look.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.decoding import extents
+from scanner.decoding.encoded_text import encoded_files
 from scanner.decoding.icons import icons
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.signatures import LONGEST, candidates, transport_streams
@@ -27,6 +29,8 @@ MOST_PARTS = 60
 MOST_PLACES = 100_000
 HIDDEN_BYTES = 1024 * 1024
 _SMALLEST_HEADER = 16
+# Containers whose members are looked at (containers/).
+OPENED = frozenset({"zip", "tar", "gzip", "bzip2", "xz", "zstd", "pdf"})
 _ICONS = frozenset({"ico", "cur", "icns"})
 _CONFUSED = frozenset({"heif", "jpeg2000"})
 _RAW = frozenset({"h26x-annexb", "mpeg-video", "m4v"})
@@ -75,25 +79,48 @@ def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tup
 
 
 def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
-    if sniffed.form is Form.STILL:
-        if sniffed.name == "jpeg":
-            yield from _listed_by_mpf(file)
-        if sniffed.name in _ICONS:
-            yield from _icons(file, sniffed)
-        if sniffed.name in ("heif", "avif"):
-            yield from _in_boxes(file, sniffed)
-        end = extents.end_of(file, sniffed.name)
-        if end is not None:
-            yield from _at_the_end(file, end)
-        yield from _carved(file, _SMALLEST_HEADER if end is None else end)
-    elif sniffed.name == "mp4":
+    match sniffed.form:
+        case Form.STILL:
+            yield from _in_still(file, sniffed)
+        case Form.VIDEO:
+            if sniffed.name == "mp4":
+                yield from _in_boxes(file, sniffed)
+                yield from _behind(file, extents.end_of(file, "mp4"))
+        case Form.AUDIO:  # covers, in whatever tags
+            yield from _carved(file, 1)
+        case Form.CONTAINER if sniffed.name in OPENED:
+            for part in _carved(file.first(HIDDEN_BYTES), 1, of=file):
+                yield part if part is not None and part.sniffed.name in _STREAMS else None
+        case _:
+            if sniffed.name == "text":
+                yield from _in_text(file)
+            yield from _carved(file.first(HIDDEN_BYTES), 1, of=file)
+
+
+def _in_still(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
+    if sniffed.name == "jpeg":
+        yield from _listed_by_mpf(file)
+    if sniffed.name in _ICONS:
+        yield from _icons(file, sniffed)
+    if sniffed.name in ("heif", "avif"):
         yield from _in_boxes(file, sniffed)
-        end = extents.end_of(file, "mp4")
-        if end is not None:
-            yield from _at_the_end(file, end)
-            yield from _carved(file, end)
-    elif sniffed.form is not Form.VIDEO:
-        yield from _carved(file.first(HIDDEN_BYTES), 1, of=file)
+    if sniffed.name == "svg":
+        yield from _in_text(file)
+    end = extents.end_of(file, sniffed.name)
+    yield from _carved(file, _SMALLEST_HEADER) if end is None else _behind(file, end)
+
+
+def _behind(file: MediaFile, end: int | None) -> Iterator[Enclosed | None]:
+    if end is not None:
+        yield from _at_the_end(file, end)
+        yield from _carved(file, end)
+
+
+def _in_text(file: MediaFile) -> Iterator[Enclosed | None]:
+    for offset, one in encoded_files(file):
+        what = sniff(one.head())
+        media = what.form in (Form.STILL, Form.VIDEO, Form.AUDIO) and what.name != "svg"
+        yield Enclosed(offset, one, what, surely=False) if media else None
 
 
 def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Iterator[Enclosed | None]:

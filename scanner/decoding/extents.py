@@ -174,7 +174,7 @@ def _icons_end(file: MediaFile) -> int | None:
 
 def _gif_end(file: MediaFile) -> int | None:
     """Behind the trailer (GIF89a, 27); None where the blocks do not lead to one."""
-    content = file.at(0, min(file.size_bytes, MOST_BYTES))
+    content = file.at(0, min(file.size_bytes, MOST_BYTES // 4))
     if len(content) < 13:
         return None
     at = 13 + _table_bytes(content[10])

@@ -32,7 +32,7 @@ _BLOCK_BYTES = 1024 * 1024
 # Larger files are not read into memory to be asked a second time.
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 # libjpeg's jerror.h; what it warns of besides are oddities of headers.
-_WARNINGS_OF_DAMAGE = ("premature end", "bad huffman", "bad arithmetic", "instead of rst", "inconsistent progression")
+_WARNINGS_OF_DAMAGE = ("premature end", "bad huffman", "bad arithmetic", "instead of rst")
 _EXTRANEOUS = re.compile("([0-9]+) extraneous bytes")
 MOST_PADDING_BYTES = 16
 LEAST_SHORT_SIDE = 512  # measured: at most 2 bits from full resolution; at 256 as many as 4, at 128 as many as 34

@@ -10,7 +10,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from scanner.decoding.budget import Budget, OverBudget
@@ -41,7 +41,7 @@ class Parts:
         self._shown = 0
         self._looked = partial(Reason.TRUNCATED) if start is not None and self._began and start.damaged else WHOLE
 
-    def run(self, file: MediaFile, sniffed: Sniffed, enclosed: Callable[[], tuple[Sequence[Enclosed], bool]]) -> Looked:
+    def run(self, file: MediaFile, sniffed: Sniffed, enclosed: Callable[[], tuple[list[Enclosed], bool]]) -> Looked:
         """Look at `file` itself, then at what `enclosed` finds in it."""
         if not self._began:
             self._looked = self._look_at(file, sniffed, _PartSink(self, 0), self._start)
@@ -54,7 +54,8 @@ class Parts:
         except (OSError, OverBudget, MemoryError) as error:
             self._looked = partial(Reason.IO if isinstance(error, OSError) else Reason.OVER_BUDGET)
             return self._sum()
-        for number, part in enumerate(parts, 1):
+        for number in range(1, len(parts) + 1):
+            part = parts.pop(0)  # what it may hold in memory goes with it
             if number < self._began:
                 continue
             looked = self._part(part, number)

@@ -191,6 +191,8 @@ def _stream_end(file: MediaFile, start: int, stride: int) -> int:
     offset = start
     while offset < file.size_bytes:
         packets = np.frombuffer(file.at(offset, stride * _PACKETS_AT_ONCE), dtype=np.uint8)[::stride]
+        if not len(packets):
+            return offset
         wrong = np.flatnonzero(packets != 0x47)
         if len(wrong):
             return offset + int(wrong[0]) * stride

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
+import zipfile
 from collections.abc import Callable
 from functools import cache
 
@@ -140,11 +142,14 @@ def test_a_film_hidden_in_a_film_is_a_part_of_it() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        TEXT * 100, b"t" * 20 + b"G" * 100_000, b"GATTACA" * 20_000, np.random.default_rng(2).bytes(2_000_000),
+        TEXT * 100,
+        b"t" * 20 + b"G" * 100_000,
+        b"GATTACA" * 20_000,
+        np.random.default_rng(2).bytes(2_000_000),
         PROGRAM * 100,
     ],
     ids=["text", "syncs", "genome", "noise", "program"],
-)  # fmt: skip
+)
 def test_what_only_looks_like_a_film_is_clear(content: bytes) -> None:
     """Chance signatures cost an attempt and end as what they are: not media."""
     seen = look(content)
@@ -200,3 +205,81 @@ def test_a_thumbnail_in_the_header_is_no_second_picture() -> None:
 def test_undecodable_with_nothing_inside_stays_undecodable() -> None:
     """No part, no picture: digests only."""
     assert digests_only(Reason.UNDECODABLE) == look(b"\xff\xd8\xff\xe0" + b"\x80" * 900).looked
+
+
+def test_pictures_written_into_a_text_are_looked_at() -> None:
+    """Addresses that hold a picture, in a page or a drawing, and the attachments of a letter."""
+    code = base64.b64encode(encoded(photograph(), "JPEG"))
+    lines = base64.encodebytes(encoded(photograph(), "PNG")).replace(b"\n", b"\r\n")
+    letter = b"From: a\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Transfer-Encoding: BASE64\r\n"
+    page = look(b"<html><img src='data:image/jpeg;base64," + code + b"'></html>")
+    attached = look(letter + b"Content-Type: image/png\r\n\r\n" + lines + b"--x--\r\n")
+    drawing = look(
+        b'<svg xmlns="http://www.w3.org/2000/svg"><image href="data:image/jpeg;base64,' + code + b'"/></svg>'
+    )
+
+    assert (MediaKind.IMAGE, WHOLE) == (page.kind, page.looked) == (attached.kind, attached.looked)
+    assert partial(Reason.UNDECODABLE) == drawing.looked  # the drawing itself nothing draws
+    assert all(shows(each, photograph()) for each in (page, attached, drawing))
+
+
+@pytest.mark.parametrize(
+    "repeated", [b"data:image/png;base64,", b"data:;base64", b"content-transfer-encoding:base64\n\n"]
+)
+@pytest.mark.timeout(60)
+def test_texts_that_announce_much_cost_little(repeated: bytes) -> None:
+    """Announcements without pictures are passed over."""
+    assert WHOLE == look(repeated * 20_000).looked
+
+
+def sound(name: str, cover: bytes) -> bytes:
+    """A stretch of sound with a cover in the tags of its format."""
+    frames = (b"\xff\xfb\x90\x64" + bytes(413)) * 40
+    if name == "id3":
+        picture = b"\0image/jpeg\0\3\0" + cover
+        tag = b"APIC" + struct.pack(">I", len(picture)) + b"\0\0" + picture
+        return b"ID3\3\0\0" + bytes(len(tag) >> shift & 127 for shift in (21, 14, 7, 0)) + tag + frames
+    if name == "flac":
+        info = (
+            struct.pack(">HH", 4096, 4096) + bytes(6) + struct.pack(">Q", 44100 << 44 | 1 << 41 | 15 << 36) + bytes(16)
+        )
+        picture = struct.pack(">II", 3, 10) + b"image/jpeg" + bytes(20) + struct.pack(">I", len(cover)) + cover
+        return b"fLaC\0\0\0\x22" + info + b"\x86" + struct.pack(">I", len(picture))[1:] + picture
+    begin = {"ape": b"MAC \x96\x0f", "tta": b"TTA1\1\0", "wavpack": b"wvpk", "id3 and ape": frames}[name]
+    item = struct.pack("<II", len(cover) + 6, 2) + b"Cover Art (Front)\0c.jpg\0" + cover
+    return begin + bytes(1_500_000) + b"APETAGEX" + struct.pack("<IIII", 2000, len(item), 1, 1 << 29) + bytes(8) + item
+
+
+@pytest.mark.parametrize("name", ["id3", "flac", "ape", "tta", "wavpack", "id3 and ape"])
+def test_covers_of_sound_are_looked_at(name: str) -> None:
+    """A picture attached to sound is hashed, wherever its format keeps it; sound without one is not media."""
+    assert shows(look(sound(name, encoded(photograph(), "JPEG"))), photograph())
+    assert [] == look(sound(name, b"")).pictures
+
+
+@pytest.mark.parametrize(("form", "codec"), [FILMS[1], FILMS[2], FILMS[3]], ids=["mpegts", "mpeg", "h264"])
+def test_a_stream_behind_an_archive_is_looked_at(form: str, codec: str) -> None:
+    """The members of an archive are looked at, and so is what players find behind it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("minutes.txt", TEXT)
+
+    for container in (archive.getvalue(), b"%PDF-1.4\n1 0 obj<<>>endobj\n%%EOF\n"):
+        assert shows(look(container + film(form, codec)), first_frame())
+
+
+def test_what_an_unopened_archive_keeps_unpacked_is_looked_at() -> None:
+    """An archive that cannot be opened is never clear, but a picture that lies open in it is seen."""
+    seen = look(b"Rar!\x1a\x07\x01\0" + bytes(range(50)) + encoded(photograph(), "JPEG"))
+
+    assert partial(Reason.UNOPENED) == seen.looked
+    assert shows(seen, photograph())
+
+
+def test_frames_sent_one_by_one_are_looked_at() -> None:
+    """A camera's stream of JPEGs, with headers between them as browsers show it, and without."""
+    frames = [encoded(photograph(seed=seed), "JPEG") for seed in range(4)]
+    headed = b"".join(b"--x\r\nContent-Type: image/jpeg\r\n\r\n" + frame + b"\r\n" for frame in frames)
+
+    assert all(shows(look(headed), photograph(seed=seed)) for seed in range(4))
+    assert all(shows(look(b"".join(frames)), photograph(seed=seed)) for seed in range(4))
