@@ -53,6 +53,15 @@ def test_children_s_time_counts() -> None:
         child.communicate(b"\n")
 
 
+def test_the_time_of_children_that_ended_counts() -> None:
+    """A replaced worker would take its time along otherwise: files would look cheaper the more there are."""
+    busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    start = fingerprints.family_cpu_s()
+    subprocess.run([sys.executable, "-c", busy], check=True)
+
+    assert fingerprints.family_cpu_s() - start >= 0.27
+
+
 def test_a_wrong_hash_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where ours is off, there is no figure."""
     wrong = iter((bytes(32), b"\xff" * 32))
