@@ -28,7 +28,7 @@ import numpy as np
 from hashsets import hashtypes
 from hashsets.errors import HashsetsError, NoSuchSet, SegmentRefused, StoreError, UsageError
 from hashsets.evidence import listed_rows
-from hashsets.locking import WriterLock
+from hashsets.locking import WriterLock, open_private
 from hashsets.matching import changeable
 from hashsets.matching.changeable import Change, View
 from hashsets.matching.listing import LIST_NAME
@@ -40,7 +40,7 @@ FOLDER_NAME = "listed"
 # A set of fewer signals is read from the database in the time in which its index would be opened (bench/runs).
 PERSIST_FROM_SIGNALS = 4_096
 # What a build holds in memory at once; a list of more gets several segments.
-BUILD_ROWS = 8_000_000
+BUILD_ROWS = 4_000_000
 # Past so many changed entries reading the whole list is as soon done.
 DELTA_MOST = 500_000
 # Whoever finds an index being built waits for it: it takes a second or two a million.
@@ -48,6 +48,7 @@ BUILD_WAIT_S = 900.0
 # An import that moves a set on while its index is read makes the reading begin again.
 _ATTEMPTS = 20
 
+_CHECKED = "checked"  # holds the boot id of the last check
 _UID = re.compile("[0-9a-f]{32}")
 
 Views = Mapping[str, View]
@@ -110,6 +111,7 @@ class Indexes:
             stamp = self._store.stamp(uid)
             if self._has_index(stamp):
                 self._follow(stamp)
+                self._check_once_a_boot(stamp)
             shelf = self._shelves.get(uid)
             if shelf is not None and shelf.merge_due():
                 self._merge(uid, shelf)
@@ -133,6 +135,20 @@ class Indexes:
             self._refuse(uid)
             return [f"index: {error}"]
         return []
+
+    def _check_once_a_boot(self, stamp: Stamp) -> None:
+        """Read an index against its checksums where that was not done since the machine started; or build it anew."""
+        shelf, boot, mark = self._shelves.get(stamp.uid), _boot(), self._of(stamp.uid) / _CHECKED
+        if shelf is None or not boot or (mark.exists() and mark.read_bytes() == boot):
+            return
+        try:
+            shelf.verify()
+        except SegmentRefused:
+            self._refuse(stamp.uid)
+            self._follow(stamp)
+        with open(open_private(mark), "wb") as file:
+            file.write(boot)
+            file.truncate()
 
     def _refuse(self, uid: bytes) -> None:
         """Let nobody use an index that is damaged: the next to come builds it anew."""
@@ -291,6 +307,14 @@ def _locked(folder: Path, name: str, wait_s: float = BUILD_WAIT_S) -> Iterator[N
     """The lock of a folder: one writes it (`index`), one merges in it (`merge`). Raises StoreError."""
     with contextlib.closing(WriterLock(folder / name)) as lock, lock.held(wait_s):
         yield
+
+
+def _boot() -> bytes:
+    """What tells this start of the machine from every other; empty where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        return b""
 
 
 def _emptied(folder: Path) -> None:

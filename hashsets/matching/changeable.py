@@ -28,6 +28,7 @@ from hashsets.types import Hits
 # Merging what is no more than four times as large writes a row about log4(rows) times and leaves few layers to search.
 MERGE_RATIO = 4
 MERGE_AT_ONCE_ROWS = 100_000  # a tenth of a second of building (bench/runs): a change may wait so long
+MERGE_MOST_ROWS = 16_000_000  # a merge holds some 250 bytes a row of PDQ in memory: this much is 4 GB
 REWRITE_SHARE = 0.25  # of a layer's rows withdrawn: then it is rewritten without them
 _ALL_ROWS = 2**62
 
@@ -168,7 +169,7 @@ def due(layers: Sequence[Layer]) -> slice | None:
     if not layers:
         return None
     start, rows = len(layers) - 1, layers[-1].live_rows
-    while start > 0 and layers[start - 1].live_rows <= MERGE_RATIO * rows:
+    while start > 0 and _fits(layers[start - 1].live_rows, rows):
         start -= 1
         rows += layers[start].live_rows
     if start < len(layers) - 1:
@@ -177,6 +178,10 @@ def due(layers: Sequence[Layer]) -> slice | None:
         if layer.withdrawn_rows > REWRITE_SHARE * len(layer.segment):
             return slice(at, at + 1)
     return None
+
+
+def _fits(older_rows: int, rows: int) -> bool:
+    return older_rows <= MERGE_RATIO * rows and older_rows + rows <= MERGE_MOST_ROWS
 
 
 def swapped(layers: Sequence[Layer], sources: Sequence[Layer], made: Layer) -> tuple[Layer, ...]:

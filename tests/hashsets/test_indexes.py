@@ -364,6 +364,40 @@ def test_verify_finds_a_turned_bit_and_the_index_is_made_again(store: Store) -> 
     assert [] == on_disk(store).verify(uid)
 
 
+def test_an_index_is_read_against_its_checksums_once_a_boot(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an import; what is damaged is made again there and then."""
+    uid = store.hash_set("a").uid
+    on_disk(store).keep_up(uid)
+    before = files(store)
+    path = max((store.folder / FOLDER_NAME / uid.hex()).glob("*.segment"), key=lambda each: each.stat().st_size)
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"damaged")
+    on_disk(store).keep_up(uid)
+    assert before == files(store)
+    monkeypatch.setattr(indexes, "_boot", lambda: b"another")
+    on_disk(store).keep_up(uid)
+
+    assert not before & files(store)
+    assert list(range(100)) == listed(store, on_disk(store))
+    assert [] == on_disk(store).verify(uid)
+
+
+def test_damage_is_not_carried_into_a_merge(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be merged is read against its checksum, and built from the database instead."""
+    monkeypatch.setattr(indexes, "_boot", lambda: b"")
+    uid = store.hash_set("a").uid
+    on_disk(store).keep_up(uid)
+    put(store, *range(100, 160))
+    for path in (store.folder / FOLDER_NAME / uid.hex()).glob("*.segment"):
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(bytes(200))
+
+    assert list(range(160)) == listed(store, on_disk(store))
+    assert [] == on_disk(store).verify(uid)
+
+
 @pytest.mark.parametrize("trouble", ["full", "read-only", "a file in its place"])
 def test_a_folder_that_cannot_be_written_costs_no_answer(
     store: Store, monkeypatch: pytest.MonkeyPatch, trouble: str

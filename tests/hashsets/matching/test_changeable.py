@@ -143,6 +143,18 @@ def test_layers_stay_few(tmp_path: Path) -> None:
     assert [id_ for _, id_, _ in found(shelf, values, 0, "sha256")] == list(range(500))
 
 
+def test_merges_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would take more memory than a merge may stays in layers of its own."""
+    monkeypatch.setattr(changeable, "MERGE_MOST_ROWS", 25)
+    shelf = Shelf.create([SHA256], tmp_path)
+    values = random_values(60, 32, 1)
+    for at in range(0, 60, 10):
+        shelf.change({"sha256": Change(values[at : at + 10], np.arange(at, at + 10))})
+
+    assert [20, 20, 20] == [len(layer.segment) for layer in shelf.held.views["sha256"].layers]
+    assert not shelf.merge_due()
+
+
 def test_a_mostly_withdrawn_layer_is_rewritten(tmp_path: Path) -> None:
     """Rows that are gone do not cost room for ever."""
     shelf = Shelf.create([PDQ], tmp_path)
