@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from scanner.decoding.budget import Budget
-from scanner.decoding.groups import Group, Track, due_times, is_no_keyframe, stamp_of
+from scanner.decoding.groups import Group, Track, due_times, is_halting, is_no_keyframe, stamp_of
 from scanner.decoding.luma import exif_of, luma
 from scanner.decoding.picture import Picture
 
@@ -53,15 +53,16 @@ class Frames:
     def go_on(self, track: Track, group: Group, packet: Packet[VideoStream]) -> None:
         """Keep a packet between keyframes; once there are too many, decode the group as it comes."""
         group.number(packet, track.packets - 1)
-        with self._budget.looking:
-            if group.running:
+        if group.running:
+            with self._budget.looking:
                 self.decode(track, packet)
-                return
-            group.held.append(packet)
-            group.held_bytes += packet.size
-            if group.held_bytes > MOST_HELD_BYTES or len(group.held) > MOST_HELD_PACKETS:
-                self._skip_unneeded(track, group)
-                held, group.held, group.running = group.held, [], True
+            return
+        group.held.append(packet)
+        group.held_bytes += packet.size
+        if group.held_bytes > MOST_HELD_BYTES or len(group.held) > MOST_HELD_PACKETS:
+            self._skip_unneeded(track, group)
+            held, group.held, group.running = group.held, [], True
+            with self._budget.looking:
                 for each in held:
                     self.decode(track, each)
 
@@ -137,7 +138,7 @@ class Frames:
 
     def _skip_unneeded(self, track: Track, group: Group) -> None:
         """Spare the decoder frames that no other frame needs, where those that come out can be told apart."""
-        if group.timed:
+        if group.timed and not is_halting(track.times(group), self._gap_ms):
             track.stream.codec_context.skip_frame = "NONREF"
 
     def drain(self, track: Track) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
 
 import av.error
 from av.container import InputContainer
@@ -98,6 +100,10 @@ class Track:
     doubted: list[Group] = field(default_factory=list)
     distrusts: bool = False
     lost: int = 0
+    tick_ms: Fraction = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tick_ms = Fraction(self.stream.time_base or 0) * 1000
 
     def doubt(self, group: Group) -> bool:
         """Remember a closed group; whether so many in a row showed nothing that the keyframes' marks are in doubt."""
@@ -120,8 +126,8 @@ class Track:
     def milliseconds(self, stamp: int | None, number: int) -> int:
         """The time of a frame or packet by its stamp, else by its number and the frame rate."""
         # The stream's time base: frames drained at the end carry none of their own.
-        if stamp is not None and self.stream.time_base:
-            return max(0, int((stamp - self.start_pts) * self.stream.time_base * 1000))
+        if stamp is not None and self.tick_ms:
+            return max(0, (stamp - self.start_pts) * self.tick_ms.numerator // self.tick_ms.denominator)
         return int(number * 1000 / (self.stream.average_rate or 25))
 
 
@@ -149,6 +155,12 @@ def due_times(times: list[int], gap_ms: int) -> list[int]:
         ahead = others[min(bisect_left(others, ahead - int(gap_ms * STEP_SHARE)), len(others) - 1)]
         due.append(ahead)
     return due[::-1]
+
+
+def is_halting(times: list[int], gap_ms: int) -> bool:
+    """Whether a frame stays on the screen so long that it is not to be passed over for the one behind it."""
+    ordered = sorted(times)
+    return any(later - sooner > gap_ms * (1 - STEP_SHARE) for sooner, later in pairwise(ordered))
 
 
 def gap_of(gap_ms: int, duration_ms: int | None) -> int:

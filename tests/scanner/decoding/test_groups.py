@@ -92,3 +92,13 @@ def test_a_damaged_keyframe_is_damage() -> None:
 
     assert partial(Reason.TRUNCATED) == seen.looked
     assert [each.frame_ms for each in sound.pictures if (each.frame_ms or 0) > 13_000] == after
+
+
+def test_a_frame_that_stays_on_the_screen_is_shown() -> None:
+    """A still shown for half a minute in a recording of a screen is a frame of the film, whatever leans on it."""
+    stamps = [*range(25), *(1000 + n for n in range(25))]
+    content = clip(50, form="matroska", gop=100, sc_threshold="0", stamps=stamps, **{"x264-params": "bframes=8"})
+    seen = look(content)
+
+    assert WHOLE == seen.looked
+    assert 960 in [each.frame_ms for each in seen.pictures]

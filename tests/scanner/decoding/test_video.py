@@ -9,7 +9,7 @@ import os
 import statistics
 import struct
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def clip(
     keys: Collection[int] = (),
     path: Path | None = None,
     frames: Iterable[NDArray[np.uint8]] | None = None,
+    stamps: Sequence[int] = (),
     **options: str,
 ) -> bytes:
     """An encoded clip of `frames`, else of `count` of a panning scene, with keyframes at `keys` too."""
@@ -66,7 +67,7 @@ def clip(
         video.time_base = Fraction(1, rate)
         for n, pixels in enumerate(frames_of(count) if frames is None else frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
-            frame.pts = n
+            frame.pts = stamps[n] if stamps else n
             if n in keys:
                 frame.pict_type = PictureType.I
             container.mux(video.encode(frame))
