@@ -7,7 +7,7 @@ Rules
   the value: a misplaced secret is not repeated.
 - Secrets are never settings: they stand in files that settings name.
 - Relative paths in the file are relative to the file's folder.
-- The environment says two things: HASHWARD_HOME and HASHWARD_CONFIG.
+- The environment says HASHWARD_HOME and HASHWARD_CONFIG, and what a source's secret_env or secret_credential names.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import platformdirs
 from scanner.errors import ConfigError
 from scanner.reports import DEFAULT_SOURCE
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
+from scanner.source_config import SourceConfig, checked_source
 
 __all__ = [
     "SETTINGS",
@@ -42,11 +43,14 @@ __all__ = [
     "Setting",
     "SinkConfig",
     "SinkKind",
+    "SourceConfig",
     "WatchConfig",
     "load",
     "parse",
+    "secret_of",
 ]
 
+MAX_SECRET_LETTERS: Final = 10_000
 MAX_FILE_BYTES: Final = 2**20  # a thousand times any real configuration; what is longer is another file
 
 
@@ -184,6 +188,7 @@ class Config:
     report: ReportConfig = field(default_factory=ReportConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     sinks: tuple[SinkConfig, ...] = ()
+    sources: tuple[SourceConfig, ...] = ()
 
     @classmethod
     def defaults(cls) -> Config:
@@ -244,9 +249,10 @@ def parse(content: bytes, folder: Path, home: Home) -> Config:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError("the configuration file is over 1 MiB: that is another file")
     document = _document(content)
-    _refuse_unknown("", document, (*_TABLES, "sink"))
+    _refuse_unknown("", document, (*_TABLES, "sink", "source"))
     values = {table: made(**_table(table, document.get(table, {}), folder)) for table, made in _TABLES.items()}
-    return Config(**values, sinks=_sinks(document.get("sink", []), folder, home))
+    sources = _sources(document.get("source", []), folder)
+    return Config(**values, sinks=_sinks(document.get("sink", []), folder, home), sources=sources)
 
 
 def _document(content: bytes) -> dict[str, Any]:
@@ -309,6 +315,43 @@ def _sink(values: dict[str, Any], home: Home) -> SinkConfig:
     if sink.url is not None and not sink.allow_plain_http and not _is_private(sink.url):
         raise ConfigError("sink.url is neither https nor on this host; set allow_plain_http if the way there is safe")
     return sink
+
+
+def _sources(found: Any, folder: Path) -> tuple[SourceConfig, ...]:
+    if not isinstance(found, list):
+        raise ConfigError("source must be written as [[source]], one table for each")
+    sources = tuple(checked_source(_table("source", table, folder)) for table in found)
+    if len({source.hash_set for source in sources}) < len(sources):
+        raise ConfigError("two sources feed one hash set")
+    for source in sources:
+        if source.url is not None and not source.allow_plain_http and not _is_private(source.url):
+            raise ConfigError(
+                "source.url is neither https nor on this host; set allow_plain_http if the way there is safe"
+            )
+    return sources
+
+
+def secret_of(source: SourceConfig, environ: Mapping[str, str] = os.environ) -> str:
+    """The password, token or keys of a source, without white space at its ends. Raises ConfigError."""
+    try:
+        if source.secret_env is not None:
+            content = environ.get(source.secret_env, "").encode()
+        elif source.secret_file is not None:
+            content = _read(source.secret_file)
+        else:
+            folder = environ.get("CREDENTIALS_DIRECTORY", "")
+            name = source.secret_credential or ""
+            if not folder or "/" in name or name.startswith("."):
+                raise ConfigError("no systemd credential of that name is given to this process (LoadCredential=)")
+            content = _read(Path(folder) / name)
+        text = content.decode("ascii").strip()
+    except (OSError, ValueError):
+        raise ConfigError(
+            "the secret of a source cannot be read; check that it is there, ASCII, and its mode"
+        ) from None
+    if not text or len(text) > MAX_SECRET_LETTERS:
+        raise ConfigError("the secret of a source is empty, or too long to be one")
+    return text
 
 
 def _is_private(url: str) -> bool:

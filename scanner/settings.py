@@ -16,6 +16,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from hashsets import hashtypes
+from hashsets.limits import is_set_name
+from hashsets.types import Role
 from scanner.patterns import compile_pattern
 from scanner.reports import DEFAULT_SOURCE, is_source
 
@@ -33,6 +35,17 @@ class SinkKind(StrEnum):
 
     JSONL = "jsonl"
     HTTP = "http"
+
+
+class SourceKind(StrEnum):
+    """What a hash set comes from."""
+
+    FILE = "file"
+    HTTP = "http"
+    NCMEC = "ncmec"
+    STOPNCII = "stopncii"
+    THREATEXCHANGE = "threatexchange"
+    TCAP = "tcap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,9 @@ _TYPES = _texts(
     lambda items: tuple(items),
 )
 _SETS = _texts("list of names", lambda text: 1 <= len(text) <= 64 and text.isprintable(), frozenset)
+_SHORT = _text("text", lambda text: 1 <= len(text) <= 256 and text.isprintable())
+_SHORTS = _texts("list of texts", lambda text: 1 <= len(text) <= 256 and text.isprintable(), tuple)
+_URL = _text("URL without credentials or query", _is_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +207,33 @@ SETTINGS: Final = (
     ),
     Setting("sink", "kind", _choice(tuple(SinkKind), SinkKind), "", "What takes the reports; required."),
     Setting("sink", "path", _PATH, "reports in the home", "jsonl: the folder that gets a file per batch."),
-    Setting("sink", "url", _text("URL without credentials or query", _is_url), "", "http: where to post; required."),
+    Setting("sink", "url", _URL, "", "http: where to post; required."),
     Setting("sink", "token_file", _PATH, "none", "http: the file that holds the bearer token."),
     Setting("sink", "ca_file", _PATH, "public authorities", "http: the authorities that vouch for the receiver, PEM."),
     Setting("sink", "hash_sets", _SETS, "[]", "The hash sets it may hear of, by name; none by default."),
     Setting("sink", "timeout_seconds", _SECONDS, "60", "http: for one whole exchange."),
     Setting("sink", "use_environment_proxies", _FLAG, "false", "http: go through the proxies the environment names."),
     Setting("sink", "allow_plain_http", _FLAG, "false", "http: allow a URL without TLS to another host than this one."),
+    Setting("source", "hash_set", _text("name of a hash set", is_set_name), "", "The set it feeds; required."),
+    Setting("source", "kind", _choice(tuple(SourceKind), SourceKind), "", "What the set comes from; required."),
+    Setting("source", "role", _choice(tuple(Role), Role), '"alert"', "What a match means; of a set this creates."),
+    Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required."),
+    Setting("source", "url", _URL, "the provider's", "http: where the list is, required; others: another server."),
+    Setting("source", "environment", _SHORT, "", "ncmec: such as industry-csam or npo-csam; required."),
+    Setting(
+        "source", "members", _SHORTS, "[]", "ncmec: ids of the members whose entries are taken; every one by default."
+    ),
+    Setting("source", "group", _SHORT, "", "threatexchange: the privacy group's id; required."),
+    Setting("source", "hash_type", _SHORT, "none", "file, http: the hash type of a bare list's values."),
+    Setting(
+        "source", "categories", _SHORTS, "[]", 'file, http: the categories taken of a VICS list, as "1" or "1=A1".'
+    ),
+    Setting("source", "complete", _FLAG, "true", "file, http: the list is the whole set: what it lacks is withdrawn."),
+    Setting("source", "username", _SHORT, "none", "ncmec, tcap, required; http: who asks, with a password."),
+    Setting("source", "secret_file", _PATH, "none", "The file that holds the password, token or keys (a line each)."),
+    Setting("source", "secret_env", _SHORT, "none", "The environment variable that holds them instead."),
+    Setting("source", "secret_credential", _SHORT, "none", "The systemd credential that holds them instead."),
+    Setting("source", "ca_file", _PATH, "public authorities", "The authorities that vouch for the server, PEM."),
+    Setting("source", "max_mb", _whole(1, 2**20), "4096", "The longest answer taken, in MiB."),
+    Setting("source", "allow_plain_http", _FLAG, "false", "Allow a URL without TLS to another host than this one."),
 )

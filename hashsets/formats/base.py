@@ -79,6 +79,15 @@ class Reading:
         known = category in self.filtered or len(self.filtered) < MAX_CATEGORIES
         self.filtered[category if known else "other"] += 1
 
+    def add(self, other: Reading) -> None:
+        """Count another list's reading into this one."""
+        self.valid += other.valid
+        self.rejected += other.rejected
+        self.first_line = other.first_line | self.first_line
+        self.unmatchable += other.unmatchable
+        self.unknown_columns += other.unknown_columns
+        self.filtered += other.filtered
+
     def reject(self, reason: Reject, line: int) -> None:
         """Count a record that is not used."""
         self.rejected[reason.value] += 1

@@ -6,14 +6,13 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from hashsets.formats import Options
-from hashsets.limits import MAX_CODE_LETTERS
 from hashsets.refresh import RefreshSummary, import_list, is_complete
 from hashsets.sources.file import FileSource, open_list_file
 from hashsets.types import Role
@@ -24,6 +23,7 @@ from scanner.cli.output import counts, emit_json, json_option, number_of
 from scanner.cli.progress import Advance, Bars, bars
 from scanner.clock import utc_day
 from scanner.errors import UsageError
+from scanner.feeds import chosen_categories
 from scanner.isolation.databases import read_database
 
 
@@ -112,14 +112,6 @@ def _import_bar(display: Bars, stream: BinaryIO) -> Advance:
             display.add("compare")
 
     return page_read
-
-
-def chosen_categories(written: tuple[str, ...]) -> Mapping[str, str] | None:
-    """The categories a list is asked for, each with the code it gets; None where none was said. Raises UsageError."""
-    pairs = [(code.strip(), (new or code).strip()) for code, _, new in (text.partition("=") for text in written)]
-    if any(not (0 < len(text) <= MAX_CODE_LETTERS and text.isprintable()) for pair in pairs for text in pair):
-        raise UsageError("--category takes a code of the list, and perhaps '=' and the code to keep in its place.")
-    return dict(pairs) if pairs else None
 
 
 def summary_object(summary: RefreshSummary) -> dict[str, object]:

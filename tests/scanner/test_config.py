@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashsets import hashtypes
-from scanner.config import SETTINGS, Config, Home, Seal, SinkConfig, SinkKind, load, parse
+from scanner.config import SETTINGS, Config, Home, Seal, SinkConfig, SinkKind, SourceConfig, load, parse
 from scanner.errors import ConfigError
 
 HOME = Home(Path("/srv/hashward"))
@@ -122,16 +122,17 @@ def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
     fields = {
         f"{table.name}.{field.name}"
         for table in dataclasses.fields(config)
-        if table.name != "sinks"
+        if table.name not in ("sinks", "sources")
         for field in dataclasses.fields(getattr(config, table.name))
     }
     fields |= {f"sink.{field.name}" for field in dataclasses.fields(SinkConfig)}
+    fields |= {f"source.{field.name}" for field in dataclasses.fields(SourceConfig)}
 
     assert fields == {setting.name for setting in SETTINGS}
     assert len(fields) == len(SETTINGS)
 
 
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.table != "sink"], ids=lambda s: s.name)
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.table not in ("sink", "source")], ids=lambda s: s.name)
 def test_each_documented_default_is_the_default(setting: Any) -> None:
     """Writing the default changes nothing."""
     written = read(f"[{setting.table}]\n{setting.key} = {setting.default}\n")
@@ -371,3 +372,44 @@ def test_relative_paths_start_at_the_files_folder(tmp_path: Path) -> None:
     (tmp_path / "conf" / "c.toml").write_text('[[sink]]\nname = "a"\nkind = "jsonl"\npath = "out"\n')
 
     assert tmp_path / "conf" / "out" == load(Home(tmp_path), tmp_path / "conf" / "c.toml", {}).sinks[0].path
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+SOURCE = '[[source]]\nhash_set = "a"\nkind = "http"\nurl = "https://lists.example/a"\n'
+
+
+@pytest.mark.parametrize("key", ["role", "members", "categories", "complete", "max_mb", "allow_plain_http"])
+def test_each_documented_default_of_a_source_is_the_default(key: str) -> None:
+    """Writing the default changes nothing."""
+    [setting] = [s for s in SETTINGS if s.name == f"source.{key}"]
+    kind = SOURCE if key != "members" else SOURCE.replace("http", "ncmec", 1)
+    text = kind + 'environment = "npo-csam"\nusername = "u"\nsecret_env = "E"\n' if key == "members" else kind
+
+    assert read(text) == read(f"{text}{key} = {setting.default}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[source]]\nkind = "http"\n', "source.hash_set is missing"),
+        ('[[source]]\nhash_set = "a"\n', "source.kind is missing"),
+        ('[[source]]\nhash_set = "a"\nkind = "file"\n', "source.path is missing"),
+        ('[[source]]\nhash_set = "a"\nkind = "canary"\n', "source.kind must be"),
+        (SOURCE + 'environment = "npo-csam"\n', "source.environment means nothing"),
+        (SOURCE + 'username = "u"\n', "needs one of source.secret_"),
+        (SOURCE + 'secret_env = "A"\nsecret_file = "b"\n', "needs one of source.secret_"),
+        (SOURCE + SOURCE, "two sources feed one hash set"),
+        (SOURCE.replace("https", "http"), "source.url is neither https"),
+        ('[[source]]\nhash_set = "a"\nkind = "stopncii"\n', "needs one of source.secret_"),
+        (
+            '[[source]]\nhash_set = "a"\nkind = "ncmec"\nusername = "u"\nsecret_env = "A"\nenvironment = "canary"\n',
+            "source.environment must be one of industry-csam",
+        ),
+        ('[source]\nhash_set = "a"\n', "[[source]]"),
+        ("source = [3]\n", "source must be a table"),
+    ],
+)
+def test_a_source_that_makes_no_sense_is_refused(text: str, says: str) -> None:
+    """By the names of its settings, never by what is written there."""
+    assert says in refusal(text)

@@ -1,0 +1,108 @@
+"""Sources as the configuration names them: made, with their credentials, when they are to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from hashsets.formats import Options
+from hashsets.limits import MAX_CODE_LETTERS
+from hashsets.sources import Source
+from hashsets.sources.file import FileSource
+from hashsets.sources.folder import FolderSource
+from hashsets.sources.http_file import HttpFile
+from hashsets.sources.ncmec import ENVIRONMENTS, NCMEC
+from hashsets.sources.ncmec_xml import Selection
+from hashsets.sources.stopncii import BASE as STOPNCII_BASE
+from hashsets.sources.stopncii import StopNCII
+from hashsets.sources.tcap import BASE as TCAP_BASE
+from hashsets.sources.tcap import TCAP
+from hashsets.sources.threat_updates import BASE as THREATEXCHANGE_BASE
+from hashsets.sources.threat_updates import ThreatUpdates
+from hashsets.sources.web import Limits, Web
+from scanner.clock import Clock
+from scanner.errors import ConfigError, UsageError
+from scanner.isolation.databases import read_database
+from scanner.settings import SourceKind
+from scanner.source_config import SourceConfig
+
+_PAGE_MB = 64  # of an interface: its pages hold a thousand entries
+
+
+def make_source(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+    """The source that is configured. `secret` is read now. Raises ConfigError."""
+    if config.kind is SourceKind.FILE:
+        assert config.path is not None
+        if config.path.is_dir():
+            return FolderSource(config.path, complete=config.complete, options=list_options(config))
+        return FileSource(config.path, complete=config.complete, options=list_options(config))
+    return _MAKERS[config.kind](config, secret, clock)
+
+
+def list_options(config: SourceConfig) -> Options:
+    """What is said about the lists of a source."""
+    return Options(config.hash_type, chosen_categories(config.categories), read_database)
+
+
+def chosen_categories(written: tuple[str, ...]) -> Mapping[str, str] | None:
+    """The categories a list is asked for, each with the code it gets; None where none was said. Raises UsageError."""
+    pairs = [(code.strip(), (new or code).strip()) for code, _, new in (text.partition("=") for text in written)]
+    if any(not (0 < len(text) <= MAX_CODE_LETTERS and text.isprintable()) for pair in pairs for text in pair):
+        raise UsageError("A category is a code of the list, and perhaps '=' and the code to keep in its place.")
+    return dict(pairs) if pairs else None
+
+
+def _web(
+    config: SourceConfig, base: str, *, headers: Mapping[str, str] | None = None, basic: tuple[str, str] | None = None
+) -> Web:
+    megabytes = config.max_mb if config.kind is SourceKind.HTTP else min(_PAGE_MB, config.max_mb)
+    limits = Limits(max_bytes=megabytes * 2**20, total_s=6 * 3600.0 if config.kind is SourceKind.HTTP else 600.0)
+    return Web(base, headers=headers, basic=basic, limits=limits, ca_file=config.ca_file)
+
+
+def _http(config: SourceConfig, secret: Callable[[], str], _clock: Clock) -> Source:
+    parts = urlsplit(config.url or "")
+    headers = basic = None
+    if config.username is not None:
+        basic = (config.username, secret())
+    elif config.secret_file or config.secret_env or config.secret_credential:
+        headers = {"Authorization": f"Bearer {secret()}"}
+    web = _web(config, f"{parts.scheme}://{parts.netloc}", headers=headers, basic=basic)
+    return HttpFile(web, parts.path or "/", options=list_options(config), complete=config.complete)
+
+
+def _ncmec(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+    environment = config.environment or ""
+    web = _web(config, config.url or ENVIRONMENTS[environment], basic=(config.username or "", secret()))
+    return NCMEC(web, Selection(environment, frozenset(config.members)), now=lambda: _now(clock))
+
+
+def _stopncii(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+    keys = secret().split()
+    if len(keys) != 2:
+        raise ConfigError("the secret of a source of kind stopncii is two lines: functions key, then subscription key")
+    headers = {"x-functions-key": keys[0], "Ocp-Apim-Subscription-Key": keys[1]}
+    return StopNCII(_web(config, config.url or STOPNCII_BASE, headers=headers), now=lambda: _now(clock))
+
+
+def _threatexchange(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+    base = config.url or THREATEXCHANGE_BASE
+    return ThreatUpdates(_web(config, base), config.group or "", secret(), now=lambda: _now(clock), host=base)
+
+
+def _tcap(config: SourceConfig, secret: Callable[[], str], _clock: Clock) -> Source:
+    return TCAP(_web(config, config.url or TCAP_BASE), config.username or "", secret())
+
+
+_MAKERS: Mapping[SourceKind, Callable[[SourceConfig, Callable[[], str], Clock], Source]] = {
+    SourceKind.HTTP: _http,
+    SourceKind.NCMEC: _ncmec,
+    SourceKind.STOPNCII: _stopncii,
+    SourceKind.THREATEXCHANGE: _threatexchange,
+    SourceKind.TCAP: _tcap,
+}
+
+
+def _now(clock: Clock) -> datetime:
+    return datetime.fromtimestamp(clock.now_ns() // 10**9, UTC)

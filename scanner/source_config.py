@@ -1,0 +1,82 @@
+"""What a [[source]] of the configuration may say together: which settings mean something for which kind.
+
+Knows no file but the one that holds a secret, and no environment: `scanner.config` reads that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hashsets.sources.ncmec import ENVIRONMENTS
+from hashsets.types import Role
+from scanner.errors import ConfigError
+from scanner.settings import SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """Where one hash set comes from. Which fields are set depends on `kind`."""
+
+    hash_set: str
+    kind: SourceKind
+    role: Role = Role.ALERT
+    path: Path | None = None
+    url: str | None = None
+    environment: str | None = None
+    members: tuple[str, ...] = ()
+    group: str | None = None
+    hash_type: str | None = None
+    categories: tuple[str, ...] = ()
+    complete: bool = True
+    username: str | None = None
+    secret_file: Path | None = None
+    secret_env: str | None = None
+    secret_credential: str | None = None
+    ca_file: Path | None = None
+    max_mb: int = 4096
+    allow_plain_http: bool = False
+
+
+_SECRETS = {"secret_file", "secret_env", "secret_credential"}
+_WEB = {"url", "ca_file", "max_mb", "allow_plain_http"}
+_LIST = {"hash_type", "categories", "complete"}
+_ALWAYS = {"hash_set", "kind", "role"}
+_MEANS: dict[SourceKind, set[str]] = {
+    SourceKind.FILE: _LIST | {"path"},
+    SourceKind.HTTP: _LIST | _WEB | _SECRETS | {"username"},
+    SourceKind.NCMEC: _WEB | _SECRETS | {"environment", "members", "username"},
+    SourceKind.STOPNCII: _WEB | _SECRETS,
+    SourceKind.THREATEXCHANGE: _WEB | _SECRETS | {"group"},
+    SourceKind.TCAP: _WEB | _SECRETS | {"username"},
+}
+_NEEDS: dict[SourceKind, set[str]] = {
+    SourceKind.FILE: {"path"},
+    SourceKind.HTTP: {"url"},
+    SourceKind.NCMEC: {"environment", "username"},
+    SourceKind.STOPNCII: set(),
+    SourceKind.THREATEXCHANGE: {"group"},
+    SourceKind.TCAP: {"username"},
+}
+_NEED_SECRET = frozenset({SourceKind.NCMEC, SourceKind.STOPNCII, SourceKind.THREATEXCHANGE, SourceKind.TCAP})
+
+
+def checked_source(values: dict[str, Any]) -> SourceConfig:
+    """The source that a table's values say. Raises ConfigError."""
+    for required in ("hash_set", "kind"):
+        if required not in values:
+            raise ConfigError(f"source.{required} is missing from a [[source]]")
+    kind: SourceKind = values["kind"]
+    foreign = values.keys() - _ALWAYS - _MEANS[kind]
+    if foreign:
+        raise ConfigError(f"source.{min(foreign)} means nothing for a source of kind {kind.value}")
+    missing = _NEEDS[kind] - values.keys()
+    if missing:
+        raise ConfigError(f"source.{min(missing)} is missing from a source of kind {kind.value}")
+    secrets = len(_SECRETS & values.keys())
+    if secrets > 1 or (secrets == 0 and (kind in _NEED_SECRET or "username" in values)):
+        raise ConfigError(f"a source of kind {kind.value} needs one of source.{', source.'.join(sorted(_SECRETS))}")
+    if kind is SourceKind.NCMEC and values["environment"] not in ENVIRONMENTS:
+        raise ConfigError(f"source.environment must be one of {', '.join(ENVIRONMENTS)}")
+    return SourceConfig(**values)
