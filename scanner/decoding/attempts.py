@@ -35,7 +35,6 @@ register_codecs()
 
 # Formats Pillow has no reader for: another library's reading is the first, not a second opinion.
 _NOT_PILLOWS = frozenset({"jxl", "jxr", "exr", "hdr", "dpx", "ilbm", "unknown"})
-
 # Formats that hold no film, and no picture that decoders show: covers lie in their tags (embedded.py).
 _ONLY_SOUND = frozenset({"ape", "tta", "wavpack", "musepack", "dsf"})
 

@@ -7,7 +7,7 @@ Rules
 - Reads bytes only, decodes nothing. Found is what carries a signature borne out by the bytes around it.
 - A still is searched behind its own end (everywhere, where its format tells none), a film behind its boxes, sound for
   covers, and what is not media at all in its first `HIDDEN_BYTES`: FFmpeg's own probing, and so that of players, looks
-  no further. In containers that are opened only raw streams are looked for, for the rest are members.
+  no further. In containers that are opened only raw streams are looked for, for the rest are members; behind a ZIP all.
 - The order is fixed, so that a part's number is the same at every look.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.decoding import extents
+from scanner.decoding.containers.zip_directory import end_of_central_directory
 from scanner.decoding.encoded_text import encoded_files
 from scanner.decoding.icons import icons
 from scanner.decoding.reading import MediaFile
@@ -91,6 +92,8 @@ def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
         case Form.CONTAINER if sniffed.name in OPENED:
             for part in _carved(file.first(HIDDEN_BYTES), 1, of=file):
                 yield part if part is not None and part.sniffed.name in _STREAMS else None
+            directory = end_of_central_directory(file) if sniffed.name == "zip" else None
+            yield from _behind(file, None if directory is None else directory.end)
         case _:
             if sniffed.name == "text":
                 yield from _in_text(file)
