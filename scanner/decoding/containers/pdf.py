@@ -4,7 +4,8 @@ Rules
 - JPEG and JPEG 2000 streams are handed on as they are: their digests are those of the file that was put in.
 - Samples and fax codes are drawn; JBIG2 has no decoder here. Images under `LEAST_INLINE_PIXELS` within page contents
   are glyphs. Pages are not rendered: what only lines, text or several images together show is not seen.
-- An encrypted document says so; what stands in it unencrypted all the same is looked at.
+- An encrypted document that the empty password opens is opened; any other says so, and what stands in it unencrypted
+  all the same is looked at.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scanner.decoding.budget import Budget
 from scanner.decoding.containers.files import MemberFile, Unpacked, Whole, Window
 from scanner.decoding.containers.limits import MIB, ContainerLimits
 from scanner.decoding.containers.members import Closed, Drawn, Held, Member
+from scanner.decoding.containers.pdf_encryption import Lock, unlocked
 from scanner.decoding.containers.pdf_filters import FILTERS, FULL_NAMES, from_lzw
 from scanner.decoding.containers.pdf_images import Fax, Pixels, Samples, fax_pixels, pixels_of, rgb_palette
 from scanner.decoding.containers.pdf_objects import Found, Objects, names_of
@@ -63,23 +65,47 @@ class _Pdf:
         self._file = file
         self._budget = budget
         self._limits = limits
+        self._lock: Lock | None = None
         self._objects = Objects(file, budget.check, lambda found, most: self._bytes(found, most))
 
     def members(self) -> Iterator[Held]:
         """The streams that are pictures or files, in the order of the file, and the pictures inside contents."""
-        encrypted = any(b"Encrypt" in each for each in self._objects.trailers)
-        if encrypted:
+        closed = self._unlock()
+        if closed:
             yield Closed(Reason.ENCRYPTED)
         for found in self._objects.streams():
-            if encrypted and not self._is_plain(found):
+            if closed and not self._is_plain(found):
                 continue
             if self._is_image(found.dictionary):
-                yield self._image(found.dictionary, Window(self._file, found.start, found.end - found.start))
+                yield self._image(found.dictionary, self._packed(found))
             else:
                 yield from self._others(found)
         tail = self._file.at(max(0, self._file.size_bytes - _TAIL_BYTES), _TAIL_BYTES)
         if not self._objects.trailers and b"startxref" not in tail:
             yield Closed(Reason.TRUNCATED)
+
+    def _unlock(self) -> bool:
+        """Whether the document is encrypted and stays so."""
+        trailer = next((each for each in reversed(self._objects.trailers) if b"Encrypt" in each), None)
+        if trailer is None:
+            return False
+        given = self._objects.resolve(trailer[b"Encrypt"])
+        identities = self._objects.resolve(trailer.get(b"ID"))
+        first = self._objects.resolve(identities[0]) if isinstance(identities, list) and identities else b""
+        if isinstance(given, dict) and isinstance(first, bytes):
+            self._lock = unlocked(given, first, self._objects.resolve)
+        if self._lock is not None:
+            self._objects.open_string = self._lock.opened
+        return self._lock is None
+
+    def _packed(self, found: Found) -> MemberFile:
+        """A stream as its filters take it."""
+        window = Window(self._file, found.start, found.end - found.start)
+        if self._lock is None or found.dictionary.get(b"Type") == b"XRef" or self._is_plain(found):
+            return window
+        content = window.at(0, MOST_CONTENT_BYTES)
+        cut = Reason.LIMIT if window.size_bytes > MOST_CONTENT_BYTES else None
+        return Whole(self._lock.opened(content, found.number), cut)
 
     def _is_plain(self, found: Found) -> bool:
         """Whether a stream of an encrypted document is a picture file as it stands."""
@@ -108,8 +134,7 @@ class _Pdf:
         return int(value) if isinstance(value, int | float) and abs(value) < 2**40 else default
 
     def _bytes(self, found: Found, most: int) -> bytes:
-        packed = Window(self._file, found.start, found.end - found.start)
-        return self._unfiltered(found.dictionary, self._filters(found.dictionary), packed, most)
+        return self._unfiltered(found.dictionary, self._filters(found.dictionary), self._packed(found), most)
 
     def _unfiltered(self, dictionary: dict[bytes, Value], filters: list[bytes], packed: MemberFile, most: int) -> bytes:
         """At most so many bytes behind the filters. Raises ValueError for one that is not known."""
@@ -131,7 +156,7 @@ class _Pdf:
         if kind in _NO_CONTENTS or dictionary.get(b"Subtype") in _FONTS or b"Length1" in dictionary:
             return
         filters = self._filters(dictionary)
-        packed = Window(self._file, found.start, found.end - found.start)
+        packed = self._packed(found)
         try:
             sniffed = sniff(self._unfiltered(dictionary, filters, packed, HEAD_BYTES))
         except ValueError:

@@ -48,6 +48,7 @@ class Objects:
         self._streams = array("Q")  # three a stream: where its object begins, where its bytes do, its number
         self._indexes: dict[int, int] | None = None
         self._packed: dict[int, bytes] | None = None
+        self.open_string: Callable[[bytes, int], bytes] | None = None  # of an encrypted document: string, object
         self.trailers: list[dict[bytes, Value]] = []
         self._scan()
 
@@ -131,6 +132,7 @@ class Objects:
         dictionary = self._dictionary(place, word)
         if dictionary is None:
             return None
+        dictionary = {key: self._opened(value, number) for key, value in dictionary.items()}
         start = word + 6
         start += 2 if self._file.at(start, 2) == b"\r\n" else 1
         return Found(dictionary, start, self._end(dictionary, start), number)
@@ -168,7 +170,7 @@ class Objects:
             text = self._file.at(place, _FIRST_READ_BYTES)
             for count in (_FIRST_READ_BYTES, _MOST_VALUE_BYTES):
                 try:
-                    return Reader(text).value()
+                    return self._opened(Reader(text).value(), number)
                 except Broken:
                     text = self._file.at(place, count * 16)
             return None
@@ -176,6 +178,18 @@ class Objects:
             return Reader(self._in_object_streams().get(number, b"null")).value()
         except Broken:
             return None
+
+    def _opened(self, value: Value, number: int) -> Value:
+        """A value of an object of its own with its strings as they were before encryption."""
+        if self.open_string is None or isinstance(value, Name):
+            return value
+        if isinstance(value, bytes):
+            return self.open_string(value, number)
+        if isinstance(value, list):
+            return [self._opened(each, number) for each in value]
+        if isinstance(value, dict):
+            return {key: self._opened(each, number) for key, each in value.items()}
+        return value
 
     def stream_of(self, number: int) -> Found | None:
         """The stream that is the object of that number."""
