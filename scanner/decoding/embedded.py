@@ -43,13 +43,14 @@ _FILM_BOXES = frozenset({b"mpvd", b"free", b"skip", b"uuid", b"sefd", b"wide"})
 class Enclosed:
     """A part of a content: where it lies, the file it is, and what its own first bytes say it is.
 
-    Where they say it with less than certainty, and not `surely`, it may be nothing.
+    Where they say it with less than certainty, and not `surely`, it may be nothing. `aside` is a thumbnail.
     """
 
     offset: int
     file: MediaFile
     sniffed: Sniffed
     surely: bool = True
+    aside: bool = False
 
 
 def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
@@ -111,6 +112,8 @@ def _in_still(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
         yield from _in_text(file)
     end = extents.end_of(file, sniffed.name)
     yield from _carved(file, _SMALLEST_HEADER) if end is None else _behind(file, end)
+    if sniffed.name == "jpeg":
+        yield from _thumbnails(file)
 
 
 def _behind(file: MediaFile, end: int | None) -> Iterator[Enclosed | None]:
@@ -184,6 +187,15 @@ def _icons(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
     """The pictures of an icon file behind the first, which is its own."""
     for number, one in enumerate(itertools.islice(icons(file, sniffed.name), 1, MOST_PARTS + 2), 1):
         yield Enclosed(-number, one, sniffed)
+
+
+def _thumbnails(file: MediaFile) -> Iterator[Enclosed]:
+    """The JPEG thumbnails in a JPEG's EXIF segments (CIPA DC-008, 4.5.5), which file managers show for the picture."""
+    for offset, size_bytes in extents.exif_segments(file):
+        at = file.at(offset, size_bytes).find(b"\xff\xd8\xff")
+        view = file.within(offset + at, size_bytes - at)
+        if at >= 0 and extents.stands_alone(view):
+            yield Enclosed(offset + at, view, Sniffed(Form.STILL, "jpeg"), surely=False, aside=True)
 
 
 def _listed_by_mpf(file: MediaFile) -> Iterator[Enclosed]:

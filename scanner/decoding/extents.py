@@ -243,6 +243,19 @@ def multi_pictures(file: MediaFile) -> list[tuple[int, int]]:
     return []
 
 
+def exif_segments(file: MediaFile) -> Iterator[tuple[int, int]]:
+    """(offset, bytes) of what the EXIF segments in the header of a JPEG hold."""
+    offset = 2
+    for _ in range(_MOST_SEGMENTS):
+        header = file.at(offset, 10)
+        if len(header) < 10 or header[0] != 0xFF or header[1] in (0xDA, 0xD9):
+            return
+        size = int.from_bytes(header[2:4], "big")
+        if header[1] == 0xE1 and header[4:8] == b"Exif" and size > 8:
+            yield offset + 10, size - 8
+        offset += 2 + size
+
+
 def _entries(index: bytes, base: int) -> list[tuple[int, int]]:
     """The entries of an index at `base`, from which its offsets count (CIPA DC-007, 5.2.3)."""
     order: Literal["little", "big"] = "little" if index[:2] == b"II" else "big"

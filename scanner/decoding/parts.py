@@ -66,7 +66,7 @@ class Parts:
         return self._sum()
 
     def _part(self, part: Enclosed, number: int) -> Looked:
-        sink = _PartSink(self, number)
+        sink = _PartSink(self, number, part.aside)
         start = None
         if number == self._began:
             assert self._start is not None
@@ -111,14 +111,15 @@ class Parts:
         self._duration_ms = duration_ms
         self._sink.media(self._kind, duration_ms)
 
-    def picture(self, number: int, kind: MediaKind, picture: Picture) -> None:
+    def picture(self, number: int, kind: MediaKind, picture: Picture, aside: bool) -> None:
         """A picture, under the number of its part."""
         self._shown += 1
         if number:
             if self._kind is MediaKind.OTHER:
                 self._kind = kind
                 self._sink.media(kind, self._duration_ms)
-            picture = replace(picture, part=str(number * NUMBERS_PER_PART + int(picture.part or 0)))
+            part = str(number * NUMBERS_PER_PART + int(picture.part or 0))
+            picture = replace(picture, part=part, aside=aside)
         self._sink.picture(picture)
 
     def mark(self, number: int, resume: Resume) -> None:
@@ -130,8 +131,9 @@ class Parts:
 class _PartSink:
     """Takes what one part shows."""
 
-    def __init__(self, parts: Parts, number: int) -> None:
+    def __init__(self, parts: Parts, number: int, aside: bool = False) -> None:
         self._parts = parts
+        self._aside = aside
         self._number = number
         self._kind = MediaKind.OTHER
 
@@ -142,7 +144,7 @@ class _PartSink:
 
     def picture(self, picture: Picture) -> None:
         """Pass the picture on."""
-        self._parts.picture(self._number, self._kind, picture)
+        self._parts.picture(self._number, self._kind, picture, self._aside)
 
     def mark(self, resume: Resume) -> None:
         """Pass the position on."""

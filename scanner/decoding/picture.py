@@ -31,7 +31,8 @@ class Picture:
 
     `limited` says that grey pixels are luma from 16 to 235. `exif` is the EXIF orientation (1..8) of the stored pixels.
     `original` is (height, width) before the decoder scaled by 1/`scale`. `frame` and `frame_ms` place a frame; `part`
-    names a page or a further track by its ordinal, `member` the file of a container it is in, from 1.
+    names a page or a further track by its ordinal, `member` the file of a container it is in, from 1. `aside` is a
+    small copy that the content keeps of its own picture: it counts where it shows something else.
     """
 
     pixels: Rows
@@ -43,6 +44,7 @@ class Picture:
     frame: int | None = None
     frame_ms: int | None = None
     member: int | None = None
+    aside: bool = False
 
 
 class Sink(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from PIL import Image
 from scanner.decoding import Limits
 from scanner.decoding.embedded import MOST_PARTS
 from scanner.decoding.parts import AT_PER_PART, NUMBERS_PER_PART
+from scanner.isolation import InProcess
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph
@@ -190,16 +192,31 @@ def test_a_broken_film_is_never_clear_where_it_shows(wrapped: Callable[[bytes], 
     assert partial(Reason.TRUNCATED) == look(wrapped(content[: len(content) * 2 // 3 - 61])).looked or WHOLE
 
 
-def test_a_thumbnail_in_the_header_is_no_second_picture() -> None:
-    """EXIF thumbnails end with the same marker and are followed by the picture's own segments."""
+def with_thumbnail(image: Image.Image, small: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[0x010E] = "x"
-    small = io.BytesIO()
-    photograph(80, 60).save(small, "JPEG", quality=20)
-    thumbnail = b"Exif\x00\x00" + exif.tobytes()[6:] + small.getvalue()
-    seen = look(encoded(photograph(), "JPEG", exif=thumbnail))
+    thumbnail = b"Exif\x00\x00" + exif.tobytes()[6:] + encoded(small, "JPEG", quality=60)
+    return encoded(image, "JPEG", exif=thumbnail)
 
-    assert (WHOLE, 1) == (seen.looked, len(seen.pictures))
+
+def test_a_thumbnail_is_shown_aside() -> None:
+    """What file managers show for a picture is looked at, marked as a copy."""
+    seen = look(with_thumbnail(photograph(), photograph(120, 90, seed=4)))
+
+    assert WHOLE == seen.looked
+    assert [(None, False), ("1000", True)] == [(each.part, each.aside) for each in seen.pictures]
+
+
+def test_a_thumbnail_counts_where_it_shows_something_else() -> None:
+    """One that was forgotten when its picture was replaced has a signal of its own; a true one has none."""
+    signals = {}
+    for seed in (3, 4):
+        fd = os.memfd_create("picture")
+        os.write(fd, with_thumbnail(photograph(), photograph(120, 90, seed)))
+        signals[seed] = [each.part for each in InProcess().fingerprint(fd).signals]
+        os.close(fd)
+
+    assert {3: [None], 4: [None, "1000"]} == signals
 
 
 def test_undecodable_with_nothing_inside_stays_undecodable() -> None:
