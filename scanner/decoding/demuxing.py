@@ -7,7 +7,11 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
+from bisect import bisect_left
+
 import av
+import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -32,6 +36,9 @@ OPTIONS = {
 }
 
 
+NEAR_MS = 100  # how far a container's index may be off
+
+
 def opened(file: MediaFile, *, edited: bool) -> InputContainer:
     """The container in `file`; `edited` leaves out what its edit list hides. Raises PyAV's errors."""
     file.seek(0)
@@ -43,6 +50,23 @@ def expected(stream: VideoStream) -> int:
     """How many packets the index promises: edits of the file may leave some out of it."""
     entries = getattr(stream, "index_entries", None)  # PyAV 17 and later
     return min(stream.frames, len(entries)) if entries else stream.frames
+
+
+def lacks_keyframes(container: InputContainer, stream: VideoStream, met: list[int]) -> bool:
+    """Whether the index names a keyframe behind the first one met that did not come: damage swallowed it.
+
+    Asked at the end: Matroska reads its index at the first seek. Only where the index is by time stamp and no packet
+    counts on it: of MP4 `expected` counts, transport streams say that packets lack.
+    """
+    if not met or not stream.time_base or container.format.name not in ("matroska,webm", "flv"):
+        return False
+    with contextlib.suppress(av.error.FFmpegError, ValueError, OSError, OverflowError):
+        container.seek(min(met), stream=stream)
+    entries = getattr(stream, "index_entries", None) or ()
+    near = int(NEAR_MS / 1000 / stream.time_base)
+    met = [*sorted(met), 2**63]
+    named = [each.timestamp for each in entries if each.is_keyframe and each.timestamp > met[0]]
+    return any(met[bisect_left(met, each - near)] > each + near for each in named)
 
 
 def duration_ms(container: InputContainer) -> int | None:

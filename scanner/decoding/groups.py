@@ -85,7 +85,8 @@ class Track:
     """One video stream on its way through the decoder.
 
     `doubted` is the last group that showed its keyframe and those behind it that showed nothing. `distrusts` says that
-    what the container calls keyframes are none. `lost` counts groups of which no frame could be decoded.
+    what the container calls keyframes are none. `lost` counts groups of which no frame could be decoded. `keys` are the
+    stamps of the keyframes met.
     """
 
     stream: VideoStream
@@ -100,6 +101,7 @@ class Track:
     doubted: list[Group] = field(default_factory=list)
     distrusts: bool = False
     lost: int = 0
+    keys: list[int] = field(default_factory=list)
     tick_ms: Fraction = field(init=False)
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from scanner.decoding.budget import Budget, OverBudget
-from scanner.decoding.demuxing import duration_ms, expected, is_still, opened
+from scanner.decoding.demuxing import duration_ms, expected, is_still, lacks_keyframes, opened
 from scanner.decoding.frames import BYTES_PER_PIXEL, Frames, VideoResult
 from scanner.decoding.groups import Group, Seekable, Track, gap_of, landing_of, stamp_of
 from scanner.decoding.picture import Picture
@@ -129,6 +129,8 @@ class VideoPass:
                     self._spread(Spread(container, tracks, self._budget), track, lasts_ms or 0)
             for track in tracks.values():
                 self._finish(track)
+            for track in tracks.values():
+                self.result.damaged |= lacks_keyframes(container, track.stream, track.keys)
 
     def _tracks(self, container: InputContainer) -> dict[int, Track]:
         tracks: dict[int, Track] = {}
@@ -207,6 +209,9 @@ class VideoPass:
         at, self._at = self._at, self._at + 1
         track.packets += 1
         track.last_at = at
+        stamp = stamp_of(packet)
+        if packet.is_keyframe and stamp is not None:
+            track.keys.append(stamp)
         if at < self._start.at:
             return
         self.result.damaged |= packet.is_corrupt
