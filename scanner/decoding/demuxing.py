@@ -55,10 +55,10 @@ def expected(stream: VideoStream) -> int:
 def lacks_keyframes(container: InputContainer, stream: VideoStream, met: list[int]) -> bool:
     """Whether the index names a keyframe behind the first one met that did not come: damage swallowed it.
 
-    Asked at the end: Matroska reads its index at the first seek. Only where the index is by time stamp and no packet
+    Asked at the end: Matroska reads its index at the first seek. Only there the index is by time stamp and no packet
     counts on it: of MP4 `expected` counts, transport streams say that packets lack.
     """
-    if not met or not stream.time_base or container.format.name not in ("matroska,webm", "flv"):
+    if not met or not stream.time_base or container.format.name != "matroska,webm":
         return False
     with contextlib.suppress(av.error.FFmpegError, ValueError, OSError, OverflowError):
         container.seek(min(met), stream=stream)

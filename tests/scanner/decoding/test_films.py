@@ -125,7 +125,10 @@ def test_what_an_edit_list_hides_is_looked_at() -> None:
 
 @pytest.mark.parametrize("form", ["mpegts", "matroska", "mp4", "flv"])
 def test_damage_in_the_middle(form: str) -> None:
-    """The look goes on behind it, to the end, and says that not everything was seen."""
+    """The look goes on behind it, to the end, and says that not everything was seen.
+
+    Of FLV only where all of it is decoded: it has no index that a film's own damage could be held against.
+    """
     content = bytearray(clip(250, form=form, gop=25, sc_threshold="0"))
     at = len(content) // 2
     content[at : at + 6000] = bytes(6000)
@@ -133,7 +136,7 @@ def test_damage_in_the_middle(form: str) -> None:
         seen = look(bytes(content), options)
         times = [each.frame_ms or 0 for each in seen.pictures]
 
-        assert partial(Reason.TRUNCATED) == seen.looked
+        assert (form == "flv" and options is None) or partial(Reason.TRUNCATED) == seen.looked
         assert min(times) < 1000
         assert max(times) >= 9000
 
