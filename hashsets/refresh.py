@@ -23,6 +23,10 @@ from hashsets.types import HashSet, Mode, Role, Rule
 MAX_SHRINK_SHARE = 0.20
 MAX_SHRINK_ENTRIES = 100
 
+# A feed's change may hold two records, one of them broken: that is counted. Over a hundred and a twentieth, somebody
+# speaks another language than we think.
+MOST_MISREAD = 100
+
 
 @dataclass(frozen=True, slots=True)
 class RefreshSummary:
@@ -133,6 +137,7 @@ def _stage(store: Store, name: str, source: Source, progress: Callable[[int], No
         store.stage(name, page, fragments=source.fragments)
         added += len(page.added)
         progress(len(page.added) + len(page.removed))
+    source.reading.refuse_misread(MOST_MISREAD)
     if complete and not added:
         raise ListError("the source gave an empty list: the old version is kept; remove the hash set if that is meant")
     return bool(complete), checkpoint

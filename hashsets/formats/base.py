@@ -95,11 +95,15 @@ class Reading:
 
     def finish(self) -> None:
         """Refuse the list if what it held was not a list: nothing usable, or too many rejects. Raises ListError."""
-        misread = self.rejected.total() - sum(self.rejected[reason.value] for reason in _WELL_FORMED)
-        everything = self.valid + self.rejected.total() + self.unmatchable.total() + self.filtered.total()
         if not self.valid:
             raise ListError(f"the list has no usable record{self._reasons()}: check that it is the right file and type")
-        if misread > MAX_REJECTED_SHARE * everything:
+        self.refuse_misread(0)
+
+    def refuse_misread(self, most: int) -> None:
+        """Refuse what has more than `most` records that are not understood, if they are too many of all too."""
+        misread = self.rejected.total() - sum(self.rejected[reason.value] for reason in _WELL_FORMED)
+        everything = self.valid + self.rejected.total() + self.unmatchable.total() + self.filtered.total()
+        if misread > max(most, MAX_REJECTED_SHARE * everything):
             raise ListError(
                 f"{misread} of {everything} records are not understood{self._reasons()}, more than "
                 f"{MAX_REJECTED_SHARE:.0%}: check that it is the right file and type"

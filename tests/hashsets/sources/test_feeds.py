@@ -183,6 +183,17 @@ def test_json_cut_short_within_an_answer_is_asked_for_again(store: Store, patien
     assert ({1}, 1) == (values(store), len(waits.seconds))
 
 
+def test_a_feed_in_another_language_is_refused(store: Store, stopncii: StopNCIIServer, patience: Patience) -> None:
+    """One broken record is counted; over a hundred, and a twentieth of all, refuse the change and leave the set."""
+    stopncii.records = [said(11, f"{1:032x}", kind="VideoMD5"), said(12, "short", kind="VideoMD5")]
+    (done,) = bring(store, feed(stopncii, patience))
+    assert {"not_a_value": 1} == dict(done.rejected)
+    stopncii.records = [said(20 + number, f"{number:031x}", kind="VideoMD5") for number in range(101)]
+    with pytest.raises(ListError, match="101 of 101"):
+        bring(store, feed(stopncii, patience))
+    assert {1} == values(store)
+
+
 # -- threatexchange, tcap ---------------------------------------------------------------------------------------------
 
 
