@@ -20,8 +20,8 @@ REVISION = 2  # rises when the same arguments would give other frames
 RATE = 30
 SHOT_FRAMES = 60
 PAN_PIXELS = 2
-# Levels either way, new in every frame: with 9 a 1080p film at a constant rate factor of 23 has six megabits a second, as
-# films of hand-held cameras have. Without noise nothing but keyframes would cost a decoder anything.
+# Levels either way, new in every frame: with 9 a 1080p film at a constant rate factor of 23 has six megabits a second,
+# as films of hand-held cameras have. Without noise nothing but keyframes would cost a decoder anything.
 NOISE, NOISE_SHIFTS = 9, 64
 
 Frame = NDArray[np.uint8]
@@ -57,6 +57,25 @@ def encode(
             frame.pts, frame.time_base = number, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def chain(path: Path, parts: Iterable[Path]) -> None:
+    """Write the packets of films made alike one behind the other, as one film."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: VideoStream | None = None
+        offset = 0
+        for part in parts:
+            with av.open(str(part)) as source:
+                found = source.streams.video[0]
+                stream = stream or container.add_stream_from_template(found)
+                ticks = int((found.duration or 0) * (found.time_base or 1) / Fraction(1, 90_000))
+                for packet in source.demux(found):
+                    if packet.size and packet.pts is not None and packet.dts is not None and found.time_base:
+                        scale = found.time_base / Fraction(1, 90_000)
+                        packet.pts, packet.dts = int(packet.pts * scale) + offset, int(packet.dts * scale) + offset
+                        packet.time_base, packet.stream = Fraction(1, 90_000), stream
+                        container.mux(packet)
+                offset += ticks
 
 
 def kept(seed: int, size: Size, seconds: int, gop: int, codec: str) -> Path:

@@ -48,7 +48,7 @@ def opened(file: MediaFile, *, edited: bool) -> InputContainer:
 
 def expected(stream: VideoStream) -> int:
     """How many packets the index promises: edits of the file may leave some out of it."""
-    entries = getattr(stream, "index_entries", None)  # PyAV 17 and later
+    entries = getattr(stream, "index_entries", None)  # older PyAV has none
     return min(stream.frames, len(entries)) if entries else stream.frames
 
 

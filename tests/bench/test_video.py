@@ -47,3 +47,11 @@ def test_copies_are_found_by_keyframe() -> None:
 
     assert 1 == figure.ratio
     assert 2 * len(video.EDITS) == figure.more["negatives"]
+
+
+def test_five_seconds_in_a_film_are_found() -> None:
+    """In its small form too (else it raises), and nothing around them is taken for them."""
+    (figure,) = video.film(minutes=2, size=(160, 120))
+
+    assert 1 <= figure.more["met"] <= 4
+    assert figure.more["frames"] >= 50
