@@ -33,12 +33,14 @@ class HttpFile:
         self._path = path
         self._options = options
         self._complete = complete
+        chosen = sorted((options.categories or {}).items())
+        self._asked = json.dumps([path, options.type_name, options.categories is None, chosen, complete])
 
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """See Source. An unchanged list has no page."""
         with tempfile.TemporaryFile() as spooled:
             stream = cast(BinaryIO, spooled)
-            answer = self._web.get(self._path, headers=_conditions(checkpoint), into=stream)
+            answer = self._web.get(self._path, headers=_conditions(checkpoint, self._asked), into=stream)
             if answer.status == 304:
                 return
             stream.seek(0)
@@ -46,21 +48,22 @@ class HttpFile:
                 yield from paged(read_list(stream, self._options, self.reading), complete=self._complete)
             except OSError as error:
                 raise SourceError("the list could not be kept while it was read: check the disk") from error
-            yield Delta(checkpoint=_remembered(answer), complete=self._complete)
+            yield Delta(checkpoint=_remembered(answer, self._asked), complete=self._complete)
 
 
-def _conditions(checkpoint: bytes | None) -> dict[str, str]:
+def _conditions(checkpoint: bytes | None, asked: str) -> dict[str, str]:
+    """Headers that ask for a changed list alone; none where it was read in another way before."""
     if checkpoint is None:
         return {}
     try:
         known = json.loads(checkpoint)
     except ValueError:
         return {}
-    found = known if isinstance(known, dict) else {}
-    return {asked: found[name] for name, asked in _VALIDATORS.items() if isinstance(found.get(name), str)}
+    found = known if isinstance(known, dict) and known.get("asked") == asked else {}
+    return {header: found[name] for name, header in _VALIDATORS.items() if isinstance(found.get(name), str)}
 
 
-def _remembered(answer: Answer) -> bytes:
+def _remembered(answer: Answer, asked: str) -> bytes:
     headers = {name.lower(): value for name, value in answer.headers.items()}
     kept = {name: headers[name] for name in _VALIDATORS if name in headers and len(headers[name]) <= _MOST_LETTERS}
-    return json.dumps(kept, sort_keys=True).encode()
+    return json.dumps(kept | {"asked": asked}, sort_keys=True).encode()

@@ -7,6 +7,7 @@ Rules
 - Entries come in no order of time. They are applied as they arrive; the last word on an entry stands, whole.
 - A window of very many entries is narrowed first, down to one second; what is then still long is told in pieces, from
   link to link.
+- Where other members or another environment are asked for than before, all is told anew; what it lacks is withdrawn.
 - An entry whose fingerprints all are of kinds that we do not compare takes what it said before away.
 
 Source: NCMEC's documentation of the API; facebook/ThreatExchange issues 1105, 1118, 1679, 1731, 1744.
@@ -64,25 +65,31 @@ class _Place:
     link: str | None = None
     linked: datetime | None = None
 
-    def encode(self) -> bytes:
-        written = {"done": _text(self.done)}
+    def encode(self, asked: str) -> bytes:
+        """The checkpoint; `asked` says of what."""
+        written = {"done": _text(self.done), "asked": asked}
         if self.end is not None and self.link is not None and self.linked is not None:
             written |= {"end": _text(self.end), "link": self.link, "linked": _text(self.linked)}
         return json.dumps(written).encode()
 
     @classmethod
-    def decode(cls, checkpoint: bytes | None, now: datetime) -> _Place:
-        """Where to go on; a link too old is forgotten, and its window told again."""
+    def decode(cls, checkpoint: bytes | None, now: datetime, asked: str) -> tuple[_Place, bool]:
+        """Where to go on, and whether all is to be told anew, as something else was asked for until now.
+
+        A link too old is forgotten, and its window told again.
+        """
         if checkpoint is None:
-            return cls(_BEGINNING)
+            return cls(_BEGINNING), False
         try:
             written = json.loads(checkpoint)
+            if written["asked"] != asked:
+                return cls(_BEGINNING), True
             place = cls(_time(written["done"]))
             if "link" in written and abs(now - _time(written["linked"])) < LINK_LIFE:
                 place = cls(place.done, _time(written["end"]), str(written["link"]), _time(written["linked"]))
         except (ValueError, KeyError, TypeError):
             raise SourceError("the checkpoint is not one of this source: was the hash set another's before?") from None
-        return place
+        return place, False
 
 
 class NCMEC:
@@ -99,17 +106,19 @@ class NCMEC:
         self._selection = selection
         self._now = now
         self._most_entries = most_entries
+        self._asked = " ".join((selection.environment, *sorted(selection.members)))
 
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """See Source."""
         now = self._now()
         last = (now - SETTLING).replace(microsecond=0)
-        place = _Place.decode(checkpoint, now)
+        place, anew = _Place.decode(checkpoint, now, self._asked)
+        most = float("inf") if anew else self._most_entries  # a complete list cannot be in force in pieces
         width = last - place.done
         told = 0
         self.more = False
         while place.link is not None or place.done < last:
-            if told >= self._most_entries:
+            if told >= most:
                 self.more = True
                 return
             if place.link is None:
@@ -123,10 +132,10 @@ class NCMEC:
                     place = _Place(place.done)
                     continue
             before = told
-            for delta, count, reached in self._window(first, place.done, end):
+            for delta, count, reached in self._window(first, place.done, end, complete=anew):
                 yield delta
                 told, place = told + count, reached
-                if place.link is not None and told - before >= self._most_entries:
+                if place.link is not None and told - before >= most:
                     self.more = True
                     return
             width = max(_SECOND, width * 2 if told - before < 2000 else width)
@@ -140,7 +149,9 @@ class NCMEC:
                 return end, answer
             end = begin + max(_SECOND, timedelta(seconds=(end - begin) // _SECOND // 4))
 
-    def _window(self, answer: Answer, done: datetime, end: datetime) -> Iterator[tuple[Delta, int, _Place]]:
+    def _window(
+        self, answer: Answer, done: datetime, end: datetime, *, complete: bool
+    ) -> Iterator[tuple[Delta, int, _Place]]:
         """Each page of a window as a delta, with how many entries it told and how far that is."""
         idle = 0
         seen: set[str] = set()
@@ -153,7 +164,7 @@ class NCMEC:
             if link is not None and (link in seen or idle > _MOST_PAGES_WITHOUT_ENTRIES):
                 raise SourceError("the source's pages lead round in a circle: try again later")
             place = _Place(end) if link is None else _Place(done, end, link, self._now())
-            yield page.delta(checkpoint=place.encode()), answer.entries, place
+            yield page.delta(complete=complete, checkpoint=place.encode(self._asked)), answer.entries, place
             if link is None:
                 return
             seen.add(link)

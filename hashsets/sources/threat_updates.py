@@ -42,8 +42,8 @@ class ThreatUpdates:
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """See Source."""
         stop = int(self._now().timestamp()) - _SETTLING_S
-        start = _begin(checkpoint)
-        complete = start > 0 and stop - start > _LIFE.total_seconds()
+        start, same = _begin(checkpoint, self._group)
+        complete = not same or (start > 0 and stop - start > _LIFE.total_seconds())
         path: str | None = (
             f"{_VERSION}/{quote(self._group, safe='')}/threat_updates/?access_token={quote(self._token, safe='')}"
             f"&start_time={0 if complete else start}&stop_time={stop}&limit=500&fields={quote(_FIELDS, safe=',')}"
@@ -64,7 +64,7 @@ class ThreatUpdates:
                 if update is not None:
                     page.take(update)
             path = self._next(answer.get("paging"))
-            reached = None if path is not None else json.dumps({"from": stop}).encode()
+            reached = None if path is not None else json.dumps({"from": stop, "group": self._group}).encode()
             yield page.delta(complete=complete, checkpoint=reached)
 
     def _next(self, paging: object) -> str | None:
@@ -77,10 +77,12 @@ class ThreatUpdates:
         return f"{parts.path}?{parts.query}"
 
 
-def _begin(checkpoint: bytes | None) -> int:
+def _begin(checkpoint: bytes | None, group: str) -> tuple[int, bool]:
+    """Where to begin, and whether it is the group that was asked for before."""
     if checkpoint is None:
-        return 0
+        return 0, True
     try:
-        return int(json.loads(checkpoint)["from"])
+        reached = json.loads(checkpoint)
+        return int(reached["from"]), reached["group"] == group
     except (ValueError, KeyError, TypeError):
         raise SourceError("the checkpoint is not one of this source: was the hash set another's before?") from None

@@ -59,6 +59,9 @@ def test_a_file_is_fetched_when_it_changed(store: Store, files: FileServer, pati
     files.content, files.etag = digests(2, 3, 4), '"2"'
     bring(store, HttpFile(web, "/list", options=Options()))
     assert {2, 3, 4} == values(store)
+    files.content = digests(*range(2**127, 2**127 + 9))  # as large as a SHA-256, were it one
+    bring(store, HttpFile(web, "/list", options=Options("md5")))
+    assert 9 == len(values(store))  # read in another way, it is asked for again
 
 
 def test_a_file_cut_short_is_tried_again_and_imports_nothing_of_itself(

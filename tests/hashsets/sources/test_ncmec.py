@@ -221,6 +221,16 @@ def test_members_are_chosen_and_an_entry_replaces_itself_whole(
     assert {"netclean": 1, "unknown": 1} == dict(feed.reading.unmatchable)
 
 
+def test_other_members_asked_for_are_told_anew_as_the_whole_list(
+    store: Store, server: NCMECServer, patience: Patience
+) -> None:
+    """Nothing listed is missed that was passed over before, and what is no longer asked for goes."""
+    server.records = [entry(EPOCH - 90, "image", member, "x", MD5.format(member)) for member in (1, 2, 3)]
+    bring(store, source(server, patience, members=frozenset({"1", "2"})))
+    bring(store, source(server, patience, members=frozenset({"2", "3"}), later_s=60, most=1))
+    assert {"2-x", "3-x"} == set(listed(store))
+
+
 @pytest.mark.parametrize(
     "body",
     [
