@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import tempfile
@@ -16,7 +17,8 @@ from hashsets import hashtypes
 from hashsets.errors import HashsetsError, SegmentRefused
 from hashsets.formats import Options, Reading, read_list
 from hashsets.matching import container
-from hashsets.types import Signal
+from hashsets.sources.ncmec_xml import Selection, parse_answer
+from hashsets.types import Entry, Signal
 from scanner import config, reports, resuming
 from scanner.config import Home
 from scanner.decoding.sniffing import HEAD_BYTES, Sniffed, sniff
@@ -52,6 +54,11 @@ def _resume(given: bytes) -> None:
         assert given == resuming.encode(resuming.decode(given))
 
 
+def _page(given: bytes) -> None:
+    with contextlib.suppress(HashsetsError):
+        parse_answer(given, Selection("npo-csam"), Reading())
+
+
 def _list(given: bytes) -> None:
     # The first byte chooses the type that is given with the list, if any.
     type_name = (None, "md5", "pdq", "sha256")[given[0] % 4] if given else None
@@ -59,7 +66,7 @@ def _list(given: bytes) -> None:
     with contextlib.suppress(HashsetsError):
         for entry in read_list(io.BytesIO(given[1:]), Options(type_name), reading):
             assert entry.key
-            for signal in entry.signals:
+            for signal in entry.signals if isinstance(entry, Entry) else ():
                 assert len(signal.value) == hashtypes.get(signal.hash_type).size_bytes
 
 
@@ -137,6 +144,17 @@ TARGETS = (
     ),
     Target("resume", _resume, (resuming.encode(_RESUME), resuming.encode(Resume(0, 0)))),
     Target(
+        "page",
+        _page,
+        (
+            b'<?xml version="1.0"?><queryResult><images><image><member id="4">N</member><id>i</id><fingerprints><md5>'
+            + _MD5
+            + b"</md5></fingerprints></image><deletedImage><member id='4'/><id>j</id></deletedImage></images>"
+            b"<paging><next>/v2/entries?start=2</next></paging></queryResult>",
+        ),
+        (b"<!DOCTYPE a>", b"&a;", b"<video>", b"encoding='utf-16'", b"<![CDATA[", b"</"),
+    ),
+    Target(
         "list",
         _list,
         (
@@ -146,6 +164,14 @@ TARGETS = (
             b"\1" + _MD5 + b"\n" + _MD5.upper() + b"\n",
             b"\0\xef\xbb\xbf" + _HEX + b"\n",
             b"\0" + "type,value\nmd5,".encode("utf-16") + _MD5,
+            b"\0" + _MD5 + b"  a b\nMD5 (x) = " + _MD5 + b"\n",
+            b"\0%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n# x\n9," + _MD5 + b",a,b\n",
+            b'\0"SHA-1","MD5","FileName","SpecialCode"\r\n"","' + _MD5 + b'","n",""\r\n',
+            b'\0{"@odata.context":"x/DataModels/2.0/US/","value":[{"MediaID":1,"Category":1,"MD5":"' + _MD5 + b'"}]}',
+            b'\0{"data":[{"id":"1","type":"HASH_MD5","indicator":"' + _MD5 + b'","descriptors":[]},{"id":"2"}]}',
+            b'\0{"ref":"a","signals":[{"type":"md5","value":"' + _MD5 + b'"}]}\n{"ref":"a","withdrawn":true}\n',
+            b"\0" + bytes.fromhex("484153480d0aff00").ljust(1152, b"\0") + bytes(18),
+            b"\0" + gzip.compress(_MD5 + b"\n", mtime=0),
         ),
         (
             *(b"type,value", b"ref", b"shape", b"frames", b"sha256", b"phash", b"photodna"),
