@@ -174,7 +174,8 @@ def _print(found: FileSignals) -> None:
             click.echo(f"  {name:<7}{shown[name]}")
     signals = () if found.fingerprint is None else found.fingerprint.signals
     for signal in signals[:8]:
-        place = "" if signal.frame is None else f"  frame {signal.frame}"
+        place = "" if signal.part is None else f"  part {signal.part}"
+        place += "" if signal.frame is None else f"  frame {signal.frame}"
         turned = "" if signal.orientation == "stored" else f"  orientation {signal.orientation}"
         quality = "" if signal.quality is None else f"  quality {signal.quality}"
         click.echo(f"  {signal.hash_type:<7}{signal.value.hex()}{quality}{turned}{place}")

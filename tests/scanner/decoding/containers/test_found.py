@@ -17,6 +17,7 @@ from PIL import Image
 from hashsets.types import Entry, EntryHit, Role, Shape, Signal
 from scanner.isolation import InProcess, WorkerPool
 from scanner.ledger.claims import MEMBER_SHIFT, of_contents
+from scanner.ledger.packing import pack, unpack
 from scanner.ledger.tallies import outcomes
 from scanner.types import Fingerprint
 from tests.scanner.decoding.containers.made import TEXT, film, pdf, picture, pixels, zipped
@@ -200,3 +201,19 @@ def test_the_sandbox_gives_the_same_answers() -> None:
             assert expected.signals
             assert (expected.looked, expected.signals) == (found.looked, found.signals)
         assert 0 == pool.forbidden_calls
+
+
+def test_members_are_stored_and_read_back() -> None:
+    """Packed signals come back with their members and the parts of these, whatever else the content has."""
+    signals = [
+        Signal("pdq", bytes(32), "image/pdq/1", quality=90),
+        *(Signal("pdq", bytes([n % 256]) * 32, "image/pdq/1", quality=n % 100, part=f"m{n}") for n in (1, 2, 200_000)),
+        Signal("pdq", b"p" * 32, "image/pdq/1", quality=9, part="m2.1"),
+        Signal("pdq", b"f" * 32, "video/pdq/1", quality=9, part="m3", frame=7, frame_ms=280),
+        Signal("sha256", b"d" * 32, "member/worker", part="m3"),
+        Signal("pdq", b"q" * 32, "image/pdq/1", quality=9, part="1"),
+    ]
+    blob = pack(signals)
+
+    assert set(signals) == set(unpack(blob))
+    assert len(blob) < sum(len(each.value) for each in signals) + 6 * 70
