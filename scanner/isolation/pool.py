@@ -41,9 +41,9 @@ from scanner.types import (
 )
 
 FILES_PER_WORKER = 100
-GRACE_S = 0.5  # for the worker to notice its own budget and end in good order
+GRACE_S = 0.4  # for the worker to notice its own budget and end in good order; killed, it ends within half a second
 LEAST_WITHIN_S = 0.05  # however long the wait for a worker was
-LOOK_S = 0.25  # how often the CPU time of a silent worker is read
+LOOK_S = 0.25  # how often a silent worker is looked at; when its time can be up, just then
 
 
 class WorkerPool:
@@ -225,23 +225,23 @@ class _Task:
         poll.register(self._worker.channel, select.POLLIN)
         wall_started = time.monotonic()
         while not stop():
-            if self._over(cpu_started, wall_started):
+            left_s = self._left_s(cpu_started, wall_started)
+            if left_s <= 0:
                 return self._cut_short(Reason.TIMEOUT)
-            if not poll.poll(LOOK_S * 1000):
+            if not poll.poll(1 + 1000 * min(LOOK_S, left_s)):
                 continue
             ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
             if ended is not None:
                 return ended
         return None
 
-    def _over(self, cpu_started: float, wall_started: float) -> bool:
-        """Whether the content's time is up."""
+    def _left_s(self, cpu_started: float, wall_started: float) -> float:
+        """For how long at least the content's time is not up; nothing, or less, once it is."""
         wall_s = time.monotonic() - wall_started
-        if wall_s < self._cpu_s + GRACE_S:
-            return False  # CPU time of one thread cannot be more
-        if wall_s > self._limits.wall_s(self._cpu_s) + GRACE_S:
-            return True
-        return self._worker.cpu_s() - cpu_started > self._cpu_s + GRACE_S
+        cpu_left_s = self._cpu_s + GRACE_S - wall_s
+        if cpu_left_s <= 0:  # before that there is no need to ask: CPU time of one thread cannot be more
+            cpu_left_s = self._cpu_s + GRACE_S - (self._worker.cpu_s() - cpu_started)
+        return min(cpu_left_s, self._cpu_s * self._limits.wall_factor + GRACE_S - wall_s)
 
     def _take(self, datagram: bytes) -> Looked | None:
         """Believe one record; the outcome when it is the last."""

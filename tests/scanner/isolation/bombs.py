@@ -89,6 +89,27 @@ def mp4_many_keyframes(frames: int = 108_000) -> bytes:
     return stream.getvalue()
 
 
+# Where in its box a number is, and what it is made: the box's tag, the offset behind it, and four bytes.
+TABLES = {
+    "stts count": (b"stts", 4, 1 << 28),
+    "stsz count": (b"stsz", 8, 0x7FFFFFFF),
+    "stsc count": (b"stsc", 4, 1 << 28),
+    "stco count": (b"stco", 4, 1 << 30),
+    "timescale 0": (b"mdhd", 12, 0),
+    "timescale 2^32-1": (b"mdhd", 12, 0xFFFFFFFF),
+    "duration 2^32-1": (b"mdhd", 16, 0xFFFFFFFF),
+}
+
+
+def mp4_with_tables(name: str) -> bytes:
+    """A second of film with one number of its index made absurd."""
+    tag, offset, number = TABLES[name]
+    content = bytearray(mp4_many_keyframes(15))
+    at = content.index(tag) + len(tag) + offset
+    content[at : at + 4] = struct.pack(">I", number)
+    return bytes(content)
+
+
 def jpeg_scans(side: int = 4000, scans: int = 3000) -> bytes:
     """A progressive picture whose last scan comes thousands of times."""
     stream = io.BytesIO()

@@ -42,6 +42,14 @@ def _spin(channel: socket.socket) -> None:
         pass
 
 
+def _spin_as(kind: MediaKind):  # type: ignore[no-untyped-def]
+    def spin(channel: socket.socket) -> None:
+        channel.send(records.pack_media(kind, 1000))
+        _spin(channel)
+
+    return spin
+
+
 def _sleep(channel: socket.socket) -> None:
     time.sleep(600)
 
@@ -70,6 +78,8 @@ DEEDS = {
     "ABORT": lambda channel: os.abort(),
     "EXIT": lambda channel: os._exit(0),
     "SPIN": _spin,
+    "SPIN_ANIMATION": _spin_as(MediaKind.ANIMATION),
+    "SPIN_VIDEO": _spin_as(MediaKind.VIDEO),
     "SLEEP": _sleep,
     "ALLOCATE": _allocate,
     "FORK": _fork,
