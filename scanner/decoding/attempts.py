@@ -185,8 +185,9 @@ class _Look:
         known_damaged = self._start is not None and self._start.damaged
         for tolerant in (True,) if known_damaged else (False, True):
             one = self._pillow_pass()
-            run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=before + self._shown)
+            run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=before)
             went_through = self._attempt(run)
+            before += one.pages
             self._exif = one.exif
             if went_through and self._shown:
                 return partial(Reason.TRUNCATED) if tolerant or one.short else WHOLE

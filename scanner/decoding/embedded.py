@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.decoding import extents
+from scanner.decoding.camera_raw import is_raw
 from scanner.decoding.containers.zip_directory import end_of_central_directory
 from scanner.decoding.encoded_text import encoded_files
 from scanner.decoding.icons import icons
@@ -77,7 +78,7 @@ def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tup
             return list(found.values()), False
         if part.offset not in found or part.surely:
             found[part.offset] = part
-    return list(found.values()), True
+    return list(found.values()), not (sniffed.name == "tiff" and is_raw(file))
 
 
 def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:

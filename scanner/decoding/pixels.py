@@ -3,7 +3,8 @@
 Rules (each with a test; evidence in the PDQ literature's implementations)
 - CMYK, palette, YCbCr, HSV and LAB become RGB: hashing inks or palette indices misses every copy.
 - Alpha is dropped, not composited: what the reference, Pillow and OpenCV do. Premultiplied colours are divided first.
-- 16-bit grey is scaled (>> 8). Pillow's own conversion clips to white, which is what the published I16 vector shows.
+- 16-bit grey is scaled (>> 8). Pillow's own conversion clips to white, which is what the published I16 vector shows:
+  that reading is offered beside it.
 - 32-bit integers and floats are scaled by what their values can be: 0..1, 0..255 or 0..65535.
 - Colour profiles and gamma are not applied: no reference does.
 """
@@ -45,6 +46,14 @@ def rows_of(image: Image.Image) -> ImageRows | NDArray[np.uint8]:
     if image.width * image.height <= WHOLE_PIXELS:
         return rows[:]
     return rows
+
+
+def clipped(image: Image.Image) -> NDArray[np.uint8] | None:
+    """A 16-bit grey picture as implementations show it that clip instead of scaling; None for any other."""
+    if not image.mode.startswith("I;16"):
+        return None
+    values: NDArray[np.uint16] = np.asarray(image)
+    return np.minimum(values, 255).astype(np.uint8)
 
 
 def _plain(strip: Image.Image) -> Image.Image:

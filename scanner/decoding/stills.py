@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import IO, cast
 
@@ -21,7 +22,7 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.jpeg import MOST_ASKED_BYTES, is_damaged, quick_pixels
 from scanner.decoding.picture import Picture, Rows
-from scanner.decoding.pixels import rows_of
+from scanner.decoding.pixels import clipped, rows_of
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.sniffing import Sniffed
 from scanner.decoding.webp_header import canvas
@@ -138,7 +139,7 @@ def _tolerating(truncation: bool) -> Iterator[None]:
 
 
 class PillowPass:
-    """One way through a content with Pillow. `short` says that less came than the header promised."""
+    """One way through a content with Pillow: `pages` shown; `short` says that less came than the header promised."""
 
     def __init__(
         self,
@@ -161,6 +162,7 @@ class PillowPass:
         self._is_webp = sniffed.name == "webp"
         self._is_jpeg = sniffed.name == "jpeg"
         self.short = False
+        self.pages = 0
         self.exif = 1
         self._tolerant = False
         self.moving = False
@@ -192,7 +194,12 @@ class PillowPass:
                     self.exif = _orientation(image)
                 if index >= skip and not self._repeats(image):
                     with self._budget.looking:
-                        show(self._picture(pixels, self.exif if index == 0 else 1, original, scale, index, place))
+                        picture = self._picture(pixels, self.exif if index == 0 else 1, original, scale, index, place)
+                        show(picture)
+                        other = clipped(image)
+                        if other is not None:
+                            show(replace(picture, pixels=other))
+                    self.pages += 1
 
     def _repeats(self, image: Image.Image) -> bool:
         """Whether a frame shows nothing that the one before did not, so that it need not be hashed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Callable
 
 import imagecodecs
@@ -162,3 +163,38 @@ def test_a_colour_profile_changes_nothing() -> None:
     assert (
         look(encoded(photograph(), "PNG")).values() == look(encoded(photograph(), "PNG", icc_profile=profile)).values()
     )
+
+
+def directory(at: int, fields: list[tuple[int, int, int]]) -> bytes:
+    """A TIFF directory of short (3) and long (4) fields, which lies at `at`."""
+    packed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in sorted(fields))
+    return struct.pack("<H", len(fields)) + packed + bytes(4)
+
+
+def raw_file(sensor: int) -> bytes:
+    """A grey preview, a sensor's values coloured as `sensor` in a directory below it, and a JPEG preview behind."""
+    preview = photograph(64, 48, seed=5).convert("L").tobytes()
+    shape = [(256, 3, 64), (257, 3, 48), (258, 3, 8), (259, 3, 1), (277, 3, 1), (278, 3, 48), (279, 4, len(preview))]
+    pixels, below = 8 + 2 + 12 * 10 + 4, 8 + 2 + 12 * 10 + 4 + len(preview)
+    first = directory(8, [*shape, (262, 3, 1), (273, 4, pixels), (330, 4, below)])
+    return (
+        b"II*\0\x08\0\0\0" + first + preview + directory(below, [*shape, (262, 3, sensor), (273, 4, pixels)])
+        + encoded(photograph(), "JPEG")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sensor", [32803, 34892])
+def test_a_raw_file_shows_its_previews_and_is_not_whole(sensor: int) -> None:
+    """What the sensor saw is not developed, and may be another picture than the previews."""
+    seen = look(raw_file(sensor))
+
+    assert partial(Reason.EMBEDDED) == seen.looked
+    assert [
+        value(photograph(64, 48, seed=5).convert("L")),
+        look(encoded(photograph(), "JPEG")).values()[0],
+    ] == seen.values()
+
+
+def test_a_tiff_with_a_reduced_picture_is_no_raw_file() -> None:
+    """Directories below the first are nothing unusual."""
+    assert WHOLE == look(raw_file(1)).looked

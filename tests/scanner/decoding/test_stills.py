@@ -114,13 +114,15 @@ def test_float_oddities_are_black() -> None:
     assert [0, 255, 0, 100] == np.asarray(rows_of(Image.fromarray(values)))[0, :4].tolist()
 
 
-def test_16_bit_png_is_scaled() -> None:
-    """The published 16-bit PNG is read by shifting, which the published (clipped) vector does not show."""
+def test_16_bit_grey_has_both_readings() -> None:
+    """The published 16-bit PNG is read by shifting, and as its published vector shows it: clipped to white."""
     seen = look_at_path(media("images", "formats", "I16.png"))
     with Image.open(media("images", "formats", "I16.png")) as image:
-        expected = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        values = np.asarray(image).astype(np.uint16)
 
-    assert np.array_equal(expected, seen.pixels[0])
+    assert np.array_equal(values >> 8, seen.pixels[0])
+    assert np.array_equal(np.minimum(values, 255), seen.pixels[1])
+    assert seen.values()[1].hex() == "de2ef0e99ecdfc1d248a0eb055f023d1d61e79c3920cbb55d561c02accab1763"
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
