@@ -155,7 +155,7 @@ def _status_kib(pid: int, field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-def throughput(size: tuple[int, int] = (2048, 1536), files: int = 200) -> list[Figure]:
+def throughput(size: tuple[int, int] = (2016, 1512), files: int = 200) -> list[Figure]:
     """Files a second with two workers against one, digests and all, on the wall clock; and files a CPU second."""
     path = pictures.kept(7, size, "jpeg")
     one, two = (sorted(_files_a_second(path, lanes, files) for _ in range(3)) for lanes in (1, 2))

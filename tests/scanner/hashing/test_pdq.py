@@ -15,7 +15,7 @@ from PIL import Image
 
 from scanner.decoding.pixels import ImageRows
 from scanner.fingerprint import turned
-from scanner.hashing import Reading, Window, pdq
+from scanner.hashing import Reading, Window, kernel, pdq
 from scanner.hashing.bands import WEIGHT_BITS, bands
 from scanner.hashing.reference import full_range, grids
 from tests.shared_material import media, vectors
@@ -213,3 +213,17 @@ def test_a_window_too_small_gets_the_degenerate_value() -> None:
 
     assert (bytes(32), 0) == (slit.value, slit.quality)
     assert whole == pdq(photograph(100, 100))[0]
+
+
+def test_without_a_compiler_the_values_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the extension was not built NumPy gives the same bits, and `status` says which code it is."""
+    pixels = photograph(300, 451)
+    compiled = pdq(pixels, ALL8)
+    monkeypatch.setattr(kernel, "native", None)
+    kernel.available.cache_clear()
+    try:
+        assert compiled == pdq(pixels, ALL8)
+        assert "not built" in kernel.kernel_name()
+    finally:
+        monkeypatch.undo()
+        kernel.available.cache_clear()
