@@ -7,9 +7,10 @@ Rules
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Literal
+
+import numpy as np
 
 from scanner.decoding.reading import MediaFile
 
@@ -20,7 +21,8 @@ _MOST_SEGMENTS = 1000
 _MOST_BOXES = 10_000
 _MOST_PACKETS = 100_000
 _MOST_GIF_BLOCKS = 1_000_000
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# What may follow 0xFF within a scan: a stuffed zero, a fill byte, a restart (T.81, B.1.1.2).
+_IN_SCAN = np.isin(np.arange(256), (0x00, 0xFF, *range(0xD0, 0xD8)))
 _PNG_END = b"IEND\xaeB`\x82"
 # Boxes that may stand at the top of an ISO base media file (ISO 14496-12, 23008-12, 15444-1; `mpvd`, `sefd`: phones).
 _KNOWN_BOXES = frozenset(
@@ -123,9 +125,11 @@ def stands_alone(file: MediaFile) -> bool:
 def _scan_end(file: MediaFile, start: int) -> int:
     """The offset of the first marker in entropy-coded bytes that does not belong there; the end where there is none."""
     for offset, block in blocks(file, start, 1):
-        found = _MARKER.search(block)
-        if found is not None:
-            return offset + found.start()
+        scan = np.frombuffer(block, dtype=np.uint8)
+        escapes = np.flatnonzero(scan[:-1] == 0xFF)
+        markers = escapes[~_IN_SCAN[scan[escapes + 1]]]
+        if len(markers):
+            return offset + int(markers[0])
     return file.size_bytes
 
 
