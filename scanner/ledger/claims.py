@@ -17,8 +17,9 @@ from dataclasses import replace
 from hashsets import hashtypes
 from hashsets.types import EntryHit, HashSet, Role
 
-# Content numbers stay below 2^43 for any ledger; members are numbered up to 2^20 - 1 (isolation.records).
+# Content numbers stay below 2^43 for any ledger; members are numbered up to 2^20 - 1, as isolation.records has it.
 MEMBER_SHIFT = 43
+MOST_MEMBERS = 2**20 - 1
 CONTENT_MASK = (1 << MEMBER_SHIFT) - 1
 
 

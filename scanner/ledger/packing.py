@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from hashsets import hashtypes
 from hashsets.types import EDITS, Queries, Signal
 from scanner.errors import LedgerError
-from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT
+from scanner.ledger.claims import CONTENT_MASK, MEMBER_SHIFT, MOST_MEMBERS
 from scanner.types import member_of, member_part
 
 MAGIC = b"HSG1"
@@ -146,6 +146,7 @@ def _groups(blob: bytes) -> Iterator[Group]:
                 columns.append(column)
             else:
                 columns.append(None)
+        _check_members(flags, texts[3], columns[-1])
         yield Group(
             texts[0],
             texts[1] or None,
@@ -154,6 +155,16 @@ def _groups(blob: bytes) -> Iterator[Group]:
             values,
             *columns,  # type: ignore[arg-type]
         )
+
+
+def _check_members(flags: int, part: str, members: NDArray[np.generic] | None) -> None:
+    """Members are numbered as owners can hold them, and no other part is named like one. Raises ValueError."""
+    if members is None and part[:1] == "m":
+        raise ValueError("part")
+    if members is not None and len(members):
+        numbers = members.astype(np.int64)
+        if numbers.min() < 1 or numbers.max() > MOST_MEMBERS or (flags & _PART and not part):
+            raise ValueError("member")
 
 
 def unpack(blob: bytes) -> tuple[Signal, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gzip
 import hashlib
 import io
+import os
 import tempfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +24,14 @@ from hashsets.sources.ncmec_xml import Selection, parse_answer
 from hashsets.types import Entry, Signal
 from scanner import config, reports, resuming
 from scanner.config import Home
+from scanner.decoding import Budget, Limits, MediaFile, Picture
+from scanner.decoding.containers import containers_in, look_inside
 from scanner.decoding.sniffing import HEAD_BYTES, Sniffed, sniff
 from scanner.errors import ConfigError, LedgerError, ReportError
 from scanner.isolation import records
 from scanner.ledger.packing import QueryBuilder, pack, unpack
 from scanner.types import WHOLE, Landing, MediaKind, Reason, Resume, digests_only
+from tests.scanner.decoding.containers.made import pdf, tarred, zipped
 
 _PDQ = Signal("pdq", bytes(range(32)), "image/pdq/1", 80)
 _FRAMES = [Signal("pdq", bytes([n]) * 32, "video/pdq/1", n, frame=n, frame_ms=n * 40) for n in range(9)]
@@ -85,6 +91,41 @@ def _packing(given: bytes) -> None:
         builder.queries()
 
 
+class _Takes:
+    """Takes what a container shows, and forgets it."""
+
+    def media(self, kind: MediaKind, duration_ms: int | None) -> None:
+        """Ignore."""
+
+    def picture(self, picture: Picture) -> None:
+        """Ignore."""
+
+    def mark(self, resume: Resume) -> None:
+        """Positions are such as the ledger can hold."""
+        assert resume == resuming.decode(resuming.encode(resume))
+
+    def member(self, number: int, kind: MediaKind) -> None:
+        """Ignore."""
+
+    def digest(self, number: int, blocks: Iterable[bytes]) -> None:
+        """Read it all."""
+        assert number > 0
+        collections.deque(blocks, 0)
+
+
+def _container(given: bytes) -> None:
+    """Archives and documents are listed, unpacked and drawn; decoders of what is in them are not this target's."""
+    fd = os.memfd_create("container")
+    try:
+        os.write(fd, given)
+        file = MediaFile(fd)
+        head = file.at(0, HEAD_BYTES)
+        names = containers_in(file, head, sniff(head)) or ("zip", "tar", "pdf")
+        look_inside(names, file, sniff(head), lambda *_: WHOLE, Budget(Limits(decode_bytes=2**24)), _Takes(), None)
+    finally:
+        os.close(fd)
+
+
 def _config(given: bytes) -> None:
     with contextlib.suppress(ConfigError):
         config.parse(given, _FOLDER, Home(_FOLDER))
@@ -127,6 +168,27 @@ def _event_seed() -> bytes:
     body = reports.anonymise(hit, hash_set="A", media=MediaKind.IMAGE, trigger=Trigger.SCAN, day="2026-01-01")
     sealed = reports.seal([body], reports.system_random())
     return reports.encode_event(sealed.reports[0].report)
+
+
+def _containers() -> tuple[bytes, ...]:
+    pixels = zlib.compress(bytes(range(64)) * 16)
+    image = b"/Subtype/Image/Width 32/Height 32/BitsPerComponent 8/Filter/FlateDecode/ColorSpace"
+    inline = b"q BI /W 40/H 40/BPC 1/IM true/F/RL ID abcdefgh EI Q"
+    document = pdf(
+        (image + b"[/Indexed/RGB 1<000102030405>]", pixels),
+        (image + b"/DeviceGray/DecodeParms<</Predictor 2>>", pixels),
+        (b"/Type/ObjStm/N 2/First 10", b"5 0 6 3 <<>> [1 2]"),
+        (b"/Filter[/A85/LZW]", inline),
+        (b"", inline),
+    )
+    text = b"text " * 50
+    return (
+        zipped(text, b"GIF89a" + text),
+        tarred(text, b"GIF89a"),
+        tarred(text, packed="gz"),
+        gzip.compress(text),
+        document,
+    )
 
 
 _MD5, _HEX = b"d41d8cd98f00b204e9800998ecf8427f", b"0f" * 32
@@ -190,6 +252,7 @@ TARGETS = (
         (b"<svg", b"<!DOCTYPE", b"\xff\xfe", b"\xfe\xff", b"heic", b"avif", b"qt  ", b"moov"),
     ),
     Target("packing", _packing, (pack([_PDQ]), pack(_FRAMES), pack([_PDQ, *_FRAMES, _PHASH]), pack([]))),
+    Target("container", _container, _containers(), (b"PK\1\2", b"PK\3\4", b"PK\5\6", b" obj<<", b"stream\n", b" BI ")),
     Target(
         "config",
         _config,

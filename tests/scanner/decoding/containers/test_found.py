@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hashsets.types import Entry, EntryHit, Role, Shape, Signal
+from scanner.errors import LedgerError
 from scanner.isolation import InProcess, WorkerPool
 from scanner.ledger.claims import MEMBER_SHIFT, of_contents
 from scanner.ledger.packing import pack, unpack
@@ -217,3 +218,6 @@ def test_members_are_stored_and_read_back() -> None:
 
     assert set(signals) == set(unpack(blob))
     assert len(blob) < sum(len(each.value) for each in signals) + 6 * 70
+    for wrong in (bytes(4), b"\xff" * 4):
+        with pytest.raises(LedgerError):
+            unpack(pack(signals[1:2])[:-4] + wrong)
