@@ -20,6 +20,7 @@ from tests.hashsets.oracle import Asked, queries_of
 from tests.hashsets.test_indexes import on_disk, pdq, put
 
 NUMBERS = range(200)
+LEAST_ROUNDS = 4
 
 
 def listed(version: int) -> set[int]:
@@ -56,12 +57,12 @@ def _damage(home: Path, draw: random.Random) -> None:
 
 
 def main(role: str, home: str, seconds: str) -> None:
-    """Do one role's work for so long."""
+    """Do one role's work for so long, and some rounds at least."""
     changeable.MERGE_AT_ONCE_ROWS = 60
     end, done = time.monotonic() + float(seconds), 0
     with Store.open(Path(home)) as store:
         stays = on_disk(store)
-        while time.monotonic() < end:
+        while time.monotonic() < end or done < LEAST_ROUNDS:
             if role == "import":
                 _import(Path(home))
             elif role == "damage":

@@ -24,7 +24,7 @@ from tests.hashsets.test_indexes import EVERYTHING, found_by, on_disk, put, trut
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
-SPREAD = 24
+SPREAD = 15
 
 
 @pytest.fixture
