@@ -147,7 +147,7 @@ class ContainerLook:
 
     def _draw(self, drawn: Drawn, sink: _MemberSink) -> None:
         try:
-            pixels = drawn.pixels()
+            pixels, complete = drawn.pixels()
         except ValueError:
             self.note(Reason.UNDECODABLE)
             return
@@ -156,6 +156,8 @@ class ContainerLook:
             return
         sink.media(MediaKind.IMAGE, None)
         sink.picture(Picture(pixels))
+        if not complete:
+            self.note(Reason.TRUNCATED)
 
     def _look_into(self, member: MemberFile, sink: _MemberSink, number: int) -> None:
         head = member.at(0, HEAD_BYTES)

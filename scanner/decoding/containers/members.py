@@ -28,9 +28,12 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture held as bare samples. `pixels` raises ValueError where they make no picture, and OverBudget."""
+    """A picture held as bare samples: its pixels, and whether none was missing.
 
-    pixels: Callable[[], NDArray[np.uint8]]
+    `pixels` raises ValueError where they make no picture, and OverBudget.
+    """
+
+    pixels: Callable[[], tuple[NDArray[np.uint8], bool]]
 
 
 Held = Member | Closed | Drawn

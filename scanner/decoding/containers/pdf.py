@@ -214,7 +214,7 @@ class _Pdf:
             return Drawn(lambda: self._fax(dictionary, filters, packed))
         return Drawn(lambda: self._pixels(dictionary, filters, packed))
 
-    def _fax(self, dictionary: dict[bytes, Value], filters: list[bytes], packed: MemberFile) -> Pixels:
+    def _fax(self, dictionary: dict[bytes, Value], filters: list[bytes], packed: MemberFile) -> tuple[Pixels, bool]:
         given = self._parameters(dictionary, len(filters) - 1)
         rows = self._number(dictionary.get(b"Height")) or self._number(given.get(b"Rows"))
         inverted = self._is_inverted(dictionary)
@@ -223,15 +223,16 @@ class _Pdf:
             self._number(given.get(b"K")), self._number(given.get(b"Columns"), 1728), rows, black_is_1 != inverted
         )
         self._budget.charge(fax.columns * fax.rows * 3)
-        return fax_pixels(fax, self._unfiltered(dictionary, filters[:-1], packed, MOST_CONTENT_BYTES))
+        return fax_pixels(fax, self._unfiltered(dictionary, filters[:-1], packed, MOST_CONTENT_BYTES)), True
 
-    def _pixels(self, dictionary: dict[bytes, Value], filters: list[bytes], packed: MemberFile) -> Pixels:
+    def _pixels(self, dictionary: dict[bytes, Value], filters: list[bytes], packed: MemberFile) -> tuple[Pixels, bool]:
         predictor = 1
         if filters and filters[-1] in (b"FlateDecode", b"LZWDecode"):
             predictor = self._number(self._parameters(dictionary, len(filters) - 1).get(b"Predictor"), 1)
         samples = self._samples(dictionary, filters, predictor)
         self._budget.charge(samples.decode_bytes)
-        return pixels_of(samples, self._unfiltered(dictionary, filters, packed, samples.size_bytes))
+        content = self._unfiltered(dictionary, filters, packed, samples.size_bytes)
+        return pixels_of(samples, content), len(content) >= samples.size_bytes
 
     def _samples(self, dictionary: dict[bytes, Value], filters: list[bytes], predictor: int) -> Samples:
         """How the samples are to be read. Raises ValueError."""

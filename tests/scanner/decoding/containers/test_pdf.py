@@ -80,6 +80,14 @@ def test_samples(space: bytes, array: np.ndarray) -> None:
     assert np.array_equal(array, drawn(seen))
 
 
+def test_samples_cut_short() -> None:
+    """What is there of a picture is shown, and it is not whole."""
+    seen = look(pdf((FLATE + b"/ColorSpace/DeviceGray", zlib.compress(GREY.tobytes())[:-2000])))
+
+    assert partial(Reason.TRUNCATED) == seen.looked
+    assert np.array_equal(GREY[:20], drawn(seen)[:20])
+
+
 def test_cmyk_samples() -> None:
     """Ink turns to light."""
     cmyk = np.asarray(Image.fromarray(RGB).convert("CMYK"))
