@@ -39,9 +39,8 @@ def run(base: Path, seconds: float) -> list[dict[str, object]]:
         for role in stress.ROLES
     ]
     answers = [process.communicate(timeout=seconds + 600) for process in processes]
-    assert [(0, "")] * len(processes) == [
-        (process.returncode, errors) for process, (_, errors) in zip(processes, answers, strict=True)
-    ]
+    assert {0} == {process.returncode for process in processes}, "\n".join(errors for _, errors in answers)
+    assert {""} == {errors for _, errors in answers}
     return [json.loads(line) for said, _ in answers for line in said.splitlines()]
 
 
