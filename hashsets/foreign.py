@@ -34,7 +34,7 @@ _VFS = "descriptor"
 # Rows between which a reading of a well-made table makes ten or so steps each.
 _STEPS_A_LOOK = 1_000_000
 _LOOKS_WITHOUT_ROW = 50
-_LEAST_ROW_BYTES = 4  # of a file: its cell pointer, and a cell of one column
+_LEAST_ROW_BYTES = 6  # of a file: two of its cell's pointer, and four of the least cell there is
 
 _LIMITS = {
     apsw.SQLITE_LIMIT_LENGTH: 1_000_000, apsw.SQLITE_LIMIT_SQL_LENGTH: 100_000, apsw.SQLITE_LIMIT_COLUMN: 200,

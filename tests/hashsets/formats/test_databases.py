@@ -212,34 +212,58 @@ def test_a_database_that_was_cut_off_imports_nothing(path: Path) -> None:
         refused(path)
     path.write_bytes(content[: len(content) // 4096 // 2 * 4096])
     assert "cut off" in refused(path)
+    uncounted = content[:92] + bytes(4) + content[96:]  # whose header does not vouch for its number of pages
+    path.write_bytes(uncounted[:-100])
+    assert "cut off" in refused(path)
+
+
+def page(kind: int, cell: bytes, most: int) -> bytearray:
+    """A page of 4,096 bytes that holds a cell as many times as it can, or as often as is said."""
+    header = 12 if kind == 5 else 8
+    cells = min(most, (4096 - header) // (len(cell) + 2))
+    made = bytearray(4096)
+    made[0] = kind
+    struct.pack_into(">HHH", made, 3, cells, 4096 - cells * len(cell), 0)
+    for number in range(cells):
+        at = 4096 - (number + 1) * len(cell)
+        made[at : at + len(cell)] = cell
+        struct.pack_into(">H", made, header + 2 * number, at)
+    return made
 
 
 def test_a_tree_that_tells_its_rows_again_is_refused(path: Path) -> None:
     """A page may point to one other many times over: no file holds more rows than its size allows."""
-    content = bytearray(made(path, "PRAGMA page_size=4096;" + MINIMAL, rows=many(20_000)).read_bytes())
+    content = bytearray(made(path, "PRAGMA page_size=4096;" + MINIMAL, rows=many(300)).read_bytes())
     (root,) = sqlite3.connect(path).execute("SELECT rootpage FROM sqlite_schema WHERE name = 'FILE'").fetchone()
-    at = (root - 1) * 4096
-    (cells,) = struct.unpack_from(">H", content, at + 3)
-    inner = [struct.unpack_from(">H", content, at + 12 + 2 * cell)[0] + at for cell in range(cells)]
-    assert content[at] == 5
-    while content[(struct.unpack_from(">I", content, inner[0])[0] - 1) * 4096] == 5:
-        at = (struct.unpack_from(">I", content, inner[0])[0] - 1) * 4096
-        (cells,) = struct.unpack_from(">H", content, at + 3)
-        inner = [struct.unpack_from(">H", content, at + 12 + 2 * cell)[0] + at for cell in range(cells)]
-    leaf = bytearray(4096)  # rows of nothing at all, as many as fit
-    leaf[0] = 13
-    rows = 800
-    struct.pack_into(">HHH", leaf, 3, rows, 4096 - 3 * rows, 0)
-    for row in range(rows):
-        leaf[4096 - 3 * (row + 1) : 4096 - 3 * row] = b"\x01\x01\x01"
-        struct.pack_into(">H", leaf, 8 + 2 * row, 4096 - 3 * (row + 1))
-    (target,) = struct.unpack_from(">I", content, inner[0])
-    content[(target - 1) * 4096 : target * 4096] = leaf
-    for cell in inner:
-        struct.pack_into(">I", content, cell, target)
+    tree = (root, 4, 5, 6)
+    row = b"\x02\x01\x02\x00"  # two bytes under row 1: a header that says NULL
+    for number, below in zip(tree, (*tree[1:], 0), strict=True):
+        inner = struct.pack(">IB", below, 1)
+        made_page = page(5, inner, 500) if below else page(13, row, 500)
+        if below:
+            struct.pack_into(">I", made_page, 8, below)
+        content[(number - 1) * 4096 : number * 4096] = made_page
     path.write_bytes(content)
 
     assert "damaged" in refused(path)
+    connection = sqlite3.connect(f"file:{path}?immutable=1", uri=True)  # who does not count finds no end
+    assert 100_000 == len(connection.execute("SELECT 1 FROM FILE LIMIT 100000").fetchall())
+    connection.close()
+
+
+def test_an_index_that_tells_another_story_is_not_asked(path: Path) -> None:
+    """Where it would answer alone, SQLite prefers the smaller index to its table."""
+    made(path, MINIMAL, "CREATE TABLE o (sha256, sha1, md5);", rows=many(20))
+    made(path, rows=many(20, first=500), sql="INSERT INTO o VALUES (?, ?, ?)")
+    swap = (
+        "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'p') WHERE name = 'story'"
+    )
+    indexes = "CREATE INDEX story ON FILE (sha256, sha1, md5); CREATE INDEX p ON o (sha256, sha1, md5);"
+    made(path, indexes + "PRAGMA writable_schema=ON;" + swap)
+
+    assert {int(digests[2], 16) for digests in many(20)} == {
+        int.from_bytes(entry.signals[0].value) for entry in read(path)[0]
+    }
 
 
 def test_damage_anywhere_ends_in_entries_or_in_a_refusal(path: Path) -> None:

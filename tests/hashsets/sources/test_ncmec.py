@@ -221,6 +221,18 @@ def test_members_are_chosen_and_an_entry_replaces_itself_whole(
     assert {"netclean": 1, "unknown": 1} == dict(feed.reading.unmatchable)
 
 
+def test_a_page_that_lists_and_takes_back_lists_nothing(store: Store, server: NCMECServer, patience: Patience) -> None:
+    """And one that takes back and lists again does list: the last word stands, within a page too."""
+    server.records = [
+        entry(EPOCH - 90, "image", 1, "gone", MD5.format(1)),
+        tombstone(EPOCH - 90, "deletedImage", 1, "gone"),
+        tombstone(EPOCH - 90, "deletedImage", 1, "again"),
+        entry(EPOCH - 90, "image", 1, "again", MD5.format(2)),
+    ]
+    bring(store, source(server, patience))
+    assert {"1-again"} == set(listed(store))
+
+
 def test_other_members_asked_for_are_told_anew_as_the_whole_list(
     store: Store, server: NCMECServer, patience: Patience
 ) -> None:
