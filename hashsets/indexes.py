@@ -115,6 +115,7 @@ class Indexes:
             shelf = self._shelves.get(uid)
             if shelf is not None and shelf.merge_due():
                 self._merge(uid, shelf)
+                self._follow(stamp)  # the files it replaced are gone: nothing here should hold them
 
     def standing(self, uid: bytes) -> str:
         """How the index of a set is: `none` (a small set needs none), `current`, or `behind`, until the next who asks

@@ -291,6 +291,7 @@ def test_a_long_list_is_built_in_parts(store: Store, monkeypatch: pytest.MonkeyP
     used.keep_up(store.hash_set("a").uid)
     assert list(range(100)) == listed(store, used) == listed(store, on_disk(store), "md5")
     assert 2 == len(files(store))
+    assert [1, 1] == [len(view.layers) for view in used.current().views[0].values() if view]
 
 
 def _spoilt(path: Path, content: bytes) -> None:
