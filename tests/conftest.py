@@ -32,6 +32,15 @@ def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """No test leaves this process in a hurry: a library that raised its priority would starve all that runs beside."""
+    before = os.sched_getscheduler(0)
+    yield
+
+    assert before == os.sched_getscheduler(0), "a library has changed this process's scheduling policy"
+
+
 @pytest.fixture(scope="session")
 def proof() -> Callable[..., None]:
     """Writes a long proof's figures: `proof(file, what, **figures)`."""
