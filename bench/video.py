@@ -8,9 +8,11 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ import numpy as np
 
 from bench import cases, films, measure
 from bench.engines import EngineMissing, library
-from bench.fingerprints import bits, family_cpu_s
+from bench.fingerprints import below, bits, family_cpu_s
 from bench.works import Figure
 from scanner.fingerprint import Limits, Options
 from scanner.isolation import InProcess, WorkerPool
@@ -152,7 +154,8 @@ def run(case: VideoCase) -> Figure:
     try:
         mine, theirs = ours.frames(path), other.frames(path)
         off = _judged(mine, theirs if dense else Ours("process", dense=True).frames(path), all_of_them=dense)
-        spent = np.array([[_cpu_s(each, path) for each in (ours, other)] for _ in range(case.rounds)])
+        turns = ((ours, len(mine)), (other, len(theirs)))
+        spent = np.array([[_cpu_s(each, path, count) for each, count in turns] for _ in range(case.rounds)])
     finally:
         if ours.pool is not None:
             ours.pool.close()
@@ -174,10 +177,25 @@ def _judged(mine: Hashed, true: Hashed, *, all_of_them: bool) -> int:
     return off
 
 
-def _cpu_s(hasher: Hasher, path: Path) -> float:
-    before = family_cpu_s()
-    hasher.frames(path)
-    return family_cpu_s() - before
+def _cpu_s(hasher: Hasher, path: Path, frames: int) -> float:
+    before = _spent_s()
+    found = hasher.frames(path)
+    spent_s = _spent_s() - before
+    if len(found) != frames:
+        raise measure.WrongAnswer(
+            f"{hasher.name} shows {len(found)} frames where it showed {frames}: nothing was timed"
+        )
+    return spent_s
+
+
+def _spent_s() -> float:
+    """CPU seconds of this process and of all below it, ended ones too: a worker may be replaced meanwhile."""
+    spent = time.process_time()
+    for pid in below(os.getpid()):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            spent += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return spent
 
 
 # -- recall ------------------------------------------------------------------------------------------------------------
