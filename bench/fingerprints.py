@@ -26,7 +26,7 @@ from bench.hashers import LIMITS, Hasher, Ours, peer
 from bench.works import Figure
 from scanner.fingerprint import Options
 from scanner.hashing import digest_fd
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 
 MOST_BITS = 2
 TURN = 8  # files an engine is given before the other has its turn, and the caches

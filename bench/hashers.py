@@ -17,7 +17,8 @@ import pillow_heif
 from bench.engines import EngineMissing, library
 from scanner.fingerprint import Limits, Options
 from scanner.hashing import digest_fd
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.types import Fingerprinter
 
 LIMITS = Limits(image_s=600, decode_bytes=1 << 30, memory_bytes=4 << 30)

@@ -29,7 +29,7 @@ from hashsets.types import EDITS as EDITS_UNDONE
 from hashsets.types import Signal
 from samples.scenes import scene
 from scanner.fingerprint import Options, Orientations
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 
 SIZE = (1024, 768)
 SMALL = (512, 384)  # for the pairs that have nothing to do with each other: PDQ sees a grid of 64x64 of either

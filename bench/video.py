@@ -28,7 +28,8 @@ from bench.engines import EngineMissing, library
 from bench.fingerprints import below, bits, family_cpu_s
 from bench.works import Figure
 from scanner.fingerprint import Limits, Options
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, Fingerprinter
 
 LIMITS = Limits(video_s=6000, video_most_s=6000)

@@ -39,7 +39,7 @@ from scanner.worker import RootWalk, Walked
 # The decoders come with these: loaded when the first file needs them, so that most commands never load them.
 if TYPE_CHECKING:
     from scanner.fingerprint import Limits, Options
-    from scanner.isolation import WorkerPool
+    from scanner.isolation.pool import WorkerPool
 
 __all__ = ["ScanSummary", "Scanner"]
 
@@ -142,7 +142,7 @@ class Scanner:
     @cached_property
     def pool(self) -> WorkerPool:
         """The worker processes."""
-        from scanner.isolation import WorkerPool
+        from scanner.isolation.pool import WorkerPool
 
         return WorkerPool(
             self.config.scan.worker_count(),

@@ -59,10 +59,11 @@ class Hashward:
 
     def process(self, *words: object, **how: Any) -> subprocess.Popen[str]:
         """Start a real process, which a Ctrl-C reaches even where the tests run in the background of a shell."""
-        piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(
-            self.line(*words), cwd=PROJECT, env=_environment(), preexec_fn=_heed_interrupts, **piped | how
-        )
+        usual: dict[str, Any] = {
+            "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
+            "preexec_fn": _heed_interrupts,
+        }  # fmt: skip
+        return subprocess.Popen(self.line(*words), cwd=PROJECT, env=_environment(), **usual | how)
 
     def line(self, *words: object) -> list[str | bytes]:
         """The command line of a real process."""

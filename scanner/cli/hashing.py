@@ -101,7 +101,7 @@ def _print_list(files: Iterator[FileSignals], form: str, shape: Shape, apart: in
 
 def _found(scanner: Scanner, path: tuple[str, ...], *, exact: bool, dense: bool) -> Iterator[FileSignals]:
     """The signals of every file, with a progress bar."""
-    from scanner.isolation import WorkerPool  # brings the decoders, which most commands never need
+    from scanner.isolation.pool import WorkerPool  # brings the decoders, which most commands never need
 
     config = scanner.config
     lanes = config.scan.worker_count()

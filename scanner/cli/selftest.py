@@ -7,7 +7,6 @@ import click
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option
-from scanner.selftest import run
 
 
 @click.command()
@@ -16,6 +15,8 @@ from scanner.selftest import run
 @click.pass_obj
 def selftest(scanner: Scanner, as_json: bool) -> None:
     """Prove with the canary set that a planted file is found, end to end. Exit 1 when it is not."""
+    from scanner.selftest import run  # brings the decoders, which most commands never need
+
     steps = []
     for step in run(scanner):
         steps.append(step)

@@ -13,7 +13,7 @@ from hashsets.types import EDITS, Signal
 from scanner.decoding import decode  # noqa: F401  (the border these tests stand on)
 from scanner.fingerprint import Limits, MediaFile, Options, Orientations, fingerprint_file, recipe, wanted
 from scanner.hashing import pdq
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 from scanner.types import WHOLE, Fingerprint, Looked, MediaKind, Resume
 from tests.scanner.decoding.test_video import clip, frames_of
 from tests.shared_material import media

@@ -16,7 +16,8 @@ from PIL import Image
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, Options, rule
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.ledger import Place
 from scanner.ledger.assets import UPLOADS
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded

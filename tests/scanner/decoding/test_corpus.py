@@ -19,7 +19,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from scanner.fingerprint import Limits
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.types import Extent, Fingerprint, MediaKind, Reason
 from tests.shared_material import corpus
 

@@ -17,7 +17,7 @@ from PIL import Image
 from scanner.decoding import Limits
 from scanner.decoding.embedded import MOST_PARTS
 from scanner.decoding.parts import AT_PER_PART, NUMBERS_PER_PART
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph

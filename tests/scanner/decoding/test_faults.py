@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from scanner.decoding.faults import is_ours
 from scanner.hashing.pdq import pdq
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 from scanner.isolation.warming import scene
 from scanner.resuming import carried_on, decode
 from scanner.types import Fingerprint, Reason, Resume, digests_only, partial

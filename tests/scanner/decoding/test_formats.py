@@ -15,7 +15,7 @@ from PIL import Image
 from scanner.decoding import Limits
 from scanner.decoding.newer_codecs import jxl_size, jxr_size
 from scanner.decoding.reading import MediaFile
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph

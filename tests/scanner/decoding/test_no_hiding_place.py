@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from scanner.fingerprint import Limits, Options
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 from scanner.types import Extent, Fingerprint
 from tests.scanner.decoding.looks import distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph

@@ -19,7 +19,8 @@ from scanner.decoding import Budget, Limits, MediaFile, OverBudget, Picture
 from scanner.decoding.spreading import spread_times
 from scanner.decoding.video import Sampling, VideoPass
 from scanner.fingerprint import Options
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.ledger.contents import NEVER_LOOKED, folded
 from scanner.types import WHOLE, Fingerprint, MediaKind, Reason, Resume, partial
 from tests.scanner.decoding.test_video import clip, frames_of

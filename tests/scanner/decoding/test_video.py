@@ -25,7 +25,7 @@ from scanner.decoding.luma import luma
 from scanner.decoding.video import Sampling, VideoPass
 from scanner.fingerprint import turned
 from scanner.hashing import pdq
-from scanner.isolation import InProcess
+from scanner.isolation.in_process import InProcess
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
 from tests.scanner.decoding.looks import Look, distance, look, look_at_path
 from tests.shared_material import media, shared, vectors

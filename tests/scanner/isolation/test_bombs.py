@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scanner.fingerprint import Limits
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.ledger.contents import NEVER_LOOKED, folded
 from scanner.types import WHOLE, Extent, Fingerprint, Reason, Resume
 from tests.scanner.isolation import bombs

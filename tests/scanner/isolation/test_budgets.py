@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scanner.fingerprint import Limits
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.types import Reason
 from tests.scanner.isolation import bombs
 from tests.scanner.isolation.test_hostile_share import cpu_s

@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 
 from scanner.fingerprint import Limits
 from scanner.hashing.digests import digest_fd
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, Reason
 from tests.scanner.isolation.test_pool import CRASHES, HOSTILE, family
 

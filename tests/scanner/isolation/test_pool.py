@@ -18,7 +18,8 @@ from PIL import Image
 
 from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason, Stopped
 
 HOSTILE = "tests.scanner.isolation.hostile:answer"
@@ -204,7 +205,7 @@ def test_a_killed_parent_leaves_nobody() -> None:
     """When the parent is killed outright, zygote and workers, busy ones too, end by themselves."""
     program = (
         "import os, sys, threading, time\n"
-        "from scanner.isolation import WorkerPool\n"
+        "from scanner.isolation.pool import WorkerPool\n"
         "from scanner.fingerprint import Limits\n"
         f"pool = WorkerPool(2, Limits(image_s=600), answer={HOSTILE!r})\n"
         "fd = os.memfd_create('content')\n"

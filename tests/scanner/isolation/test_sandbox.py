@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from scanner.fingerprint import Limits, Options
-from scanner.isolation import WorkerPool, seccomp
+from scanner.isolation import seccomp
 from scanner.isolation.confinement import Sandbox, available
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, Reason
 from tests.scanner.isolation.probes import PROBES, REFUSED
 

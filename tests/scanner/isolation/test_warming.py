@@ -6,7 +6,8 @@ import pytest
 
 from scanner.errors import IsolationError
 from scanner.fingerprint import Options, Orientations
-from scanner.isolation import WorkerPool, warming
+from scanner.isolation import warming
+from scanner.isolation.pool import WorkerPool
 from scanner.isolation.warming import ANIMATIONS, STILLS, warm
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from scanner.decoding.containers.streams import zstd
 from scanner.fingerprint import Limits
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.types import WHOLE, Extent, Fingerprint, Reason
 from tests.scanner.decoding.containers.made import TEXT, pdf, picture, tarred, zipped
 from tests.scanner.isolation.test_bombs import MOST_PEAK_MIB, peak_of_workers

@@ -16,7 +16,8 @@ from PIL import Image
 
 from hashsets.types import Entry, EntryHit, Role, Shape, Signal
 from scanner.errors import LedgerError
-from scanner.isolation import InProcess, WorkerPool
+from scanner.isolation.in_process import InProcess
+from scanner.isolation.pool import WorkerPool
 from scanner.ledger.claims import MEMBER_SHIFT, of_contents
 from scanner.ledger.packing import pack, unpack
 from scanner.ledger.tallies import outcomes

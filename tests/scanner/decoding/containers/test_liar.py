@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hashsets.types import Role
-from scanner.isolation import WorkerPool
+from scanner.isolation.pool import WorkerPool
 from scanner.types import Reason
 from tests.scanner.decoding.containers.made import picture, zipped
 from tests.scanner.fakes import Site, sha256_entry
