@@ -163,6 +163,7 @@ def rule(options: Options, limits: Limits, resume: Resume | None) -> int:
 
     After something was passed over as too costly, other limits are another rule, so that raising them mends the gap.
     """
+    limits = replace(limits, within_s=None)  # how long one look may take makes no frame another one
     return rule_of(_SAMPLING, sorted(_REVISIONS.items()), options, limits if resume is not None and resume.gaps else 0)
 
 
@@ -175,7 +176,7 @@ def go_on(
     since: Resume | None, latest: Resume | None, looked: Looked, options: Options, limits: Limits
 ) -> Resume | None:
     """Where to go on after a look from `since` that last marked `latest` and ended as `looked`; None: nowhere."""
-    resume = carried_on(since, latest, looked)
+    resume = carried_on(since, latest, looked, hurried=limits.within_s is not None)
     return None if resume is None else replace(resume, rule=rule(options, limits, resume))
 
 
