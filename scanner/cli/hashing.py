@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import click
@@ -70,14 +71,15 @@ def hash_(
     """
     if form is not None and as_json:
         raise UsageError("--format json prints a list, --json what programs read: one of them.")
-    if form is None:
-        for found in _found(scanner, path, exact=exact, dense=dense):
+    with closing(_found(scanner, path, exact=exact, dense=dense or form is not None)) as files:
+        if form is not None:
+            _print_list(files, form, Shape(shape), apart)
+            return
+        for found in files:
             if as_json:
                 emit_json(_object(found))
             else:
                 _print(found)
-        return
-    _print_list(_found(scanner, path, exact=exact, dense=True), form, Shape(shape), apart)
 
 
 def _print_list(files: Iterator[FileSignals], form: str, shape: Shape, apart: int | None) -> None:
@@ -99,8 +101,8 @@ def _print_list(files: Iterator[FileSignals], form: str, shape: Shape, apart: in
         note(f"Not listed, or not whole: {counts(short)}.")
 
 
-def _found(scanner: Scanner, path: tuple[str, ...], *, exact: bool, dense: bool) -> Iterator[FileSignals]:
-    """The signals of every file, with a progress bar."""
+def _found(scanner: Scanner, path: tuple[str, ...], *, exact: bool, dense: bool) -> Generator[FileSignals]:
+    """The signals of every file, with a progress bar. To be closed: the worker processes end with it."""
     from scanner.isolation.pool import WorkerPool  # brings the decoders, which most commands never need
 
     config = scanner.config
