@@ -96,6 +96,18 @@ def digests_of(content: bytes) -> dict[str, bytes]:
     return {name: hashlib.new(name, content).digest() for name in oracle.EXACT}
 
 
+# By entry and variant: what of one content is listed in turn, so that the same match has other evidence each time.
+LISTED_DIGESTS = (
+    (("md5",), ("md5", "sha1"), ("sha1", "sha256")),
+    (("sha1",), ("sha256",), ("md5", "sha1", "sha256")),
+)
+
+
+def listed_content(number: int) -> int:
+    """The content whose digests an entry lists."""
+    return (5 * number + 1) % CONTENTS
+
+
 def drawn_entry(number: int, variant: int) -> Entry:
     """One of the entries a list may hold, in one of its forms."""
     draw = random.Random(f"entry {number} {variant}")
@@ -104,10 +116,9 @@ def drawn_entry(number: int, variant: int) -> Entry:
     shape = Shape.ITEM
     signals: tuple[Signal, ...]
     form = number % 4
+    digests = digests_of(drawn_content(listed_content(number)))
     if form == 0:
-        digests = digests_of(drawn_content(draw.randrange(CONTENTS)))
-        chosen = draw.choice((("sha256",), ("md5", "sha1"), ("md5",), ("sha1", "sha256")))
-        signals = tuple(Signal(name, digests[name]) for name in chosen)
+        signals = tuple(Signal(name, digests[name]) for name in LISTED_DIGESTS[number // 4 % 2][variant])
     elif form == 1:
         signals = tuple(pdq(draw.randrange(3), draw.choice(FLIPS), 100) for _ in range(draw.randint(1, 2)))
     elif form == 2:
@@ -120,7 +131,6 @@ def drawn_entry(number: int, variant: int) -> Entry:
             for frame in range(frames)
         )
     else:
-        digests = digests_of(drawn_content(draw.randrange(CONTENTS)))
         signals = (
             Signal("sha256", digests["sha256"]),
             pdq(draw.randrange(3), 0, 100),
@@ -161,6 +171,7 @@ class Join(RuleBasedStateMachine):
         self.looked_again: set[bytes] = set()
         self.writes = 0
         self.joined: dict[tuple[object, ...], oracle.Met | None] = {}
+        self.removed: set[bytes] = set()  # sets whose removal the next re-scan must follow
         self.current = False  # whether a re-scan came last
 
     def teardown(self) -> None:
@@ -233,6 +244,15 @@ class Join(RuleBasedStateMachine):
                 self.seal(0)
             self.write(there[place % len(there)], number)
             self.scan()
+
+    @rule(places=st.lists(st.integers(0, 7), min_size=2, max_size=3, unique=True))
+    def touch(self, places: list[int]) -> None:
+        """Some files look changed and are not: a walk reads them, and what lies between them stays as it was."""
+        there = sorted(self.files())
+        for key in {there[place % len(there)] for place in places} if there else ():
+            self.writes += 1
+            os.utime(self.path(key), ns=(10**18, 10**18 + self.writes))
+        self.scan()
 
     @rule(key=st.sampled_from(KEYS))
     def delete(self, key: bytes) -> None:
@@ -340,6 +360,16 @@ class Join(RuleBasedStateMachine):
             self.change_rule(name, as_rule)
         self.delta(name, [(number, variants[1])], [], False, "rescan")
 
+    @rule(ref=st.sampled_from(REFS), number=st.sampled_from([4, 8]), told=st.booleans(), then=st.booleans())
+    def waver(self, ref: bytes, number: int, told: bool, then: bool) -> None:
+        """An upload matches, perhaps is told of and perhaps goes; its entry is withdrawn and listed again."""
+        self.upload(ref, listed_content(number))
+        self.delta("A", [(number, 1)], [], False, "seal" if told else "rescan")
+        if then:
+            self.forget_upload(ref)
+        self.delta("A", [], [number], False, "rescan")
+        self.delta("A", [(number, 1)], [], False, "rescan")
+
     @rule(ref=st.sampled_from(REFS))
     def forget_upload(self, ref: bytes) -> None:
         self.site.ledger.places.forget_upload(ref)
@@ -426,8 +456,11 @@ class Join(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def remove_set(self, name: str) -> None:
-        if self.known(name) is not None:
+        known = self.known(name)
+        if known is not None:
             self.site.store.remove(name)
+            if known.version:  # one that never listed anything has no matches to withdraw
+                self.removed.add(known.uid)
             self.current = False
 
     @precondition(lambda self: len(self.entries) > 1)
@@ -439,6 +472,7 @@ class Join(RuleBasedStateMachine):
             site.close()
         for path in (self.base / "home").glob("hashsets.db*"):
             path.unlink()
+        self.removed.clear()  # nobody knows of that any more
         for site in self.sites:
             site.open()
         self.site.rescan()
@@ -464,8 +498,17 @@ class Join(RuleBasedStateMachine):
 
     @rule()
     def rescan(self) -> None:
+        db = self.site.ledger.db
+        off = [known.uid for known in self.site.store.hash_sets() if not known.enabled]
+        before = [coverage.intervals(db, uid) for uid in off]
         self.site.rescan()
         self.current = True
+
+        assert before == [coverage.intervals(db, uid) for uid in off]
+        assert not self.removed & set(coverage.sets(db))
+        standing = db.execute("SELECT DISTINCT set_uid FROM match WHERE state != 'withdrawn'")
+        assert not self.removed & {uid for (uid,) in standing}
+        self.removed.clear()
 
     @rule(seed=st.integers(0, 3))
     def seal(self, seed: int) -> None:
