@@ -9,7 +9,7 @@ import struct
 from typing import Any, cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -50,7 +50,9 @@ _MATRIX = struct.Struct("=9i")
 
 def exif_of(frame: VideoFrame) -> int:
     """The EXIF orientation of the stored pixels; 1 where there is none, or none by right angles."""
-    side = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)  # the stubs know only names of keys
+    # Not `frame.side_data`: that keeps the container in the frame, a cycle that holds every frame until the collector
+    # comes by, which counts objects and not their megabytes.
+    side = cast(Any, SideDataContainer)(frame).get(Type.DISPLAYMATRIX)
     if side is None or side.buffer_size < _MATRIX.size:
         return 1
     a, b, _, c, d, *_ = _MATRIX.unpack_from(memoryview(side))

@@ -153,6 +153,8 @@ class VideoPass:
                 packet = next(demuxed)
             except StopIteration:
                 return
+            except MemoryError:  # av's own is one too: owed, as another look may have the room
+                raise
             except (av.error.FFmpegError, ValueError, OSError):
                 self.result.damaged = True
                 return

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
 import pytest
+from av.container import InputContainer
 
+from scanner.decoding import DecodeOptions, demuxing, video
 from scanner.hashing import pdq
 from scanner.types import WHOLE, MediaKind, Reason, partial
 from tests.scanner.decoding.looks import Look, distance, look
-from tests.scanner.decoding.test_video import DENSE, clip, frames_of
+from tests.scanner.decoding.test_video import DENSE, clip, frames_of, nobody
 
 COUNT = 50
 
@@ -35,6 +39,9 @@ def film(
             video: Any = container.add_stream(codec, rate=25, options=options)
             (video.width, video.height), video.pix_fmt, video.gop_size = size, pix_fmt, 10
             video.time_base = Fraction(1, 25)
+            if codec == "libsvtav1":
+                with nobody():
+                    video.codec_context.open()
             for n, pixels in enumerate(frames_of(COUNT, size)):
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
                 frame.pts, frame.time_base = stamp(n), Fraction(1, 25)
@@ -149,3 +156,52 @@ def test_an_index_that_is_gone_is_not_needed() -> None:
     cues = clip(100, form="matroska").replace(b"\x1c\x53\xbb\x6b", b"\xec\x53\xbb\x6b")
 
     assert [100, 100] == [len(look(bytes(each), DENSE).pictures) for each in (avi, cues)]
+
+
+@pytest.mark.parametrize("options", [DENSE, None])
+def test_no_frame_waits_for_the_garbage_collector(options: DecodeOptions | None) -> None:
+    """It counts objects, not their megabytes: two films of 1080p would fill a worker before it came by."""
+    content = film("mp4", "libx264")
+    gc.collect()
+    gc.disable()
+    try:
+        seen = look(content, options)
+        cycles = gc.collect()
+    finally:
+        gc.enable()
+
+    assert WHOLE == seen.looked
+    assert cycles < COUNT
+
+
+def test_a_film_for_which_there_is_no_memory_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Final reasons are for what a second look cannot mend; what was shown is kept."""
+    content = film("mp4", "libx264")
+    demux = InputContainer.demux
+
+    def short(packets: Iterator[Any]) -> Iterator[Any]:
+        yield from itertools.islice(packets, 25)
+        raise av.error.MemoryError(12, "no memory")
+
+    class Short:
+        """A container that runs out of memory."""
+
+        def __init__(self, container: InputContainer) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def demux(self, streams: Any) -> Iterator[Any]:
+            return short(demux(self._container, streams))
+
+    @contextlib.contextmanager
+    def opened(*given: Any, **named: Any) -> Iterator[Short]:
+        with demuxing.opened(*given, **named) as container:
+            yield Short(container)
+
+    monkeypatch.setattr(video, "opened", opened)
+    seen = look(content, DENSE)
+
+    assert partial(Reason.OVER_BUDGET) == seen.looked
+    assert seen.pictures
