@@ -22,6 +22,7 @@ _SEARCHED_FOR_SYNCS = 1024 * 1024
 _MOST_STREAMS = 4
 _MOST_RUNS = 1000
 _PACKETS_AT_ONCE = 4096
+_PACKET_BYTES = 188
 
 
 def _jpeg(head: bytes) -> bool:
@@ -168,10 +169,42 @@ def transport_streams(file: MediaFile, start: int) -> list[tuple[int, int]]:
     syncs = np.frombuffer(searched, dtype=np.uint8) == 0x47
     runs = sorted(run for stride in _STRIDES for run in _runs(syncs, stride))
     found: list[tuple[int, int]] = []
+    empty: dict[tuple[int, int], int] = {}  # by stride and phase: up to where such packets were seen to carry nothing
     for offset, stride in runs:
-        if len(found) < _MOST_STREAMS and (not found or start + offset >= found[-1][1]):
+        if len(found) == _MOST_STREAMS or (found and start + offset < found[-1][1]):
+            continue
+        phase = stride, offset % stride
+        if offset < empty.get(phase, 0):
+            continue
+        packets = _packets(file, start + offset, stride)
+        if not _carry(packets):
+            empty[phase] = offset + stride * len(packets)
+        else:
             found.append((start + offset, _stream_end(file, start + offset, stride)))
     return found
+
+
+def _packets(file: MediaFile, start: int, stride: int) -> NDArray[np.uint8]:
+    """The first packets in a row, (n, 188)."""
+    content = file.at(start, stride * _PACKETS_AT_ONCE)
+    count = -(-len(content) // stride)
+    packets = np.frombuffer(content.ljust(count * stride, b"\0"), dtype=np.uint8).reshape(count, stride)
+    others = np.flatnonzero(packets[:, 0] != 0x47)
+    return packets[: others[0] if len(others) else count, :_PACKET_BYTES]
+
+
+def _carry(packets: NDArray[np.uint8]) -> bool:
+    """Whether a table or an elementary stream begins in one of the packets: rows of a picture can look like syncs.
+
+    Tables come ten times a second, and without them a demuxer waits for a frame to begin (ISO 13818-1, 2.4).
+    """
+    field = np.where(packets[:, 3] & 0x20, packets[:, 4].astype(np.int64) + 1, 0)
+    begins = (packets[:, 1] & 0x40 != 0) & (packets[:, 3] & 0x10 != 0) & (field <= _PACKET_BYTES - 8)
+    rows = np.flatnonzero(begins)
+    payload = packets[rows[:, None], (4 + field[rows])[:, None] + np.arange(4)]
+    frames = (payload[:, :3] == (0, 0, 1)).all(axis=1)
+    tables = ((packets[rows, 1] & 0x1F) == 0) & (packets[rows, 2] == 0) & (payload[:, :2] == 0).all(axis=1)
+    return bool((frames | tables).any())
 
 
 def _runs(syncs: NDArray[np.bool_], stride: int) -> list[tuple[int, int]]:

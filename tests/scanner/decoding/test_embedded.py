@@ -300,3 +300,12 @@ def test_frames_sent_one_by_one_are_looked_at() -> None:
 
     assert all(shows(look(headed), photograph(seed=seed)) for seed in range(4))
     assert all(shows(look(b"".join(frames)), photograph(seed=seed)) for seed in range(4))
+
+
+def test_rows_of_a_picture_that_look_like_syncs_are_no_stream() -> None:
+    """A pattern may repeat a byte at the distance of packets; nothing begins in what they would carry."""
+    for number in range(30):
+        pixels = bytes((number * 7 + at * at) % 256 for at in range(4096))
+        assert WHOLE == look(b"P5 64 64 255\n" + pixels).looked
+    for value in (0x47, 0x57):
+        assert WHOLE == look(b"P5 512 512 255\n" + bytes([0x47, value]) * 131072).looked
