@@ -176,6 +176,8 @@ def set_(
         emit_json(_object(changed))
     else:
         click.echo("Changed: `hashward rescan` puts it in force." if changed != known else "Nothing to change.")
+        if changed.rule.edits - known.rule.edits:
+            click.echo("What was scanned before owes the new readings: `hashward scan --owed` makes them.")
 
 
 def _changed_rule(

@@ -97,6 +97,8 @@ def _print_list(files: Iterator[FileSignals], form: str, shape: Shape, apart: in
         reason = found.trouble if looked is None else looked.reason
         if reason is not None:
             short[reason.value] += 1
+    if not writer.entries:
+        note("Nothing is listed: no frame or picture of these files can stand in such a list.")
     if short:
         note(f"Not listed, or not whole: {counts(short)}.")
 

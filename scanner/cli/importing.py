@@ -38,7 +38,7 @@ from scanner.isolation.databases import read_database
 @click.option("--role", type=ROLES, default=Role.ALERT.value, help="What a match means; of a set this creates.")
 @click.option("--add", is_flag=True, help="The list adds to what is listed.")
 @click.option("--complete", is_flag=True, help="The list is the whole set: what it lacks is withdrawn.")
-@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set.")
+@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set and 100 entries.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @json_option
 @click.pass_obj

@@ -22,7 +22,7 @@ from scanner.feeds import make_source
 
 @hashset.command(name="refresh")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set.")
+@click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set and 100 entries.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @json_option
 @click.pass_obj

@@ -75,7 +75,7 @@ def seal(scanner: Scanner, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def deliver(scanner: Scanner, now: bool, as_json: bool) -> None:
-    """Hand sealed batches to their sinks. Exit 9 while one did not take its batch; it stays owed."""
+    """Hand sealed batches to their sinks. Exit 9 while any is still owed."""
     done = scanner.deliver(even_if_waiting=now)
     if as_json:
         emit_json({"delivered": done.delivered, "failed": done.failed, "waiting": done.waiting})
@@ -84,7 +84,7 @@ def deliver(scanner: Scanner, now: bool, as_json: bool) -> None:
         click.echo(f"{batches} delivered, {done.failed:,} not taken, {done.waiting:,} waiting.")
         if done.failed or done.waiting:
             click.echo("What was not taken stays owed. Later calls try again; `--now` does not wait.")
-    if done.failed:
+    if done.failed or done.waiting:
         raise SystemExit(DeliveryError.exit_code)
 
 

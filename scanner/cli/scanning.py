@@ -38,7 +38,7 @@ def scan(scanner: Scanner, path: tuple[str, ...], owed: bool, show_paths: bool, 
         compared = display.add("re-scan", left=scanner.behind, from_start=False)
         summary = scanner.scan(path, owed=owed, progress=files, rescanned=compared)
     if as_json:
-        emit_json(_scan_object(summary))
+        emit_json(_scan_object(summary, sum(each.enabled for each in scanner.store.hash_sets())))
     else:
         _print_scan(summary)
     if show_paths:
@@ -51,13 +51,14 @@ def scan(scanner: Scanner, path: tuple[str, ...], owed: bool, show_paths: bool, 
         raise SystemExit(EXIT_COULD_NOT_LOOK)
 
 
-def _scan_object(summary: ScanSummary) -> dict[str, object]:
+def _scan_object(summary: ScanSummary, sets: int) -> dict[str, object]:
     walked, outcomes = summary.walked, summary.outcomes
     return {
         "assets": outcomes.assets,
         "contents": summary.contents,
         "scanned": walked.scanned,
         "skipped": walked.skipped,
+        "hash_sets_in_force": sets,
         "matched": outcomes.matched,
         "matched_partial": outcomes.matched_partial,
         "held": outcomes.held,

@@ -138,6 +138,10 @@ class _Look:
                 return partial(Reason.OVER_BUDGET)
             if looked is None and over and self._sniffed.name == "jpeg":
                 break  # what Pillow scales no other decoder reads for less
+            if looked is not None and over and self._shown:
+                # A second opinion in place of one that had no time says nothing final: the next look starts anew.
+                self._sink.mark(self._start or Resume(0))
+                looked = partial(Reason.OVER_BUDGET)
             if looked is not None:
                 return self._unless_io(looked)
         return self._unless_io(self._nothing(over))

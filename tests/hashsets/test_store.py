@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -265,6 +266,25 @@ def test_a_drawn_ref_is_random_and_kept_on_re_listing(store: Store) -> None:
     assert 32 == len(first)
     assert next(store.entries(other)).ref != first
     assert 1 == store.details(uid, 3, store.changed_ids(uid, 0, 3)).popitem()[1].first_version
+
+
+def base64_of(value: bytes) -> str:
+    """In base64, unpadded."""
+    return base64.b64encode(value).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("write", [bytes.hex, lambda value: f"id:{value.hex().upper()}", base64_of])
+def test_a_ref_that_repeats_a_value_is_not_kept(store: Store, write: Callable[[bytes], str]) -> None:
+    """Lists that name entries by their hash are common; a report must not say the hash of what it is about."""
+    entry = bare(1)
+    value = entry.signals[0].value
+    store.create("a")
+    put(store, "a", Delta((replace(entry, ref=write(value)),)))
+    (listed,) = store.entries(store.hash_set("a").uid)
+
+    assert listed.ref is not None
+    assert 32 == len(listed.ref)
+    assert value.hex() not in listed.ref
 
 
 def test_a_purged_entry_is_a_new_one_when_listed_again(store: Store) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hashsets.types import Signal
+from scanner.decoding.budget import OverBudget
+from scanner.decoding.stills import PillowPass
 from scanner.fingerprint import Limits, Options, rule
 from scanner.isolation.in_process import InProcess
 from scanner.isolation.pool import WorkerPool
@@ -514,3 +517,20 @@ def test_a_position_that_cannot_be_read_is_none(site: Site) -> None:
     site.upload(content, b"1")
 
     assert (partial(Reason.TIMEOUT), 2) == standing(site, content)[::2]
+
+
+def test_a_second_opinion_in_place_of_one_that_had_no_time_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine the first decoder may end before its first frame: that is no damage of the content."""
+    run = PillowPass.run
+
+    def late(self: PillowPass, *given: Any, **named: Any) -> None:
+        raise OverBudget
+
+    with opened(animation("PNG", 20)) as fd:
+        monkeypatch.setattr(PillowPass, "run", late)
+        first = InProcess().fingerprint(fd)
+        monkeypatch.setattr(PillowPass, "run", run)
+        second = InProcess().fingerprint(fd, first.resume)
+
+    assert partial(Reason.OVER_BUDGET) == first.looked
+    assert WHOLE == second.looked
