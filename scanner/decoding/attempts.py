@@ -132,6 +132,8 @@ class _Look:
             try:
                 looked = attempt()
             except (OverBudget, MemoryError):
+                if over and self._shown:
+                    self._start_anew()
                 over = True
                 looked = None
             if looked is None and over and (self._shown or self._goes_on):
@@ -139,12 +141,15 @@ class _Look:
             if looked is None and over and self._sniffed.name == "jpeg":
                 break  # what Pillow scales no other decoder reads for less
             if looked is not None and over and self._shown:
-                # A second opinion in place of one that had no time says nothing final: the next look starts anew.
-                self._sink.mark(self._start or Resume(0))
+                self._start_anew()
                 looked = partial(Reason.OVER_BUDGET)
             if looked is not None:
                 return self._unless_io(looked)
         return self._unless_io(self._nothing(over))
+
+    def _start_anew(self) -> None:
+        """A second opinion in place of one that had no time says nothing final, and is not to be gone on with."""
+        self._sink.mark(self._start or Resume(0))
 
     def _attempts(self) -> tuple[Callable[[], Looked | None], ...]:
         """The decoders to try, in turn."""
