@@ -79,25 +79,11 @@ class MediaFile(io.RawIOBase):
             return 0
 
 
-class Virtual(MediaFile):
-    """A file made of another one, whose storage errors are that file's."""
+class Made(MediaFile):
+    """A file that is no descriptor of its own: `_bytes_at` gives what it holds."""
 
-    def __init__(self, outer: MediaFile, size_bytes: int) -> None:
-        self._outer = outer
+    def __init__(self, size_bytes: int) -> None:
         super().__init__(-1, size_bytes)
-
-    @property
-    def io_failed(self) -> bool:
-        """Whether the storage failed under a read of the file this one is made of."""
-        return self._outer.io_failed
-
-    @io_failed.setter
-    def io_failed(self, failed: bool) -> None:
-        self._outer.io_failed |= failed
-
-    def first(self, count: int) -> MediaFile:
-        """A view of the first `count` bytes only."""
-        return self.within(0, count)
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")
@@ -112,6 +98,27 @@ class Virtual(MediaFile):
 
     def _bytes_at(self, offset: int, count: int) -> bytes:
         raise NotImplementedError
+
+
+class Virtual(Made):
+    """A file made of another one, whose storage errors are that file's."""
+
+    def __init__(self, outer: MediaFile, size_bytes: int) -> None:
+        self._outer = outer
+        super().__init__(size_bytes)
+
+    @property
+    def io_failed(self) -> bool:
+        """Whether the storage failed under a read of the file this one is made of."""
+        return self._outer.io_failed
+
+    @io_failed.setter
+    def io_failed(self, failed: bool) -> None:
+        self._outer.io_failed |= failed
+
+    def first(self, count: int) -> MediaFile:
+        """A view of the first `count` bytes only."""
+        return self.within(0, count)
 
 
 class _Within(Virtual):

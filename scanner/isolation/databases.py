@@ -13,14 +13,12 @@ import select
 import signal
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from hashsets.errors import ListError
 from hashsets.listed_rows import MOST_MESSAGE_BYTES, REFUSALS, Refusal
 from scanner.isolation.confinement import available, confine, no_core_dumps
+from scanner.isolation.starting import start_clean
 
 # Imports neither package's front door, which would bring decoders and network clients along.
 _BOOT = """
@@ -52,7 +50,7 @@ def read_database(fd: int) -> Iterator[bytes]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:
-            process = _start(theirs.fileno())
+            process = start_clean(_BOOT, theirs.fileno())
         try:
             if _message(ours, START_S) != _CONFINED:
                 raise ListError("the process that reads databases cannot be started: is the package apsw installed?")
@@ -90,21 +88,6 @@ def _message(channel: socket.socket, timeout_s: float) -> bytes:
         return channel.recv(MOST_MESSAGE_BYTES + 1)
     except OSError:
         return b""
-
-
-def _start(fd: int) -> subprocess.Popen[bytes]:
-    package = Path(__file__).parents[1]
-    environment = {"PYTHONPATH": os.fspath(package.parent), "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-s", "-c", _BOOT, os.fspath(package), str(fd)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd="/",
-        pass_fds=[fd],
-        start_new_session=True,
-    )
 
 
 def main(fd: int) -> None:

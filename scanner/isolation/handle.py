@@ -12,15 +12,14 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from scanner.errors import IsolationError
 from scanner.isolation import memory
 from scanner.isolation.confinement import Sandbox
+from scanner.isolation.starting import start_clean
 from scanner.isolation.worker import CONFINED, task
 from scanner.isolation.zygote import CANNOT, MOST_FIRST_BYTES, READY, Settings
 from scanner.types import Resume
@@ -35,6 +34,7 @@ sys.modules["scanner"] = front
 from scanner.isolation.zygote import main
 sys.exit(main(sys.argv[2:]))
 """
+_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
 START_S = 60.0  # a cold import on a loaded machine; a warm one takes under a second
 REPLY_S = 10.0
 
@@ -67,7 +67,9 @@ class Zygote:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = _start(theirs.fileno(), settings.encode())
+            self._process = start_clean(
+                _BOOT, theirs.fileno(), settings.encode(), environment=_SINGLE_THREADED | memory.ENVIRONMENT
+            )
         first = self._control.recv(MOST_FIRST_BYTES) if self._readable(START_S) else b""
         if len(first) != READY.size:
             self.close()
@@ -141,27 +143,3 @@ def _readable(channel: socket.socket, timeout_s: float) -> bool:
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
-
-
-def _start(fd: int, settings: str) -> subprocess.Popen[bytes]:
-    """Exec a zygote with a clean environment, no descriptor but its socket, and / as its directory."""
-    package = Path(__file__).parents[1]
-    environment = {
-        "PYTHONPATH": os.fspath(package.parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "LC_ALL": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OPENCV_LOG_LEVEL": "OFF",
-        **memory.ENVIRONMENT,
-    }
-    return subprocess.Popen(
-        [sys.executable, "-P", "-s", "-c", _BOOT, os.fspath(package), str(fd), settings],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd="/",
-        pass_fds=[fd],
-        start_new_session=True,
-    )

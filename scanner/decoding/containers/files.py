@@ -20,40 +20,26 @@ from scanner.decoding.containers.limits import (
     ContainerLimits,
 )
 from scanner.decoding.containers.streams import Damaged, Stream
-from scanner.decoding.reading import MediaFile
+from scanner.decoding.reading import Made, MediaFile
 from scanner.types import Reason
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    pass
 
 BLOCK_BYTES = 256 * 1024
 
 
-class MemberFile(MediaFile):
-    """A read-only, seekable file that is no descriptor of its own."""
+class MemberFile(Made):
+    """A member as a read-only, seekable file."""
 
     def __init__(self, size_bytes: int) -> None:
-        super().__init__(-1, size_bytes)
+        super().__init__(size_bytes)
         self.cut: Reason | None = None
         self.unpacked_bytes = 0
 
     def first(self, count: int) -> MediaFile:
         """A view of the first `count` bytes only."""
         return Window(self, 0, min(count, self.size_bytes))
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        block = self.read(len(view))
-        view[: len(block)] = block
-        return len(block)
-
-    def at(self, offset: int, count: int) -> bytes:
-        """Up to `count` bytes at `offset`, without moving the offset."""
-        count = min(count, self.size_bytes - offset)
-        return self._bytes_at(offset, count) if count > 0 and offset >= 0 else b""
-
-    def _bytes_at(self, offset: int, count: int) -> bytes:
-        raise NotImplementedError
 
 
 class Window(MemberFile):
