@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress-minutes", type=float, default=60.0, help="for how long processes share a home (prove)")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no name: what a packer writes holds the second it was written in, and workers must collect alike."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whoever forgets to say which home to use gets a temporary one, never the developer's own databases."""
