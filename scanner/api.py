@@ -217,12 +217,15 @@ class Scanner:
                 if each.enabled
             )
 
-    def scan_upload(self, fd: int, ref: bytes | None = None) -> Outcome:
-        """Scan an upload open on `fd`; with the platform's own `ref` (<= 512 bytes) it can be found again."""
+    def scan_upload(self, fd: int, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
+        """Scan an upload open on `fd`; with the platform's own `ref` (<= 512 bytes) it can be found again.
+
+        `within_s` bounds how long digests and look may take on the clock; what is not seen by then is owed.
+        """
         if ref is not None and not 0 < len(ref) <= MAX_REF_BYTES:
             raise UsageError(f"A ref has 1 to {MAX_REF_BYTES} bytes.")
         place = None if ref is None else Place(UPLOADS, ref)
-        return self.pipeline.scan_one(fd, place, Trigger.UPLOAD).outcome
+        return self.pipeline.scan_one(fd, place, Trigger.UPLOAD, within_s=within_s).outcome
 
     def forget_upload(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when it was not known."""

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,7 +25,17 @@ from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
-from scanner.types import Digests, Fingerprint, Fingerprinter, Stop, Trigger, never
+from scanner.types import (
+    Digests,
+    Fingerprint,
+    Fingerprinter,
+    MediaKind,
+    Reason,
+    Stop,
+    Trigger,
+    digests_only,
+    never,
+)
 
 # Each retry follows a change of the sets; a catalogue that moves this often within one comparison is a fault.
 _MAX_PINS = 100
@@ -73,16 +84,23 @@ class _LooksInHand:
         self._looks: dict[bytes, Future[Fingerprint | None]] = {}
 
     def share(
-        self, sha256: bytes, decode: Callable[[], Fingerprint | None], unchanged: Callable[[], bool]
+        self,
+        sha256: bytes,
+        decode: Callable[[], Fingerprint | None],
+        unchanged: Callable[[], bool],
+        left_s: Callable[[], float | None],
     ) -> Fingerprint | None:
-        """What another lane saw in this content, waiting for it if need be; else what `decode` gives."""
+        """What another lane saw in this content, waiting for it as long as there is time; else what `decode` gives."""
         while True:
             with self._lock:
                 theirs = self._looks.get(sha256)
                 if theirs is None:
                     ours = self._looks[sha256] = Future()
                     break
-            seen = theirs.result()
+            try:
+                seen = theirs.result(left_s())
+            except TimeoutError:
+                return Fingerprint(MediaKind.OTHER, digests_only(Reason.TIMEOUT), ())
             if seen is not None:
                 return seen
         shared: Fingerprint | None = None
@@ -113,9 +131,17 @@ class Pipeline:
         self._clock = clock
         self._in_hand = _LooksInHand()
 
-    def scan_one(self, fd: int, place: Place | None, trigger: Trigger, size_bytes: int | None = None) -> Recorded:
+    def scan_one(
+        self,
+        fd: int,
+        place: Place | None,
+        trigger: Trigger,
+        size_bytes: int | None = None,
+        *,
+        within_s: float | None = None,
+    ) -> Recorded:
         """Scan the file open on `fd` and record it at `place`. Raises OSError where it cannot be read."""
-        return self.settle([(place, self.look(fd, size_bytes))], trigger)[0]
+        return self.settle([(place, self.look(fd, size_bytes, within_s=within_s))], trigger)[0]
 
     def look(
         self,
@@ -125,25 +151,33 @@ class Pipeline:
         again: bool = False,
         unchanged: Callable[[], bool] = lambda: True,
         stop: Stop = never,
+        within_s: float | None = None,
     ) -> Look:
         """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
-        `unchanged` tells after the look whether the file still is what was digested. Raises OSError (ShortRead among
-        them) where the bytes cannot be read, and Stopped soon after `stop` is true.
+        `unchanged` tells after the look whether the file still is what was digested. `within_s` is for who waits: the
+        time on the clock that digests and look may take together; the digests are made whole in any case, and what was
+        not seen for want of time is owed. Raises OSError (ShortRead among them) where the bytes cannot be read, and
+        Stopped soon after `stop` is true.
         """
+        until = None if within_s is None else time.monotonic() + within_s
+
+        def left_s() -> float | None:
+            return None if until is None else max(0.0, until - time.monotonic())
+
         digests = digest_fd(fd, size_bytes, stop=stop)
 
         def decode() -> Fingerprint | None:
             known = self._ledger.known(digests.sha256)
             if known is None:
-                return self._fingerprinter.fingerprint(fd, None, stop)
+                return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             if known.owed and (again or known.attempts < MAX_LOOKS):
-                return self._fingerprinter.fingerprint(fd, known.resume, stop)
+                return self._fingerprinter.fingerprint(fd, known.resume, stop, left_s())
             if again and self.owes_recipes(known.seq):
-                return self._fingerprinter.fingerprint(fd, None, stop)
+                return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             return None
 
-        return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged))
+        return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged, left_s))
 
     def owes_recipes(self, seq: int) -> bool:
         """Whether a content was looked at before a recipe was wanted that it lacks."""

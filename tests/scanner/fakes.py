@@ -100,9 +100,13 @@ def fake_media(
 
 
 class FakeFingerprinter:
-    """Reads the signals a file says it has, of the hash types it knows; counts its looks by sha256."""
+    """Reads the signals a file says it has, of the hash types it knows.
+
+    Counts its looks by sha256; `given` is the time each was given.
+    """
 
     def __init__(self) -> None:
+        self.given: list[float | None] = []
         self.looks: Counter[bytes] = Counter()
         self.hash_types = {"pdq", "phash", "dhash", "ahash", "whash"}
         self._mutex = threading.Lock()
@@ -111,8 +115,11 @@ class FakeFingerprinter:
         """A recipe a hash type."""
         return frozenset(self.hash_types)
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
         """Parse the file open on `fd`."""
+        self.given.append(within_s)
         seen = self._look(fd, resume)
         known = tuple(signal for signal in seen.signals if signal.hash_type in self.hash_types)
         made = frozenset() if seen.media is MediaKind.OTHER else self.wanted(seen.media)

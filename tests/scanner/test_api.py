@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -67,6 +67,18 @@ def test_an_upload_is_found_again_by_its_ref_and_forgotten(scanner: Scanner, tmp
     assert scanner.forget_upload(b"post-1")
     assert not scanner.forget_upload(b"post-1")
     assert not scanner.forget_upload(b"never there")
+
+
+def test_an_upload_says_how_long_its_sender_waits(scanner: Scanner, tmp_path: Path) -> None:
+    """The digests take their part of the time, and the look has the rest."""
+    with (tmp_path / "file").open("w+b") as file:
+        file.write(fake_media())
+        file.flush()
+        scanner.scan_upload(file.fileno(), within_s=60)
+    (given,) = cast(FakeFingerprinter, scanner.pool).given
+
+    assert given is not None
+    assert 0 < given < 60
 
 
 @pytest.mark.parametrize("ref", [b"", b"x" * 513])

@@ -95,7 +95,9 @@ def test_an_owed_look_is_taken_by_ordinary_scans_three_times(site: Site) -> None
     class NeverDone:
         looks = 0
 
-        def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+        def fingerprint(
+            self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        ) -> Fingerprint:
             self.looks += 1
             return Fingerprint(MediaKind.IMAGE, digests_only(Reason.CRASH), ())
 
@@ -237,7 +239,9 @@ class _Held:
         self._seen = list(seen)
         self.entered, self.go = threading.Event(), threading.Event()
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
         """The next one."""
         seen = self._seen.pop(0)
         if not self.entered.is_set():
@@ -268,3 +272,36 @@ def test_equal_contents_share_a_look_unless_its_file_changed(site: Site, tmp_pat
     os.close(fd)
 
     assert [first, first if steady else second] == seen
+
+
+def test_who_waits_says_for_how_long(site: Site, tmp_path: Path) -> None:
+    """A look has what the digests leave of the time, be it the first one or one that goes on; without a word, all."""
+    (tmp_path / "film").write_bytes(fake_media(*(pdq(n) for n in range(6)), steps=2))
+    with (tmp_path / "film").open("rb") as file:
+        for within_s in (3600.0, 0.0, None):
+            site.pipeline.scan_one(file.fileno(), None, Trigger.UPLOAD, within_s=within_s)
+    first, second, third = site.fingerprinter.given
+
+    assert first is not None
+    assert 0 < first < 3600
+    assert (0.0, None) == (second, third)
+
+
+def test_who_waits_does_not_wait_for_a_look_of_another_lane(site: Site, tmp_path: Path) -> None:
+    """At the end of its time it has the digests, matches by them, and is owed the rest."""
+    content = fake_media(pdq(1))
+    (tmp_path / "copy").write_bytes(content)
+    site.list_entries("A", sha256_entry(content, "exact"), entry_of(pdq(1), ref="near"))
+    held = _Held(Fingerprint(MediaKind.IMAGE, WHOLE, (pdq(1),)))
+    site.pipeline._fingerprinter = held
+    fd = os.open(tmp_path / "copy", os.O_RDONLY)
+    with ThreadPoolExecutor(1) as lanes:
+        batch = lanes.submit(site.pipeline.look, fd)
+        assert held.entered.wait(60)
+        hurried = site.pipeline.scan_one(fd, Place(UPLOADS, b"1"), Trigger.UPLOAD, within_s=0.01).outcome
+        held.go.set()
+        later = site.pipeline.settle([(None, batch.result(60))], Trigger.SCAN)[0].outcome
+    os.close(fd)
+
+    assert (digests_only(Reason.TIMEOUT), ["exact"]) == (hurried.looked, [hit.ref for hit in hurried.matches])
+    assert (WHOLE, ["exact", "near"]) == (later.looked, sorted(hit.ref or "" for hit in later.matches))

@@ -501,7 +501,9 @@ def test_looks_that_get_nowhere_are_three(site: Site, tmp_path: Path) -> None:
     """Then ordinary scans leave the content alone, and it stays owed and counted; asked for, it is looked at again."""
 
     class Stuck(FakeFingerprinter):
-        def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+        def fingerprint(
+            self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        ) -> Fingerprint:
             super().fingerprint(fd, resume)
             reached = Resume(4, fruitless=0 if resume is None else resume.fruitless + 1)
             return Fingerprint(MediaKind.VIDEO, partial(Reason.TIMEOUT), (pdq(1, frame=1),), resume, reached)

@@ -124,7 +124,9 @@ class Meddling(FakeFingerprinter):
         super().__init__()
         self._path, self._how = path, how
 
-    def fingerprint(self, fd: int, resume: Resume | None = None, stop: Stop = never) -> Fingerprint:
+    def fingerprint(
+        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+    ) -> Fingerprint:
         """Look, and meddle."""
         seen = super().fingerprint(fd, resume)
         if self._how == "append":
