@@ -1,0 +1,34 @@
+"""How one listener judges and how much it takes: the part of a [[serve.listener]] that every door has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+OnUndecidable = Literal["error", "found", "ok"]
+OnMatch = Literal["block", "accept"]
+
+# Lengths at which clients stop sending and then print OK: Nextcloud's 25 MiB with chunk headers, without, and with
+# pieces of 8 KiB and 1 MiB; Debian's and clamdscan's StreamMaxLength; OpenCloud's 100MB (facts: upload doors, 2).
+CUT_LENGTHS: Final = frozenset({26_214_400, 26_198_016, 25_165_824, 104_857_600, 100_000_000})
+MAX_BYTES: Final = 4 * 2**30
+MAX_REF_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """What holds for every upload that comes in by one listener.
+
+    `on_undecidable` says which of its three replies the protocol gives where nothing can be said, `on_match` whether
+    the uploader waits for the comparison. `roots` are the folders that paths may lie in, resolved. `rate_per_s` bounds
+    the uploads begun in a second. Bodies of one of `cut_lengths` are taken for cut.
+    """
+
+    name: str
+    on_undecidable: OnUndecidable = "error"
+    on_match: OnMatch = "block"
+    deadline_s: float = 25.0
+    max_bytes: int = MAX_BYTES
+    roots: tuple[bytes, ...] = ()
+    rate_per_s: float | None = None
+    cut_lengths: frozenset[int] = CUT_LENGTHS
