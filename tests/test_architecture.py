@@ -70,6 +70,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("scanner.cli",),
     "rich": ("scanner.cli",),
     "httpx": ("hashsets.sources", "scanner.sinks"),
+    "prometheus_client": ("scanner.metrics", "scanner.cli.watching"),
+    "tuf": ("hashsets.bundles",),
+    "securesystemslib": ("hashsets.bundles",),
+    "cryptography": ("hashsets.bundles",),
     # These execute what they read. `multiprocessing` unpickles what its children say.
     "pickle": (),
     "marshal": (),
@@ -97,6 +101,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "hashsets.plugins:installed": "the border to others' code: its import may raise anything",
     "scanner.watch:_once": "the daemon's outermost loop: one duty's fault must not end the others",
     "scanner.watch:_due_in_s": "the same, for the question when",
+    "scanner.metrics:collect": "metrics must be told of what cannot be read, and never end what they are about",
     "scanner.decoding.stills:_orientation": "metadata a stranger wrote: unreadable means not turned",
 }
 
