@@ -9,9 +9,11 @@ import contextlib
 import fcntl
 import os
 import stat
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,55 +22,193 @@ from hashsets.errors import DriverRefused, StoreError
 # Writers hold the lock for milliseconds, a refresh's largest page for seconds. A minute means something is stuck.
 WRITER_WAIT_S = 60.0
 _CANNOT_OPEN = "a file in the home directory cannot be opened: check owner, mode and free space"
+_NO_LOCKS = "the file system of the home directory offers no locks: use a local disk"
+_LOCK = struct.Struct("hhqqi4x")  # struct flock (fcntl(2)): type, whence, first byte, length, process
 
 
 class WriterLock:
-    """One flock per database file, fair between processes, and a lock between the threads of this one.
+    """One flock per database file, had in the order of asking: between processes, and between threads of one.
 
-    Two files make it fair: whoever waits holds the turnstile, which a writer that has just released must pass again.
+    Whoever waits is in a line: the next in it alone tries for the lock, and whoever has let go of it comes last again.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._threads = threading.RLock()
-        self._turn = open_private(path.with_name(path.name + "-turn"))
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._threads = _ThreadLine()
+        self._line = open_private(path.with_name(path.name + "-turn"))
         self._lock = open_private(path.with_name(path.name + "-lock"))
 
     @contextlib.contextmanager
     def held(self, wait_s: float = WRITER_WAIT_S) -> Iterator[None]:
-        """Hold the lock; StoreError after `wait_s` seconds of waiting."""
-        deadline = time.monotonic() + wait_s
-        if not self._threads.acquire(timeout=max(wait_s, 0)):
+        """Hold the lock; StoreError once `wait_s` seconds have passed in which nobody ahead in the line moved on.
+
+        So a long line on a slow machine is waited for, and one that is stuck is not.
+        """
+        if not self._threads.enter(wait_s):
             raise StoreError("another thread has held the database for too long; try again")
         try:
-            _flock(self._turn, deadline)
-            try:
-                _flock(self._lock, deadline)
-            finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
+            with _line(self._line, _Patience(wait_s, self._clock, self._threads.moved)) as patience:
+                _flock(self._lock, patience)
+            self._threads.moved()
             try:
                 yield
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
         finally:
-            self._threads.release()
+            self._threads.leave()
 
     def close(self) -> None:
         """Close both files."""
-        os.close(self._turn)
+        os.close(self._line)
         os.close(self._lock)
 
 
-def _flock(descriptor: int, deadline: float) -> None:
-    pause_s = 0.0002
+class _ThreadLine:
+    """Lets one thread through at a time, first come, first served; a lock of `threading` is had by who is quickest."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._taken = False
+        self._moves = 0
+
+    def enter(self, wait_s: float) -> bool:
+        """Wait for this thread's turn; False after `wait_s` seconds, or up to twice as long, without a move."""
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+            seen = self._moves
+        try:
+            while not turn.acquire(timeout=wait_s):
+                if seen == self._moves:
+                    return self._came_late(turn)
+                seen = self._moves
+        except BaseException:
+            if self._came_late(turn):
+                self.leave()
+            raise
+        return True
+
+    def _came_late(self, turn: threading.Lock) -> bool:
+        """Give up waiting; whether it was this one's turn in the same instant."""
+        with self._mutex:
+            if turn not in self._waiting:
+                return True
+            self._waiting.remove(turn)
+            return False
+
+    def moved(self) -> None:
+        """Whoever waits behind may go on waiting: the one in front got somewhere."""
+        self._moves += 1
+
+    def leave(self) -> None:
+        """Let the next through."""
+        with self._mutex:
+            self._moves += 1
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+
+class _Patience:
+    """How long is still waited, beginning anew with every move of those ahead."""
+
+    def __init__(self, wait_s: float, clock: Callable[[], float], moved: Callable[[], None]) -> None:
+        self._wait_s = wait_s
+        self._clock = clock
+        self._moved = moved
+        self.move()
+
+    def move(self) -> None:
+        """Somebody ahead moved on."""
+        self._pause_s = 0.0002
+        self._deadline = self._clock() + self._wait_s
+        self._moved()
+
+    def pause(self) -> None:
+        """Wait a little, longer each time up to 5 ms; StoreError at the end of patience."""
+        if self._clock() >= self._deadline:
+            raise StoreError("another hashward process has held the database for too long; try again")
+        time.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, 0.005)
+
+
+@contextlib.contextmanager
+def _line(descriptor: int, patience: _Patience) -> Iterator[_Patience]:
+    """Stand in line while inside, having waited to be its first.
+
+    A place is one byte locked beyond all that are; the kernel frees it when its holder dies. Who comes later gets a
+    later one. Locks of the open file, not of the process: two databases of one process are two in the line.
+    """
+    place = _last(descriptor) + 1
+    while not _take(descriptor, place):  # another came at the same instant
+        place = _last(descriptor) + 1
+    try:
+        seen = None
+        while (first := _first(descriptor, place)) is not None:
+            if first != seen:
+                seen = first
+                patience.move()
+            patience.pause()
+        patience.move()
+        yield patience
+    finally:
+        _ofd(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place, 1)
+
+
+def _last(descriptor: int) -> int:
+    """The last place taken; -1 when none is."""
+    last = -1
+    while (taken := _taken(descriptor, last + 1, 0)) is not None:  # of several the kernel names any
+        last = taken
+    return last
+
+
+def _first(descriptor: int, place: int) -> int | None:
+    """The first place taken before this one."""
+    first = None
+    while place and (taken := _taken(descriptor, 0, place)) is not None:
+        first = place = taken
+    return first
+
+
+def _taken(descriptor: int, start: int, length: int) -> int | None:
+    """A place that another has in this range; length 0 is without end."""
+    kind, _, taken, _, _ = _LOCK.unpack(_ofd(descriptor, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, start, length))
+    return None if kind == fcntl.F_UNLCK else taken
+
+
+def _take(descriptor: int, place: int) -> bool:
+    try:
+        _ofd(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, place, 1)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ofd(descriptor: int, command: int, kind: int, start: int, length: int) -> bytes:
+    try:
+        return fcntl.fcntl(descriptor, command, _LOCK.pack(kind, os.SEEK_SET, start, length, 0))
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise StoreError(_NO_LOCKS) from error
+
+
+def _flock(descriptor: int, patience: _Patience) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise StoreError("another hashward process has held the database for too long; try again") from None
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.005)
+            patience.pause()
+        except OSError as error:
+            raise StoreError(_NO_LOCKS) from error
 
 
 def open_private(path: Path) -> int:

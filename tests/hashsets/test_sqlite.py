@@ -320,7 +320,7 @@ def test_a_waiting_writer_is_not_starved_by_a_busy_one(path: Path, database: Dat
         stop.set()
         thread.join()
 
-    assert waited < 40  # chunks, for ten uploads; without the turnstile many times that
+    assert waited < 40  # chunks, for ten uploads; without the line many times that
 
 
 def test_the_wal_is_cut_after_large_writes_and_not_while_a_reader_needs_it(database: Database) -> None:
