@@ -31,8 +31,9 @@ class ClamdSocket:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._takes_fds = sock.family == socket.AF_UNIX
-        self._fds: deque[tuple[int, ...]] = deque()
+        self.takes_fds = sock.family == socket.AF_UNIX
+        self._fds: deque[tuple[int, tuple[int, ...]]] = deque()
+        self.received_bytes = 0
         self._loop = asyncio.get_running_loop()
 
     async def receive(self, within_s: float) -> bytes:
@@ -53,20 +54,20 @@ class ClamdSocket:
                 except OSError:
                     return b""
 
-    def take_fd(self) -> int | None:
-        """The descriptor that came with the oldest message that had any; None where it was not exactly one."""
-        if not self._fds:
-            return None
-        fds = self._fds.popleft()
-        if len(fds) == 1:
-            return fds[0]
-        _close_all(fds)
+    def take_fd(self, after: int) -> int | None:
+        """The descriptor of the oldest message that had any beyond that many bytes; None where it had not just one."""
+        while self._fds:
+            end, fds = self._fds.popleft()
+            if end > after and len(fds) == 1:
+                return fds[0]
+            _close_all(fds)
+            if end > after:
+                return None
         return None
 
-    @property
-    def has_fds(self) -> bool:
-        """Whether a message with descriptors came that nobody has taken yet."""
-        return bool(self._fds)
+    def has_fds(self, after: int) -> bool:
+        """Whether a message that ended beyond so many received bytes brought descriptors nobody has taken."""
+        return any(end > after for end, _ in self._fds)
 
     async def send(self, reply: bytes, within_s: float) -> bool:
         """Send all of it; False when the client has gone or does not read."""
@@ -97,16 +98,19 @@ class ClamdSocket:
         self._sock.close()
 
     def _receive(self) -> bytes:
-        if not self._takes_fds:
-            return self._sock.recv(RECEIVE_BYTES)
+        if not self.takes_fds:
+            received = self._sock.recv(RECEIVE_BYTES)
+            self.received_bytes += len(received)
+            return received
         received, ancillary, flags, _ = self._sock.recvmsg(RECEIVE_BYTES, _ROOM_FOR_FDS, socket.MSG_CMSG_CLOEXEC)
+        self.received_bytes += len(received)
         fds = _fds_in(ancillary)
         if fds and (flags & socket.MSG_CTRUNC or len(self._fds) >= MAX_FDS):
             _close_all(fds)
             fds = ()
-            self._fds.append(())
-        if fds:
-            self._fds.append(fds)
+        if ancillary and len(self._fds) < MAX_FDS:
+            # A receive ends with the message that has descriptors (unix(7)), so this tells where that message ended.
+            self._fds.append((self.received_bytes, fds))
         return received
 
     async def _ready(self, add: object, remove: object) -> None:
@@ -125,7 +129,7 @@ class ClamdSocket:
 
     def _drop_fds(self) -> None:
         while self._fds:
-            _close_all(self._fds.popleft())
+            _close_all(self._fds.popleft()[1])
 
 
 def _fds_in(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:

@@ -22,8 +22,7 @@ _SIZE: Final = struct.Struct("!I")
 
 WITH_PATH: Final = frozenset((b"SCAN", b"CONTSCAN", b"MULTISCAN", b"ALLMATCHSCAN"))
 _OLD_STYLE: Final = frozenset(
-    (b"SCAN", b"QUIT", b"RELOAD", b"PING", b"CONTSCAN", b"VERSION", b"SHUTDOWN", b"MULTISCAN", b"FILDES")
-    + (b"DETSTATS", b"DETSTATSCLEAR")
+    b"SCAN QUIT RELOAD PING CONTSCAN VERSION SHUTDOWN MULTISCAN FILDES DETSTATS DETSTATSCLEAR".split()
 )
 _NEW_STYLE: Final = _OLD_STYLE | {b"VERSIONCOMMANDS", b"END", b"STATS", b"IDSESSION", b"INSTREAM", b"ALLMATCHSCAN"}
 
@@ -68,12 +67,24 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._fed = 0
         self._chunk_left = 0
         self._over = False
 
     def feed(self, received: bytes) -> None:
         """Take what one receive gave."""
         self._buffer += received
+        self._fed += len(received)
+
+    @property
+    def position(self) -> int:
+        """How many of the connection's bytes were asked for."""
+        return self._fed - len(self._buffer)
+
+    @property
+    def framing(self) -> Framing:
+        """The framing that the command in hand began with."""
+        return {b"z": Framing.NUL, b"n": Framing.LINE}.get(bytes(self._buffer[:1]), Framing.OLD)
 
     @property
     def waiting(self) -> int:
@@ -88,7 +99,7 @@ class Decoder:
         buffer = self._buffer
         if not buffer:
             return None
-        framing = {0x7A: Framing.NUL, 0x6E: Framing.LINE}.get(buffer[0], Framing.OLD)
+        framing = self.framing
         end = buffer.find(framing.terminator)
         if end > MAX_LINE_BYTES or (end < 0 and len(buffer) > MAX_LINE_BYTES):
             raise LineTooLong

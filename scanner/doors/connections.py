@@ -1,0 +1,83 @@
+"""The connections of one listening socket: accepted up to a limit, served side by side, ended in time.
+
+Rules
+- A fault of one connection ends that connection alone.
+- Over the limit nobody is accepted: who waits in the backlog is served when another has ended.
+- Draining stops accepting at once, lets what is under way be answered, and ends the rest when the time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+Serve = Callable[[socket.socket], Awaitable[None]]
+
+MOST_CONNECTIONS: Final = 2048
+_NO_RESOURCE_S: Final = 0.1  # the system has no descriptor or memory left: others must end first
+
+
+class Connections:
+    """What is accepted on `sock`, which listens already and is owned from here on."""
+
+    def __init__(self, sock: socket.socket, serve: Serve, most: int = MOST_CONNECTIONS) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._serve = serve
+        self._free = asyncio.Semaphore(most)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+        self.failed = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def drain(self, within_s: float) -> None:
+        """Accept no more, and wait for what is under way; what is not done in time is ended."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        self._sock.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._free.acquire()
+            try:
+                connection, _ = await loop.sock_accept(self._sock)
+            except OSError:
+                self._free.release()
+                await asyncio.sleep(_NO_RESOURCE_S)
+                continue
+            except BaseException:
+                self._free.release()
+                raise
+            task = asyncio.create_task(self._run(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    async def _run(self, connection: socket.socket) -> None:
+        with connection:
+            if connection.family != socket.AF_UNIX:
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._serve(connection)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._free.release()
+        if not task.cancelled() and task.exception() is not None:
+            self.failed += 1
