@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
-from scanner import delivery
+from scanner import actions, delivery
+from scanner.actions import Told
 from scanner.clock import Clock, SystemClock
 from scanner.config import Config, FingerprintConfig, Home, LimitsConfig, load
 from scanner.delivery import Delivered
@@ -241,6 +242,14 @@ class Scanner:
     def deliver(self, *, even_if_waiting: bool = False) -> Delivered:
         """Hand owed batches to their sinks."""
         return delivery.deliver(self.ledger, self.config, self.clock, even_if_waiting=even_if_waiting)
+
+    def act(self, *, even_if_waiting: bool = False, checkpoint: Callable[[], None] = lambda: None) -> Told:
+        """Tell the operator's own system what is due. Raises UsageError where none is configured."""
+        if not self.config.actions.configured:
+            raise UsageError("No target is configured: set command, socket or url of [actions].")
+        return actions.act(
+            self.ledger, self.config.actions, self.clock, even_if_waiting=even_if_waiting, checkpoint=checkpoint
+        )
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

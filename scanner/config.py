@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
 from scanner.reports import DEFAULT_SOURCE
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
@@ -33,6 +34,7 @@ from scanner.source_config import SourceConfig, checked_source
 
 __all__ = [
     "SETTINGS",
+    "ActionsConfig",
     "Config",
     "FingerprintConfig",
     "Home",
@@ -187,6 +189,7 @@ class Config:
     fingerprint: FingerprintConfig = field(default_factory=FingerprintConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    actions: ActionsConfig = field(default_factory=ActionsConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
 
@@ -202,6 +205,7 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "fingerprint": FingerprintConfig,
     "report": ReportConfig,
     "watch": WatchConfig,
+    "actions": checked_actions,
 }
 
 

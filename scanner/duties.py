@@ -16,12 +16,14 @@ Checkpoint = Callable[[], None]
 
 RESCAN_ANYWAY_S = 3600.0  # what no catalogue number tells of: a restored database, a re-scan that was cut short
 REPORTS_EVERY_S = 30.0
+ACTIONS_EVERY_S = 2.0
 RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
 
 
 def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of one home."""
-    return [_keep_up(scanner), _walk(scanner), _reports(scanner)]
+    acting = [acts(scanner)] if scanner.config.actions.configured else []
+    return [_keep_up(scanner), _walk(scanner), _reports(scanner), *acting]
 
 
 def _keep_up(scanner: Scanner) -> Duty:
@@ -102,6 +104,26 @@ def _reports(scanner: Scanner) -> Duty:
         return f"{sealed:,} sealed, {done.delivered:,} batches delivered, {done.failed:,} not taken"
 
     return Duty("reports", due_in_s, work)
+
+
+def acts(scanner: Scanner) -> Duty:
+    """The operator's own system hears within seconds of what has moved; what it did not take is told it again."""
+    seen_version, looked_ns = -1, 0
+
+    def due_in_s() -> float:
+        if scanner.ledger.db.data_version() != seen_version or scanner.ledger.actions.due():
+            return 0.0
+        return ACTIONS_EVERY_S - (scanner.clock.now_ns() - looked_ns) / 10**9
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        nonlocal seen_version, looked_ns
+        seen_version, looked_ns = scanner.ledger.db.data_version(), scanner.clock.now_ns()
+        done = scanner.act(checkpoint=checkpoint)
+        if not (done.delivered or done.failed):
+            return None
+        return f"{done.delivered:,} taken, {done.failed:,} not taken, {done.waiting:,} waiting"
+
+    return Duty("actions", due_in_s, work)
 
 
 def sealable_before(today: str, seal: Seal) -> str:

@@ -20,6 +20,7 @@ from hashsets.limits import is_set_name
 from hashsets.types import Role
 from scanner.patterns import compile_pattern
 from scanner.reports import DEFAULT_SOURCE, is_source
+from scanner.types import Verb
 
 
 class Seal(StrEnum):
@@ -118,6 +119,16 @@ def _is_pattern(text: str) -> bool:
     return True
 
 
+def _is_word(text: str) -> bool:
+    return "\x00" not in text
+
+
+def _command(words: list[str]) -> tuple[str, ...]:
+    if words and not os.path.isabs(words[0]):
+        raise ValueError
+    return tuple(words)
+
+
 def _is_url(text: str) -> bool:
     parts = urlsplit(text)
     return (
@@ -147,6 +158,7 @@ _TYPES = _texts(
     (*_EXTRA_TYPES, *_PLUGIN_TYPES).__contains__,
     lambda items: tuple(items),
 )
+_VERB = _choice(("restrict", "review", "none"), lambda text: None if text == "none" else Verb(text))
 _SETS = _texts("list of names", lambda text: 1 <= len(text) <= 64 and text.isprintable(), frozenset)
 _SHORT = _text("text", lambda text: 1 <= len(text) <= 256 and text.isprintable())
 _SHORTS = _texts("list of texts", lambda text: 1 <= len(text) <= 256 and text.isprintable(), tuple)
@@ -202,6 +214,20 @@ SETTINGS: Final = (
     ),
     Setting("report", "seal", _choice(tuple(Seal), Seal), '"daily"', "When reports are sealed, at a UTC day's end."),
     Setting("watch", "walk_hours", _number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
+    Setting(
+        "actions",
+        "command",
+        _texts("list of words, the first an absolute path", _is_word, _command),
+        "[]",
+        "What is told of each match: a program of yours; JSON on its standard input, exit 0 means taken.",
+    ),
+    Setting("actions", "socket", _PATH, "none", "Or a Unix socket: a line of JSON there, `ok` back."),
+    Setting("actions", "url", _URL, "none", "Or http on a loopback address: a POST, any 2xx means taken."),
+    Setting("actions", "token_file", _PATH, "none", "url: the file that holds the bearer token."),
+    Setting("actions", "exact", _VERB, '"restrict"', "What an exact match asks for."),
+    Setting("actions", "near", _VERB, '"review"', "What a near match asks for."),
+    Setting("actions", "hash_sets", _SETS, "[]", "The hash sets that may ask, by name; without any, every alert set."),
+    Setting("actions", "timeout_seconds", _SECONDS, "30", "How long the target may take over one action."),
     Setting(
         "sink", "name", _text("name of a-z, 0-9, - and _", _NAME.fullmatch), "", "What the sink is called; required."
     ),

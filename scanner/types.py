@@ -229,6 +229,14 @@ class Trigger(StrEnum):
     RESCAN = "rescan"
 
 
+class Verb(StrEnum):
+    """What the operator's own system is asked to do about an asset."""
+
+    RESTRICT = "restrict"
+    REVIEW = "review"
+    RELEASE = "release"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The answer of one `scan_one`: which entries the content meets, and how far we looked.

@@ -11,6 +11,8 @@ import click
 
 from scanner.api import Scanner
 from scanner.cli import (
+    acting,
+    forgetting,
     hash_sets,
     hashing,
     importing,
@@ -69,6 +71,8 @@ for module in (
     resolving,
     roots,
     reporting,
+    acting,
+    forgetting,
     status,
     selftest,
     watching,

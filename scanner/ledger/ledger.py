@@ -17,6 +17,7 @@ from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
 from scanner.ledger import assets, contents, coverage, matches, outbox, recipes, resolutions
+from scanner.ledger.actions import Actions
 from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
@@ -107,6 +108,7 @@ class Ledger:
         self.places = Places(db)
         self.inventory = Inventory(db, db.path.parent / SEGMENTS)
         self.sealing = Sealing(db)
+        self.actions = Actions(db)
 
     @classmethod
     def open(cls, home: Path) -> Ledger:

@@ -168,4 +168,30 @@ CREATE TABLE sealing (
 );
 """
 
-MIGRATIONS = (Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),)
+_ACTIONS = """
+-- Contents of which a match has moved since actions were last drawn. Written where reports are brought in line; dies
+-- when actions are drawn. Kept where no target is configured: a later one hears of everything that then stands.
+CREATE TABLE action_due (content_seq INTEGER PRIMARY KEY);
+
+-- What the operator's own system was told or is to be told about (asset, content), in order. Written by drawing, marked
+-- by telling; kept, under retention: the record of what was asked for and when it was taken.
+CREATE TABLE action (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    asset_id INTEGER NOT NULL,
+    content_seq INTEGER NOT NULL,
+    verb TEXT NOT NULL,                  -- restrict, review, release
+    tier TEXT NOT NULL,                  -- exact, near
+    drawn_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, -- counted before each: from the first on it may have been taken
+    next_try_at INTEGER NOT NULL DEFAULT 0,
+    delivered_at INTEGER,                -- when the target took it
+    dropped_at INTEGER                   -- when it was no longer true
+);
+CREATE INDEX action_of ON action (content_seq, id);
+CREATE INDEX action_owed ON action (next_try_at, id) WHERE delivered_at IS NULL AND dropped_at IS NULL;
+"""
+
+MIGRATIONS = (
+    Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),
+    Migration(2, "actions", _ACTIONS),
+)

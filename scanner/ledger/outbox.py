@@ -78,6 +78,7 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
     hit = match.hit
     name, role, mode = met_sets(db)[hit.set_uid]
     counts = role is not Role.KNOWN_GOOD
+    _mark_for_action(db, hit.owner, only_if_known=not counts)
     if counts and match.state in (State.ACTIVE, State.HELD):
         _take_back_withdrawals(db, hit)
     if counts and match.state is State.ACTIVE and mode is Mode.ACTIVE:
@@ -96,6 +97,12 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
             _tell_of(db, last.id, other.content_seq)
         elif not stands:
             _withdraw(db, last.id, occasion)
+
+
+def _mark_for_action(db: Database, seq: int, *, only_if_known: bool) -> None:
+    """What may be said of a content has moved, so what is to be done about it is drawn anew (see actions.py)."""
+    if not only_if_known or db.execute("SELECT 1 FROM action WHERE content_seq = ?", (seq,)).fetchone() is not None:
+        db.execute("INSERT OR IGNORE INTO action_due (content_seq) VALUES (?)", (seq,))
 
 
 def _take_back_withdrawals(db: Database, hit: EntryHit) -> None:

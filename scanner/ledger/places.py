@@ -206,5 +206,10 @@ class Places:
         with self._db.write():
             return assets.let_go(self._db, assets.UPLOADS, ref)
 
+    def forget_uploads(self, refs: Sequence[bytes]) -> int:
+        """The same of some uploads, together; how many were known."""
+        with self._db.write():
+            return sum(assets.let_go(self._db, assets.UPLOADS, ref) for ref in refs)
+
 
 __all__ = ["Concluded", "NoSuchRoot", "Places", "RootOverlap"]

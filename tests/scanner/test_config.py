@@ -132,7 +132,10 @@ def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
     assert len(fields) == len(SETTINGS)
 
 
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.table not in ("sink", "source")], ids=lambda s: s.name)
+DEFAULTS = [s for s in SETTINGS if s.table not in ("sink", "source") and s.default != "none"]
+
+
+@pytest.mark.parametrize("setting", DEFAULTS, ids=lambda s: s.name)
 def test_each_documented_default_is_the_default(setting: Any) -> None:
     """Writing the default changes nothing."""
     written = read(f"[{setting.table}]\n{setting.key} = {setting.default}\n")
@@ -413,3 +416,37 @@ def test_each_documented_default_of_a_source_is_the_default(key: str) -> None:
 def test_a_source_that_makes_no_sense_is_refused(text: str, says: str) -> None:
     """By the names of its settings, never by what is written there."""
     assert says in refusal(text)
+
+
+# -- actions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/act", "http://127.8.8.8:9000/act", "http://[::1]:9000/", "http://localhost:9000/act"],
+)
+def test_actions_may_go_to_this_host(url: str) -> None:
+    """By a loopback address, or by the one name that stands for it."""
+    assert url == read(f'[actions]\nurl = "{url}"\n').actions.url
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('url = "http://192.0.2.1/act"', "loopback"),
+        ('url = "https://127.0.0.1/act"', "loopback"),
+        ('url = "http://localhost.example/act"', "loopback"),
+        ('url = "http://0.0.0.0/act"', "loopback"),
+        ('url = "http://127.1/act"', "loopback"),
+        ('url = "http://[::ffff:192.0.2.1]/act"', "loopback"),
+        ('command = ["act"]', "absolute path"),
+        ('command = ["/act"]\nsocket = "s"', "two targets"),
+        ('socket = "s"\nurl = "http://127.0.0.1/"', "two targets"),
+        ('socket = "s"\ntoken_file = "t"', "without actions.url"),
+        ('exact = "release"', "actions.exact must be"),
+    ],
+)
+def test_actions_that_could_leave_the_host_or_mean_nothing_are_refused(text: str, says: str) -> None:
+    """What is told holds refs and digests: it goes to one target, here."""
+    with pytest.raises(ConfigError, match=says):
+        read(f"[actions]\n{text}\n")

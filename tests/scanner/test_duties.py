@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scanner import Scanner
+from scanner.action_config import ActionsConfig
 from scanner.config import Config, ReportConfig, ScanConfig, WatchConfig
 from scanner.duties import duties, sealable_before
 from scanner.settings import Seal
@@ -18,9 +20,10 @@ from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq
 class Home:
     """A scanner over a fake site, its duties by name, and what its clock says."""
 
-    def __init__(self, folder: Path, seal: Seal = Seal.DAILY) -> None:
+    def __init__(self, folder: Path, seal: Seal = Seal.DAILY, actions: ActionsConfig | None = None) -> None:
         self.site = Site(folder / "home")
         config = Config(scan=ScanConfig(workers=1), report=ReportConfig(seal=seal), watch=WatchConfig(walk_hours=24))
+        config = replace(config, actions=actions or ActionsConfig())
         self.clock: MovableClock = self.site.clock
         self.scanner = Scanner(folder / "home", config, self.clock)
         for name in ("store", "ledger", "pipeline"):
@@ -116,3 +119,30 @@ def test_manual_sealing_is_left_to_people(tmp_path: Path) -> None:
 
     assert 1 == len(home.site.ledger.sealing.pending())
     home.site.__exit__(None, None, None)
+
+
+def duty_names(folder: Path) -> set[str]:
+    """The duties of a home with nothing configured."""
+    (folder / "other").mkdir()
+    home = Home(folder / "other")
+    home.site.__exit__(None, None, None)
+    return set(home.duties)
+
+
+def test_the_operators_system_hears_at_once_and_is_not_asked_for_nothing(tmp_path: Path) -> None:
+    """Due when the ledger has moved, and every few seconds for what waits; without a target there is no such duty."""
+    act = tmp_path / "act"
+    act.write_text(f"#!/bin/sh\ncat >>{tmp_path}/heard\n")
+    act.chmod(0o700)
+    home = Home(tmp_path, actions=ActionsConfig(command=(str(act),)))
+    home.site.list_entries("A", entry_of(pdq(1), ref="e"))
+    home.do("actions")
+    idle = home.do("actions")
+    home.site.upload(fake_media(pdq(1)), b"upload")
+    said = home.do("actions")
+    home.site.__exit__(None, None, None)
+
+    assert "not due" == idle
+    assert "1 taken, 0 not taken, 0 waiting" == said
+    assert '"ref": "upload"' in (tmp_path / "heard").read_text()
+    assert "actions" not in duty_names(tmp_path)
