@@ -7,6 +7,8 @@
     +-- ListError                4   a list was refused: nothing of it was imported
     |   +-- ShrinkRefused        4   the update would withdraw too much at once
     +-- SourceError              5   a source did not answer, or answered what it must not
+    |   +-- Unreachable          5   it was not reached, broke off, or asks to be left alone for now
+    |   +-- CredentialsRefused   5   it does not take our credentials
     +-- StoreError               6   a database cannot be used as it is
     |   +-- DriverRefused        6   this SQLite could lose writes between processes
     +-- MatchingError            7   arrays of the wrong shape, type or size reached the matching core
@@ -53,6 +55,14 @@ class SourceError(HashsetsError):
     """A source did not answer, or answered what it must not."""
 
     exit_code = 5
+
+
+class Unreachable(SourceError):
+    """A source was not reached, broke off, or asks to be left alone for now: trying again later may help."""
+
+
+class CredentialsRefused(SourceError):
+    """A source does not take our credentials: somebody must mend them."""
 
 
 class StoreError(HashsetsError):

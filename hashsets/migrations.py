@@ -132,7 +132,22 @@ ALTER TABLE version ADD COLUMN token BLOB;  -- 16 random bytes, drawn at activat
 UPDATE version SET token = randomblob(16);
 """
 
+_SOURCES = """
+-- How the source of each set stands, by the set's name, which need not exist yet. Written by every refresh from a
+-- configured source, by hand or by the daemon; rows of sources no longer configured are left.
+CREATE TABLE source_standing (
+    hash_set TEXT PRIMARY KEY,
+    tried INTEGER,                    -- nanoseconds since the epoch
+    succeeded INTEGER,
+    changed INTEGER,                  -- when it last had news, or first answered
+    failures INTEGER NOT NULL DEFAULT 0,  -- since it last answered
+    problem TEXT,                     -- a word of a closed list
+    failure TEXT                      -- our own sentence
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS = (
     Migration(1, "sets, versions, entries, signals and staged pages", _TABLES),
     Migration(2, "each version carries a token, by which indexes on disk know what they hold", _TOKENS),
+    Migration(3, "how the source of each set stands", _SOURCES),
 )

@@ -162,6 +162,8 @@ class WatchConfig:
     """The daemon's schedules."""
 
     walk_hours: float = 24.0
+    metrics_file: Path | None = None
+    metrics_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -20,7 +22,8 @@ from hashsets.sources.tcap import BASE as TCAP_BASE
 from hashsets.sources.tcap import TCAP
 from hashsets.sources.threat_updates import BASE as THREATEXCHANGE_BASE
 from hashsets.sources.threat_updates import ThreatUpdates
-from hashsets.sources.web import Limits, Web
+from hashsets.sources.watched import WatchedFile
+from hashsets.sources.web import Limits, Patience, Web
 from scanner.clock import Clock
 from scanner.errors import ConfigError, UsageError
 from scanner.isolation.databases import read_database
@@ -30,14 +33,36 @@ from scanner.source_config import SourceConfig
 _PAGE_MB = 64  # of an interface: its pages hold a thousand entries
 
 
-def make_source(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
-    """The source that is configured. `secret` is read now. Raises ConfigError."""
-    if config.kind is SourceKind.FILE:
-        assert config.path is not None
-        if config.path.is_dir():
-            return FolderSource(config.path, complete=config.complete, options=list_options(config))
-        return FileSource(config.path, complete=config.complete, options=list_options(config))
-    return _MAKERS[config.kind](config, secret, clock)
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What a source is made with: its secret, the time, and how to wait."""
+
+    secret: Callable[[], str]
+    clock: Clock
+    patience: Patience
+
+
+def make_source(
+    config: SourceConfig,
+    secret: Callable[[], str],
+    clock: Clock,
+    *,
+    scheduled: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Source:
+    """The source that is configured. `secret` is read now. Raises ConfigError.
+
+    With `scheduled` a local list is read only when it has changed; `sleep` waits between attempts.
+    """
+    if config.kind is not SourceKind.FILE:
+        return _MAKERS[config.kind](config, _Means(secret, clock, Patience(sleep)))
+    assert config.path is not None
+    made = FolderSource if config.path.is_dir() else FileSource
+    source: Source = made(config.path, complete=config.complete, options=list_options(config))
+    if not scheduled:
+        return source
+    asked = repr((config.hash_type, config.categories, config.complete))
+    return WatchedFile(source, config.path, asked, complete=config.complete, now_ns=clock.now_ns)
 
 
 def list_options(config: SourceConfig) -> Options:
@@ -54,48 +79,55 @@ def chosen_categories(written: tuple[str, ...]) -> Mapping[str, str] | None:
 
 
 def _web(
-    config: SourceConfig, base: str, *, headers: Mapping[str, str] | None = None, basic: tuple[str, str] | None = None
+    config: SourceConfig,
+    means: _Means,
+    base: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    basic: tuple[str, str] | None = None,
 ) -> Web:
     megabytes = config.max_mb if config.kind is SourceKind.HTTP else min(_PAGE_MB, config.max_mb)
     limits = Limits(max_bytes=megabytes * 2**20, total_s=6 * 3600.0 if config.kind is SourceKind.HTTP else 600.0)
-    return Web(base, headers=headers, basic=basic, limits=limits, ca_file=config.ca_file)
+    return Web(base, headers=headers, basic=basic, limits=limits, patience=means.patience, ca_file=config.ca_file)
 
 
-def _http(config: SourceConfig, secret: Callable[[], str], _clock: Clock) -> Source:
+def _http(config: SourceConfig, means: _Means) -> Source:
     parts = urlsplit(config.url or "")
     headers = basic = None
     if config.username is not None:
-        basic = (config.username, secret())
+        basic = (config.username, means.secret())
     elif config.secret_file or config.secret_env or config.secret_credential:
-        headers = {"Authorization": f"Bearer {secret()}"}
-    web = _web(config, f"{parts.scheme}://{parts.netloc}", headers=headers, basic=basic)
+        headers = {"Authorization": f"Bearer {means.secret()}"}
+    web = _web(config, means, f"{parts.scheme}://{parts.netloc}", headers=headers, basic=basic)
     return HttpFile(web, parts.path or "/", options=list_options(config), complete=config.complete)
 
 
-def _ncmec(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+def _ncmec(config: SourceConfig, means: _Means) -> Source:
     environment = config.environment or ""
-    web = _web(config, config.url or ENVIRONMENTS[environment], basic=(config.username or "", secret()))
-    return NCMEC(web, Selection(environment, frozenset(config.members)), now=lambda: _now(clock))
+    web = _web(config, means, config.url or ENVIRONMENTS[environment], basic=(config.username or "", means.secret()))
+    return NCMEC(web, Selection(environment, frozenset(config.members)), now=lambda: _now(means.clock))
 
 
-def _stopncii(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
-    keys = secret().split()
+def _stopncii(config: SourceConfig, means: _Means) -> Source:
+    keys = means.secret().split()
     if len(keys) != 2:
         raise ConfigError("the secret of a source of kind stopncii is two lines: functions key, then subscription key")
     headers = {"x-functions-key": keys[0], "Ocp-Apim-Subscription-Key": keys[1]}
-    return StopNCII(_web(config, config.url or STOPNCII_BASE, headers=headers), now=lambda: _now(clock))
+    return StopNCII(_web(config, means, config.url or STOPNCII_BASE, headers=headers), now=lambda: _now(means.clock))
 
 
-def _threatexchange(config: SourceConfig, secret: Callable[[], str], clock: Clock) -> Source:
+def _threatexchange(config: SourceConfig, means: _Means) -> Source:
     base = config.url or THREATEXCHANGE_BASE
-    return ThreatUpdates(_web(config, base), config.group or "", secret(), now=lambda: _now(clock), host=base)
+    return ThreatUpdates(
+        _web(config, means, base), config.group or "", means.secret(), now=lambda: _now(means.clock), host=base
+    )
 
 
-def _tcap(config: SourceConfig, secret: Callable[[], str], _clock: Clock) -> Source:
-    return TCAP(_web(config, config.url or TCAP_BASE), config.username or "", secret())
+def _tcap(config: SourceConfig, means: _Means) -> Source:
+    return TCAP(_web(config, means, config.url or TCAP_BASE), config.username or "", means.secret())
 
 
-_MAKERS: Mapping[SourceKind, Callable[[SourceConfig, Callable[[], str], Clock], Source]] = {
+_MAKERS: Mapping[SourceKind, Callable[[SourceConfig, _Means], Source]] = {
     SourceKind.HTTP: _http,
     SourceKind.NCMEC: _ncmec,
     SourceKind.STOPNCII: _stopncii,

@@ -19,7 +19,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -28,7 +35,7 @@ from scanner.types import Reason
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 VERDICTS = frozenset({"clear", "matched", "undecidable", "accepted"})
 # What makes an upload undecidable: a look's reasons, and a door's own.
-REASONS = frozenset({reason.value for reason in Reason} | {"cut", "over_limit", "busy", "not_ready", "refused"})
+REASONS = frozenset({reason.value for reason in Reason} | {"cut", "over_limit", "busy", "not_ready", "refused", "empty"})
 OTHER, NONE = "other", "none"
 # Uploads are answered in milliseconds to seconds; a door's deadline is seldom over a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -102,6 +109,11 @@ class Metrics:
 
     def _door(self, listener: str) -> str:
         return _closed(listener, self._listeners)
+
+
+def offer(metrics: Metrics, port: int) -> None:
+    """Answer GET /metrics on loopback, from threads of its own, for as long as the process lives. Raises OSError."""
+    start_http_server(port, "127.0.0.1", metrics.registry)
 
 
 class _Standing(Collector):

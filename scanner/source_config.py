@@ -35,6 +35,8 @@ class SourceConfig:
     secret_env: str | None = None
     secret_credential: str | None = None
     ca_file: Path | None = None
+    every_minutes: float = 60.0
+    stale_days: float = 7.0
     max_mb: int = 4096
     allow_plain_http: bool = False
 
@@ -42,7 +44,9 @@ class SourceConfig:
 _SECRETS = {"secret_file", "secret_env", "secret_credential"}
 _WEB = {"url", "ca_file", "max_mb", "allow_plain_http"}
 _LIST = {"hash_type", "categories", "complete"}
-_ALWAYS = {"hash_set", "kind", "role"}
+_ALWAYS = {"hash_set", "kind", "role", "every_minutes", "stale_days"}
+# The most often that NCMEC's documentation names.
+_NCMEC_MINUTES = 10.0
 _MEANS: dict[SourceKind, set[str]] = {
     SourceKind.FILE: _LIST | {"path"},
     SourceKind.HTTP: _LIST | _WEB | _SECRETS | {"username"},
@@ -79,4 +83,8 @@ def checked_source(values: dict[str, Any]) -> SourceConfig:
         raise ConfigError(f"a source of kind {kind.value} needs one of source.{', source.'.join(sorted(_SECRETS))}")
     if kind is SourceKind.NCMEC and values["environment"] not in ENVIRONMENTS:
         raise ConfigError(f"source.environment must be one of {', '.join(ENVIRONMENTS)}")
+    if kind is SourceKind.NCMEC and "url" not in values and 0 < values.get("every_minutes", 60.0) < _NCMEC_MINUTES:
+        raise ConfigError(f"source.every_minutes is at least {_NCMEC_MINUTES:g} for NCMEC's own servers, or 0")
+    if kind is SourceKind.FILE:
+        values.setdefault("stale_days", 0.0)  # a local list changes when its owner changes it
     return SourceConfig(**values)

@@ -70,7 +70,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("scanner.cli",),
     "rich": ("scanner.cli",),
     "httpx": ("hashsets.sources", "scanner.sinks"),
-    "prometheus_client": ("scanner.metrics", "scanner.cli.watching"),
+    "prometheus_client": ("scanner.metrics",),
     "tuf": ("hashsets.bundles",),
     "securesystemslib": ("hashsets.bundles",),
     "cryptography": ("hashsets.bundles",),

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from hashsets.errors import SourceError
+from hashsets.errors import CredentialsRefused, SourceError, Unreachable
 
 _RETRYABLE = frozenset({429, 500, 502, 503, 504})
 _REFUSED = frozenset({401, 403})
@@ -125,7 +125,7 @@ class Web:
                     return self._attempt(client, request, into)
                 except _Again as again:
                     if attempt == RETRIES:
-                        raise SourceError(f"the source {again} {RETRIES + 1} times: try again later") from None
+                        raise Unreachable(f"the source {again} {RETRIES + 1} times: try again later") from None
                     self._patience.wait(attempt, again.asked)
         raise AssertionError("every attempt returns or raises")
 
@@ -153,7 +153,7 @@ class Web:
         if status in _RETRYABLE:
             raise _Again(f"answered {status}", response.headers.get("Retry-After"))
         if status in _REFUSED:
-            raise SourceError(f"the source answered {status}: check its credentials")
+            raise CredentialsRefused(f"the source answered {status}: check its credentials")
         if status not in (200, 304):
             raise SourceError(f"the source answered {status}: check its address")
         body = bytearray()
@@ -177,7 +177,7 @@ class Web:
                     f"the source's answer is longer than {self._limits.max_bytes} bytes: it was not taken"
                 )
             if time.monotonic() > ends:
-                raise SourceError(f"the source's answer took longer than {self._limits.total_s:g} seconds")
+                raise Unreachable(f"the source's answer took longer than {self._limits.total_s:g} seconds")
             yield part
 
     def _client(self) -> httpx.Client:

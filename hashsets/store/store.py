@@ -18,6 +18,7 @@ from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Refreshes, Staged
 from hashsets.store.sets import Stamp
+from hashsets.store.standings import Standings
 from hashsets.types import Delta, Entry, HashSet, Mode, Role, Rule, Version
 
 FILE_NAME = "hashsets.db"
@@ -30,6 +31,7 @@ class Store:
         self._database = database
         self._interned = Interned(database)
         self._refreshes = Refreshes(database, self._interned, self.sweep)
+        self.standings = Standings(database)
 
     @classmethod
     def open(cls, home: Path, *, sharing_safe: bool | None = None) -> Store:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from hashsets.errors import HashsetsError
-from hashsets.refresh import RefreshSummary, import_list, refresh
-from hashsets.sources import Source, has_more
 from scanner.api import Scanner
 from scanner.cli.hash_sets import hashset
 from scanner.cli.importing import print_summary, summary_object
 from scanner.cli.output import emit_json, json_option
-from scanner.cli.progress import Advance, bars
-from scanner.clock import utc_day
-from scanner.config import SourceConfig, secret_of
+from scanner.cli.progress import bars
+from scanner.config import SourceConfig
 from scanner.errors import ConfigError, UsageError
-from scanner.feeds import make_source
+from scanner.schedules import bring_up
 
 
 @hashset.command(name="refresh")
@@ -37,7 +32,7 @@ def refresh_(scanner: Scanner, names: tuple[str, ...], allow_shrink: bool, dry_r
         try:
             with bars() as display:
                 advance = display.add("records")
-                summary = _refreshed(scanner, config, allow_shrink=allow_shrink, dry_run=dry_run, advance=advance)
+                summary = bring_up(scanner, config, allow_shrink=allow_shrink, dry_run=dry_run, progress=advance)
         except (HashsetsError, ConfigError) as error:
             failed = failed or error
             click.echo(f"{config.hash_set}: {error}", err=True)
@@ -54,39 +49,6 @@ def _chosen(scanner: Scanner, names: tuple[str, ...]) -> list[SourceConfig]:
     if any(name not in sources for name in names):
         raise UsageError(f"A set that is named has no source; those with one: {', '.join(sorted(sources))}.")
     return [sources[name] for name in dict.fromkeys(names)] if names else list(sources.values())
-
-
-def _refreshed(
-    scanner: Scanner, config: SourceConfig, *, allow_shrink: bool, dry_run: bool, advance: Advance
-) -> RefreshSummary:
-    """One set, until its source has told all."""
-    source = make_source(config, lambda: secret_of(config), scanner.clock)
-    summary = _step(scanner, config, source, allow_shrink=allow_shrink, dry_run=dry_run, advance=advance)
-    while has_more(source) and not dry_run:
-        step = refresh(
-            scanner.store, config.hash_set, source, day=utc_day(scanner.clock), allow_shrink=allow_shrink,
-            progress=advance,
-        )  # fmt: skip
-        summary = replace(
-            step, added=summary.added + step.added, changed=summary.changed + step.changed,
-            withdrawn=summary.withdrawn + step.withdrawn,
-        )  # fmt: skip
-    return summary
-
-
-def _step(
-    scanner: Scanner, config: SourceConfig, source: Source, *, allow_shrink: bool, dry_run: bool, advance: Advance
-) -> RefreshSummary:
-    return import_list(
-        scanner.store,
-        config.hash_set,
-        source,
-        day=utc_day(scanner.clock),
-        role=config.role,
-        allow_shrink=allow_shrink,
-        dry_run=dry_run,
-        progress=advance,
-    )
 
 
 COMMANDS = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,11 +15,12 @@ from hashsets.types import HashSet
 from scanner.api import Scanner
 from scanner.cli import watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
-from scanner.config import SinkConfig
+from scanner.config import SinkConfig, SourceConfig
 from scanner.hashing import kernel_name as fingerprint_kernel
 from scanner.ledger import coverage, recipes, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
+from scanner.schedules import SourceState, state_of
 
 
 @click.command()
@@ -58,6 +60,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "watch": watching.standing(scanner.home),
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
+        "sources": [_source(scanner, each) for each in scanner.config.sources],
         "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
         "kernel": kernel_name(),
         "fingerprint_kernel": fingerprint_kernel(),
@@ -98,6 +101,26 @@ def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
     }
 
 
+def _source(scanner: Scanner, each: SourceConfig) -> dict[str, object]:
+    known = scanner.store.standings.of(each.hash_set)
+    return {
+        "hash_set": each.hash_set,
+        "kind": each.kind.value,
+        "state": state_of(each, known, scanner.clock.now_ns()).value,
+        "every_minutes": each.every_minutes,
+        "asked": _utc(known.tried_ns),
+        "answered": _utc(known.succeeded_ns),
+        "news": _utc(known.changed_ns),
+        "failures": known.failures,
+        "problem": known.problem,
+        "failure": known.failure,
+    }
+
+
+def _utc(time_ns: int | None) -> str | None:
+    return None if time_ns is None else datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _sink(each: SinkConfig, known: set[str]) -> dict[str, object]:
     return {
         "name": each.name,
@@ -114,6 +137,7 @@ def _print(standing: dict[str, Any]) -> None:
         if root["suspect"]:
             state = f"suspect ({root['suspect']}): `hashward root accept {root['name']}` takes it as it is"
         _line("root", f"{root['name']}: {state}")
+    _print_sources(standing["sources"])
     _print_outcomes(standing)
     _line("watch", _watched(standing["watch"]))
     _line("matches", counts(standing["matches"]).replace("_", " ") or "none")
@@ -194,6 +218,20 @@ def _print_plugins(used: list[str], refused: dict[str, str]) -> None:
         _line("plug-ins", ", ".join(used))
     for name, why in refused.items():
         _line("plug-ins", f"{name} is installed and cannot be used: {why}")
+
+
+def _print_sources(sources: list[dict[str, Any]]) -> None:
+    for each in sources:
+        said = f"{each['hash_set']} ({each['kind']}): {each['state']}"
+        if each["state"] == SourceState.STALE:
+            said += f", nothing new since {each['news']}; what it listed stays in force"
+        elif each["state"] == SourceState.LATE:
+            said += f", last asked {each['asked']}: is `hashward watch` running?"
+        elif each["answered"]:
+            said += f", last answered {each['answered']}"
+        _line("source", said)
+        if each["failure"]:
+            _line("", f"failed {number_of(each['failures'], 'time')}: {each['failure']}")
 
 
 def _print_sinks(sinks: list[dict[str, Any]]) -> None:

@@ -32,6 +32,7 @@ def watch(scanner: Scanner) -> None:
     over and delivers what is owed. One for each home. SIGTERM or Ctrl-C ends it; what was finished is recorded.
     """
     from scanner.duties import duties
+    from scanner.observing import Observer
     from scanner.watch import Watch, notify, say_on_stderr
 
     manager = notify_address()
@@ -39,9 +40,16 @@ def watch(scanner: Scanner) -> None:
     say = say_on_stderr(scanner.clock)
     scanner.store, scanner.ledger, scanner.pipeline  # noqa: B018 - opened before a thread is: worker processes are exec'd
     standing = _Standing(scanner.home.folder / STANDING_NAME)
-    loop = Watch(duties(scanner), scanner.clock, say=say, told=standing.write)
+    observer = Observer(scanner, say)
+
+    def told(duties: Mapping[str, dict[str, object]]) -> None:
+        observer.duties(duties)
+        standing.write(duties)
+
+    loop = Watch([*duties(scanner), *observer.chores()], scanner.clock, say=say, told=told)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: loop.stop())
+    observer.serve()
     say("watching")
     notify(manager, "READY=1")
     try:
