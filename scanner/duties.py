@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from scanner.api import Scanner
 from scanner.clock import utc_day
+from scanner.schedules import source_duties
 from scanner.settings import Seal
 from scanner.watch import Duty
 
@@ -23,7 +24,7 @@ RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
 def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of one home."""
     acting = [acts(scanner)] if scanner.config.actions.configured else []
-    return [_keep_up(scanner), _walk(scanner), _reports(scanner), *acting]
+    return [_keep_up(scanner), _walk(scanner), _reports(scanner), *acting, *source_duties(scanner)]
 
 
 def _keep_up(scanner: Scanner) -> Duty:

@@ -182,6 +182,7 @@ class Setting:
 
 
 _SECONDS = _number(0.1, 86400)
+_MINUTES = _number(0, 7 * 24 * 60)
 
 SETTINGS: Final = (
     Setting("scan", "workers", _whole(0, 1024), "0", "Worker processes that decode; 0 is one for each processor."),
@@ -214,6 +215,10 @@ SETTINGS: Final = (
     ),
     Setting("report", "seal", _choice(tuple(Seal), Seal), '"daily"', "When reports are sealed, at a UTC day's end."),
     Setting("watch", "walk_hours", _number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
+    Setting("watch", "metrics_file", _PATH, "none", "Where `watch` keeps its metrics, for Prometheus' node_exporter."),
+    Setting(
+        "watch", "metrics_port", _whole(0, 65535), "0", "Loopback port on which `watch` offers /metrics; 0: none."
+    ),
     Setting(
         "actions",
         "command",
@@ -243,6 +248,13 @@ SETTINGS: Final = (
     Setting("source", "hash_set", _text("name of a hash set", is_set_name), "", "The set it feeds; required."),
     Setting("source", "kind", _choice(tuple(SourceKind), SourceKind), "", "What the set comes from; required."),
     Setting("source", "role", _choice(tuple(Role), Role), '"alert"', "What a match means; of a set this creates."),
+    Setting(
+        "source", "every_minutes", _MINUTES, "60", "Minutes after which `watch` asks it again; 0: only by hand."
+    ),
+    Setting(
+        "source", "stale_days", _number(0, 366), "7, file: 0",
+        "Days without anything new after which it counts as stale; 0: never.",
+    ),  # fmt: skip
     Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required."),
     Setting("source", "url", _URL, "the provider's", "http: where the list is, required; others: another server."),
     Setting("source", "environment", _SHORT, "", "ncmec: such as industry-csam or npo-csam; required."),
