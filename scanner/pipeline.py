@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashsets.indexes import Indexes
 from hashsets.snapshots import Snapshot, current
 from hashsets.store import Store
-from hashsets.types import EntryHit
+from hashsets.types import EntryHit, Mode, Role
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
 from scanner.ledger.claims import of_contents
@@ -55,17 +55,24 @@ class SetsInForce:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._indexes = Indexes(store)
+        self._lock = threading.Lock()
         self._pinned: tuple[Pinned, Snapshot] | None = None
 
     def pin(self) -> tuple[Pinned, Snapshot]:
-        """The sets and their snapshot at the present catalogue number."""
-        while self._pinned is None or self._pinned[0].catalogue != self._store.catalogue():
-            before = self._store.catalogue()
-            sets = tuple(self._store.hash_sets())
-            snapshot = current(self._store, indexes=self._indexes)
-            if snapshot.catalogue == before == self._store.catalogue():
-                self._pinned = Pinned(before, sets), snapshot
-        return self._pinned
+        """The sets and their snapshot at the present catalogue number. Safe to call from several threads."""
+        with self._lock:
+            while self._pinned is None or self._pinned[0].catalogue != self._store.catalogue():
+                before = self._store.catalogue()
+                sets = tuple(self._store.hash_sets())
+                snapshot = current(self._store, indexes=self._indexes)
+                if snapshot.catalogue == before == self._store.catalogue():
+                    self._pinned = Pinned(before, sets), snapshot
+            return self._pinned
+
+    def in_force(self) -> Pinned | None:
+        """The sets as last pinned, while they still stand so; None where `pin` has to read them anew. Never waits."""
+        pinned = self._pinned
+        return pinned[0] if pinned is not None and pinned[0].catalogue == self._store.catalogue() else None
 
     def catalogue(self) -> int:
         """The catalogue number just now."""
@@ -152,23 +159,24 @@ class Pipeline:
         unchanged: Callable[[], bool] = lambda: True,
         stop: Stop = never,
         within_s: float | None = None,
+        digests: Digests | None = None,
     ) -> Look:
         """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
         `unchanged` tells after the look whether the file still is what was digested. `within_s` is for who waits: the
         time on the clock that digests and look may take together; the digests are made whole in any case, and what was
-        not seen for want of time is owed. Raises OSError (ShortRead among them) where the bytes cannot be read, and
-        Stopped soon after `stop` is true.
+        not seen for want of time is owed. `digests` are those of the same bytes, where they were made as these came.
+        Raises OSError (ShortRead among them) where the bytes cannot be read, and Stopped soon after `stop` is true.
         """
         until = None if within_s is None else time.monotonic() + within_s
 
         def left_s() -> float | None:
             return None if until is None else max(0.0, until - time.monotonic())
 
-        digests = digest_fd(fd, size_bytes, stop=stop)
+        made = digest_fd(fd, size_bytes, stop=stop) if digests is None else digests
 
         def decode() -> Fingerprint | None:
-            known = self._ledger.known(digests.sha256)
+            known = self._ledger.known(made.sha256)
             if known is None:
                 return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             if known.owed and (again or known.attempts < MAX_LOOKS):
@@ -177,7 +185,15 @@ class Pipeline:
                 return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             return None
 
-        return Look(digests, self._in_hand.share(digests.sha256, decode, unchanged, left_s))
+        return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s))
+
+    def listed(self, digests: Digests) -> bool:
+        """Whether a set in force that may be acted on lists one of these digests: known before anything is decoded."""
+        pinned, snapshot = self._sets.pin()
+        acting = {known.uid for known in pinned.sets if known.role is not Role.KNOWN_GOOD and known.mode is Mode.ACTIVE}
+        builder = QueryBuilder()
+        builder.add(0, digests.signals(), pack(()))
+        return any(hit.set_uid in acting for hit in snapshot.match(builder.queries()))
 
     def owes_recipes(self, seq: int) -> bool:
         """Whether a content was looked at before a recipe was wanted that it lacks."""
@@ -193,9 +209,13 @@ class Pipeline:
                 recorded = self._ledger.record(recordings, pinned, occasion, self._sets.catalogue)
             except Stale:
                 continue
-            self._in_hand.drop(look.digests.sha256 for _, look in looks)
+            self.recorded(look for _, look in looks)
             return recorded
         raise Stale("the sets keep changing")
+
+    def recorded(self, looks: Iterable[Look]) -> None:
+        """These looks are on record, or will never be: equal contents are looked up from now on."""
+        self._in_hand.drop(look.digests.sha256 for look in looks)
 
     def _compare(
         self, looks: Sequence[tuple[Place | None, Look]], pinned: Pinned, snapshot: Snapshot

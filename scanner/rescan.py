@@ -24,6 +24,8 @@ from scanner.ledger.outbox import Occasion
 from scanner.reports import Cause
 from scanner.types import Trigger
 
+_ACCEPTED_AT_ONCE = 100  # some 10 ms, so that uploads need not wait
+
 
 @dataclass(frozen=True, slots=True)
 class RescanSummary:
@@ -64,9 +66,16 @@ class Rescan:
                 change += self._sweep(*behind)
             except (Stale, NoSuchSet):  # something moved: look again what is behind
                 change += self._withdraw_removed()
+        self._tell_accepted()
         if self._touched:
             self._purge()
         return RescanSummary(self._touched, change)
+
+    def _tell_accepted(self) -> None:
+        """Everything has met everything: say what follows of the places that accepted uploads came to."""
+        while accepted := self._ledger.uploads.accepted(_ACCEPTED_AT_ONCE):
+            occasion = Occasion(Trigger.UPLOAD, utc_day(self._clock))
+            self._ledger.uploads.tell([item.id for item in accepted], occasion)
 
     def _withdraw_removed(self) -> Change:
         change = Change()

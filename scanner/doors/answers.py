@@ -49,7 +49,7 @@ PASSING_REASONS: Final = frozenset(
 
 
 class OverLimit(Exception):
-    """More bytes came than the listener takes. The answer is undecidable (over_limit) unless what came matches."""
+    """More bytes came than the listener takes. The answer is undecidable (over_limit)."""
 
 
 @dataclass(frozen=True, slots=True)

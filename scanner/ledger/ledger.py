@@ -26,6 +26,8 @@ from scanner.ledger.outbox import Occasion
 from scanner.ledger.places import Places
 from scanner.ledger.resolutions import Resolution
 from scanner.ledger.sealing import Sealing
+from scanner.ledger.tokens import Tokens
+from scanner.ledger.uploads import Uploads
 from scanner.opening import FileStat
 from scanner.reports import Cause
 from scanner.types import Digests, Fingerprint, Outcome, Trigger
@@ -108,6 +110,8 @@ class Ledger:
         self.places = Places(db)
         self.inventory = Inventory(db, db.path.parent / SEGMENTS)
         self.sealing = Sealing(db)
+        self.tokens = Tokens(db)
+        self.uploads = Uploads(db)
         self.actions = Actions(db)
 
     @classmethod

@@ -191,7 +191,39 @@ CREATE INDEX action_of ON action (content_seq, id);
 CREATE INDEX action_owed ON action (next_try_at, id) WHERE delivered_at IS NULL AND dropped_at IS NULL;
 """
 
+_UPLOADS = """
+-- Uploads that were answered before they were compared (on_match = accept). Written with an upload's signals, whatever
+-- is listed; dies when its content has met every set and what follows of its place was told.
+CREATE TABLE accepted (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content_seq INTEGER NOT NULL REFERENCES content (seq)
+);
+-- Files in the spool: films whose look is not finished. Written by `serve`; dies just before the file goes.
+CREATE TABLE spooled (
+    name TEXT PRIMARY KEY,               -- random
+    content_seq INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    looks INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX spooled_content ON spooled (content_seq);
+-- What people were shown in place of anything about a matched content. Written when first shown; kept under retention.
+CREATE TABLE shown_code (
+    code TEXT PRIMARY KEY,               -- random
+    content_seq INTEGER NOT NULL UNIQUE
+) WITHOUT ROWID;
+-- Bearer tokens of the upload doors. Written by `token ...`; dies when removed.
+CREATE TABLE token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    scopes TEXT NOT NULL,                -- space-separated, sorted
+    made_day TEXT NOT NULL,
+    ends_ns INTEGER                      -- NULL: it has no end
+);
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),
     Migration(2, "actions", _ACTIONS),
+    Migration(3, "uploads and tokens", _UPLOADS),
 )

@@ -9,7 +9,7 @@ import hashlib
 import os
 from datetime import UTC, datetime
 
-from scanner.doors.answers import ACCEPTED, CLEAR, Answer, OverLimit, Undecided, Verdict, matched, undecidable
+from scanner.doors.answers import ACCEPTED, CLEAR, Answer, OverLimit, Undecided, matched, undecidable
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
 
 FAKE_CODE = "7F3K2Q"
@@ -130,13 +130,10 @@ class FakeUpload:
         """Judge the body; `cut`: the sender went away, or it is known not to be all of it."""
         assert not self.ended
         self.ended = True
+        if self._over:
+            return self._intake.count(self._rules, undecidable(Undecided.OVER_LIMIT))
         short = self._declared_bytes is not None and self._declared_bytes > len(self._body)
-        answer = self._intake.judge(
-            self._rules, bytes(self._body), self._ref, cut=cut or short or self._cut or self._over
-        )
-        if self._over and answer.verdict is not Verdict.MATCHED:
-            return undecidable(Undecided.OVER_LIMIT)
-        return answer
+        return self._intake.judge(self._rules, bytes(self._body), self._ref, cut=cut or short or self._cut)
 
     def abort(self) -> None:
         """Keep nothing of it."""

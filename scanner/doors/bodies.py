@@ -1,0 +1,179 @@
+"""The bytes of one upload while they come: hashed as they pass, in memory up to a bound, then in a file without a name.
+
+Rules
+- What a body holds goes with the process, however that ends: memory, or an unnamed file of the spool (O_TMPFILE).
+- All bodies together take a bounded amount of memory; past it a body goes to its file at once.
+- Hashing and writing of large pieces happens in other threads, one piece of a body at a time: who sends faster waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import threading
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Final
+
+from scanner.types import Digests
+
+# A picture of a phone stays in memory; what is longer is worth a file.
+BODY_BYTES: Final = 8 * 2**20
+ALL_BODIES_BYTES: Final = 256 * 2**20
+# Below this a hand-over to another thread costs more than hashing here.
+_PIECE_BYTES: Final = 256 * 1024
+
+
+class Memory:
+    """How much memory all bodies may still take. Safe to use from several threads."""
+
+    def __init__(self, most_bytes: int = ALL_BODIES_BYTES) -> None:
+        self._left = most_bytes
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Take some; False where that much is not left."""
+        with self._lock:
+            if count > self._left:
+                return False
+            self._left -= count
+            return True
+
+    def give_back(self, count: int) -> None:
+        """Give some back."""
+        with self._lock:
+            self._left += count
+
+
+class Body:
+    """One upload's bytes. `close` lets go of everything."""
+
+    def __init__(self, spool: Path, memory: Memory, hashers: Executor, body_bytes: int = BODY_BYTES) -> None:
+        self._spool = spool
+        self._memory = memory
+        self._hashers = hashers
+        self._body_bytes = body_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._pieces: list[bytes] = []
+        self._in_memory = 0
+        self._fd: int | None = None
+        self._is_in_spool = False
+        self._written = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes. Raises OSError where there is no room for them."""
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        self.size_bytes += len(data)
+        if self._pending_bytes >= _PIECE_BYTES:
+            await self._absorb_elsewhere()
+
+    async def complete(self) -> Digests:
+        """All has come: its digests."""
+        if self._pending_bytes > _PIECE_BYTES // 4:
+            await self._absorb_elsewhere()
+        else:
+            self._absorb()
+        return Digests(self._md5.digest(), self._sha1.digest(), self._sha256.digest(), self.size_bytes)
+
+    async def _absorb_elsewhere(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._hashers, self._absorb)
+
+    def _absorb(self) -> None:
+        """Hash and keep what is pending."""
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        for each in (self._md5, self._sha1, self._sha256):
+            each.update(data)
+        if self._fd is None and self._in_memory + len(data) <= self._body_bytes and self._memory.take(len(data)):
+            self._in_memory += len(data)
+            self._pieces.append(data)
+        else:
+            self._to_file(data)
+
+    def _to_file(self, data: bytes) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._is_in_spool = True
+            for piece in self._pieces:
+                self._write(piece)
+            self._let_go_of_memory()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._fd or 0, view, self._written)
+            self._written += count
+            view = view[count:]
+
+    def _let_go_of_memory(self) -> None:
+        self._pieces = []
+        self._memory.give_back(self._in_memory)
+        self._in_memory = 0
+
+    # -- once it is complete -----------------------------------------------------------------------------------------
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether reading it waits for no disk."""
+        return self._fd is None
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` on."""
+        if self._fd is not None:
+            return os.pread(self._fd, count, offset)
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0][offset : offset + count] if self._pieces else b""
+
+    def fd(self) -> int:
+        """A regular file that holds it all; it stays this body's."""
+        if self._fd is None:
+            self._fd = os.memfd_create("body", os.MFD_CLOEXEC)
+            for piece in self._pieces:
+                self._write(piece)
+            self._let_go_of_memory()
+        return self._fd
+
+    def unchanged(self) -> bool:
+        """Nobody else can write to it."""
+        return True
+
+    def name_in(self, folder: Path, name: str) -> None:
+        """Give it a name in the spool, synced to the disk, and keep it open. Raises OSError."""
+        directory = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not self._is_in_spool:
+                self._move_to_file()
+            fd = self.fd()
+            fcntl.flock(fd, fcntl.LOCK_SH)  # until it closes: no sweep takes the name before it is on record
+            os.fsync(fd)
+            # With a directory given this is linkat(AT_SYMLINK_FOLLOW), which gives an unnamed file a name (open(2)).
+            os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=directory, follow_symlinks=True)
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _move_to_file(self) -> None:
+        held, self._fd, self._written = self.fd(), None, 0
+        try:
+            for offset in range(0, self.size_bytes, _PIECE_BYTES):
+                self._to_file(os.pread(held, _PIECE_BYTES, offset))
+        finally:
+            os.close(held)
+
+    def close(self) -> None:
+        """Let go of it: nothing of it is left."""
+        self._let_go_of_memory()
+        self._pending = []
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

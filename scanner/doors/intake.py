@@ -1,0 +1,295 @@
+"""The intake: one for all listeners of a process. A body comes in by any protocol, and an `Answer` goes out.
+
+Rules
+- Within the listener's deadline there is an answer, if only that there is none (timeout); the look goes on without it.
+- Work in hand is bounded: past the bound the answer is `busy`, at once. What cannot be judged at all is not looked at.
+- Runs in one asyncio loop. Looks run in threads (lanes), commits in the recorder's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanner.clock import Clock
+from scanner.doors.answers import Answer, OverLimit, Undecided, Verdict, undecidable
+from scanner.doors.bodies import Body, Memory
+from scanner.doors.catching_up import CatchingUp
+from scanner.doors.files import OpenFile
+from scanner.doors.judging import Job, Judge
+from scanner.doors.rates import Rate
+from scanner.doors.recording import Recorder
+from scanner.doors.rules import MAX_REF_BYTES, DoorRules
+from scanner.doors.spooling import Spool
+from scanner.ledger.ledger import Ledger
+from scanner.metrics import Metrics
+from scanner.pipeline import Pipeline, SetsInForce
+from scanner.types import Digests, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much the intake takes at once. `lanes` are threads that look; each waits for a worker process."""
+
+    in_hand: int = 256
+    lanes: int = 4
+    spool_bytes: int = 10 * 2**30
+
+
+class Intake:
+    """See the module. Made in the thread of the loop it is used in; `start` before, `close` after."""
+
+    def __init__(
+        self,
+        sets: SetsInForce,
+        ledger: Ledger,
+        pipeline: Pipeline,
+        clock: Clock,
+        spool: Path,
+        metrics: Metrics,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._sets = sets
+        self._ledger = ledger
+        self._clock = clock
+        self._folder = spool
+        self._metrics = metrics
+        self._bounds = bounds or Bounds()
+        self._memory = Memory()
+        self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
+        self._lanes = ThreadPoolExecutor(self._bounds.lanes, thread_name_prefix="lane")
+        kept = Spool(spool, ledger, self._bounds.spool_bytes)
+        self._catching_up = CatchingUp(pipeline, ledger, clock, kept)
+        self._recorder = Recorder(pipeline, ledger, self._catching_up.accepted)
+        self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up)
+        self._rates: dict[str, Rate] = {}
+        self._in_hand = 0
+        self._started = False
+        self._pinned_day: tuple[int, datetime] = (-1, datetime.fromtimestamp(0, UTC))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Load the sets and be ready. Raises StoreError."""
+        self._sets.pin()
+        self._recorder.start()
+        self._catching_up.start()
+        self._started = True
+
+    async def close(self, within_s: float) -> None:
+        """Take no more, finish what is in hand, commit it, end."""
+        self._started = False
+        until = time.monotonic() + within_s
+        while self._in_hand and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._end)
+
+    def _end(self) -> None:
+        self._catching_up.close()
+        self._lanes.shutdown(wait=False, cancel_futures=True)
+        self._hashers.shutdown(wait=False, cancel_futures=True)
+        self._recorder.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether verdicts can be given: sets loaded, workers there, ledger writable."""
+        return self._started and self._recorder.works
+
+    @property
+    def in_hand(self) -> int:
+        """How many bodies are on their way to an answer."""
+        return self._in_hand
+
+    @property
+    def most_in_hand(self) -> int:
+        """How many may be."""
+        return self._bounds.in_hand
+
+    # -- what doors ask ----------------------------------------------------------------------------------------------
+
+    def begin(
+        self, rules: DoorRules, ref: bytes | None = None, declared_bytes: int | None = None, begins_at: bool = True
+    ) -> Upload:
+        """Start to receive a body. `begins_at` False: it is known not to begin at the content's first byte."""
+        assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
+        body = Body(self._folder, self._memory, self._hashers)
+        return Upload(self, rules, ref, body, declared_bytes, begins_at)
+
+    async def scan_fd(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
+        """Judge the regular file open on `fd`, which stays the caller's, offset and all."""
+        assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
+        began_s = time.monotonic()
+        file = OpenFile(fd)
+        refused = self._refusal(rules, file.size_bytes)
+        if refused is not None:
+            file.close()
+            return self._count(rules, refused, began_s, 0, ref)
+        return await self._answer(rules, ref, file, None, cut=False, began_s=began_s)
+
+    def forget(self, ref: bytes) -> bool:
+        """The platform no longer holds an upload: its matches close. False when it was not known."""
+        return self._ledger.places.forget_upload(ref)
+
+    def catalogue(self) -> int:
+        """The number that rises whenever what is listed changes."""
+        return self._sets.catalogue()
+
+    def catalogue_day(self) -> datetime:
+        """When this process first saw that number."""
+        number = self.catalogue()
+        if number != self._pinned_day[0]:
+            self._pinned_day = number, datetime.fromtimestamp(self._clock.now_ns() // 10**9, UTC)
+        return self._pinned_day[1]
+
+    # -- one upload --------------------------------------------------------------------------------------------------
+
+    def _refusal(self, rules: DoorRules, size_bytes: int) -> Answer | None:
+        """Why a body is not judged at all."""
+        if not self.ready:
+            return undecidable(Undecided.NOT_READY)
+        if size_bytes > rules.max_bytes:
+            return undecidable(Undecided.OVER_LIMIT)
+        rate = self._rates.setdefault(rules.name, Rate(rules.rate_per_s))
+        if self._in_hand >= self._bounds.in_hand or not rate.allows():
+            return undecidable(Undecided.BUSY)
+        return None
+
+    async def _answer(
+        self,
+        rules: DoorRules,
+        ref: bytes | None,
+        content: Body | OpenFile,
+        digests: Digests | None,
+        *,
+        cut: bool,
+        began_s: float,
+    ) -> Answer:
+        """The answer to a body that is complete, within the deadline. Takes the body over."""
+        due_s, size = time.monotonic() + rules.deadline_s, content.size_bytes
+        job = Job(rules, ref, content, digests, cut, due_s)
+        answer = self._judge.recall(job)
+        if answer is None:
+            answer = await self._in_a_lane(job)
+        else:
+            content.close()
+        return self._count(rules, answer, began_s, size, ref)
+
+    async def _in_a_lane(self, job: Job) -> Answer:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[Answer] = loop.create_future()
+
+        def tell(answer: Answer) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: so is whoever asked
+                loop.call_soon_threadsafe(_set, told, answer)
+
+        def work() -> None:
+            try:
+                self._judge.work(job, tell)
+            finally:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._done)
+
+        self._in_hand += 1
+        self._lanes.submit(work)
+        await asyncio.wait((told,), timeout=max(0.0, job.due_s - time.monotonic()))
+        return told.result() if told.done() else undecidable(Reason.TIMEOUT)
+
+    def _done(self) -> None:
+        self._in_hand -= 1
+
+    def _count(self, rules: DoorRules, answer: Answer, began_s: float, size: int, ref: bytes | None) -> Answer:
+        seconds = time.monotonic() - began_s
+        self._metrics.answered(rules.name, answer.verdict, answer.reason, seconds=seconds, bytes_=size)
+        if ref is None and answer.verdict is Verdict.MATCHED:
+            self._metrics.unlocatable(rules.name)
+        return answer
+
+
+class Upload:
+    """One body being received. Ends with `finish` or `abort`, once."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        rules: DoorRules,
+        ref: bytes | None,
+        body: Body,
+        declared_bytes: int | None,
+        begins_at: bool,
+    ) -> None:
+        self._intake = intake
+        self._rules = rules
+        self._ref = ref
+        self._body = body
+        self._declared_bytes = declared_bytes
+        self._begins_at = begins_at
+        self._over = False
+        self._lost = False
+        self._began_s = time.monotonic()
+        self.digests: Digests | None = None
+
+    @property
+    def received_bytes(self) -> int:
+        """How much has come."""
+        return self._body.size_bytes
+
+    @property
+    def sha1(self) -> bytes:
+        """The digest of the whole body, after `finish`."""
+        return b"" if self.digests is None else self.digests.sha1
+
+    @property
+    def sha256(self) -> bytes:
+        """The digest of the whole body, after `finish`."""
+        return b"" if self.digests is None else self.digests.sha256
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes. Raises OverLimit where that is more than the listener takes: the answer then stands."""
+        if self._over or self._body.size_bytes + len(data) > self._rules.max_bytes:
+            self._over = True
+            raise OverLimit
+        if not self._lost:
+            try:
+                await self._body.write(data)
+            except OSError:  # no room for it: the rest is read and dropped, and the answer says so
+                self._lost = True
+
+    async def finish(self, *, cut: bool = False) -> Answer:
+        """The answer, within the listener's deadline. `cut`: the sender went away, or it is known not to be all."""
+        intake, rules = self._intake, self._rules
+        answer = intake._refusal(rules, self.received_bytes)
+        if answer is None:
+            answer = await self._unjudgeable()
+        if answer is not None or self.digests is None:
+            self._body.close()
+            answer = answer or undecidable(Reason.IO)
+            return intake._count(rules, answer, self._began_s, self.received_bytes, self._ref)
+        short = self._declared_bytes is not None and self._declared_bytes > self.received_bytes
+        incomplete = cut or short or not self._begins_at
+        return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete, began_s=self._began_s)
+
+    async def _unjudgeable(self) -> Answer | None:
+        if self._over:
+            return undecidable(Undecided.OVER_LIMIT)
+        if not self.received_bytes:
+            return undecidable(Undecided.EMPTY)
+        try:
+            self.digests = None if self._lost else await self._body.complete()
+        except OSError:
+            self.digests = None
+        return None
+
+    def abort(self) -> None:
+        """Keep nothing of it."""
+        self._body.close()
+
+
+def _set(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)

@@ -1,0 +1,188 @@
+"""How one complete body comes to its answer: recalled, found by a digest, or looked at, compared and committed.
+
+    known? -> listed by a digest? -> looked at in a worker -> compared and committed -> answered
+
+Rules
+- An answer only after the commit. What was not received whole or looked at whole is undecidable, unless it matches.
+- Content the ledger knows is answered from it, without a decode, and without a write where no new ref comes with it.
+- `on_match = accept` compares nothing before it answers, and takes no way that depends on what is listed.
+- A set in shadow blocks nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hashsets.errors import HashsetsError
+from hashsets.types import Mode
+from scanner.decoding import Form
+from scanner.doors import cuts
+from scanner.doors.answers import ACCEPTED, CLEAR, Answer, Undecided, matched, undecidable
+from scanner.doors.bodies import Body
+from scanner.doors.catching_up import CatchingUp
+from scanner.doors.files import OpenFile
+from scanner.doors.recording import Recorder
+from scanner.doors.rules import DoorRules
+from scanner.doors.spooling import Spool
+from scanner.errors import ScannerError
+from scanner.ledger.ledger import Ledger, Pinned
+from scanner.ledger.uploads import Recalled
+from scanner.pipeline import Look, Pipeline, SetsInForce
+from scanner.types import (
+    Digests,
+    Extent,
+    Fingerprint,
+    MediaKind,
+    Outcome,
+    Reason,
+    Stopped,
+    digests_only,
+)
+
+# Kept of a deadline for the comparison and the commit, which take milliseconds where nobody else writes.
+_RESERVE_SHARE: Final = 0.1
+_MOST_RESERVE_S: Final = 0.5
+_LATE: Final = frozenset((Reason.TIMEOUT, Reason.OVER_BUDGET))
+Tell = Callable[[Answer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One complete body on its way to an answer. `digests` None: of a file that is still to be read."""
+
+    rules: DoorRules
+    ref: bytes | None
+    content: Body | OpenFile
+    digests: Digests | None
+    cut: bool
+    due_s: float
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the uploader does not wait for the comparison."""
+        return self.rules.on_match == "accept"
+
+
+class Judge:
+    """See the module. `recall` is for the loop's thread, `work` for a lane."""
+
+    def __init__(
+        self,
+        sets: SetsInForce,
+        ledger: Ledger,
+        pipeline: Pipeline,
+        recorder: Recorder,
+        spool: Spool,
+        catching_up: CatchingUp,
+    ) -> None:
+        self._sets = sets
+        self._ledger = ledger
+        self._pipeline = pipeline
+        self._recorder = recorder
+        self._spool = spool
+        self._catching_up = catching_up
+
+    def recall(self, job: Job) -> Answer | None:
+        """The answer that takes neither look nor write; None where there is none. Waits for no other thread."""
+        if not isinstance(job.content, Body) or not job.content.is_in_memory:
+            return None
+        try:
+            recalled = self._recalled(job, self._sets.in_force())
+            if recalled is None or not recalled.held or recalled.outcome.matches:
+                return None
+            return self._unmatched(job, recalled.outcome)
+        except (HashsetsError, ScannerError, OSError):
+            return undecidable(Reason.IO)
+
+    def work(self, job: Job, tell: Tell) -> None:
+        """Judge one body, which is closed at the end: `tell` the answer as soon as there is one, then do the rest."""
+        try:
+            self._examine(job, tell)
+        except (HashsetsError, ScannerError, OSError):
+            tell(undecidable(Reason.IO))
+        except Stopped:
+            tell(undecidable(Reason.TIMEOUT))
+        finally:
+            job.content.close()
+
+    def _recalled(self, job: Job, pinned: Pinned | None) -> Recalled | None:
+        if job.digests is None or (pinned is None and not job.accepts):
+            return None
+        targets = None if job.accepts or pinned is None else pinned.targets()
+        return self._ledger.uploads.recall(job.digests.sha256, job.ref, targets)
+
+    def _examine(self, job: Job, tell: Tell) -> None:
+        left_s = job.due_s - time.monotonic()
+        if left_s <= 0:  # nobody waits any more, and nobody was told anything
+            return
+        within_s = max(0.0, left_s - min(_MOST_RESERVE_S, job.rules.deadline_s * _RESERVE_SHARE))
+        if job.digests is not None and not job.accepts:
+            recalled = self._recalled(job, self._sets.pin()[0])
+            if recalled is not None and recalled.held:
+                tell(self._answer(job, recalled.outcome))
+                return
+            if recalled is None and self._pipeline.listed(job.digests):
+                self._exactly(job, job.digests, tell)
+        content, size = job.content, job.content.size_bytes
+        look = self._pipeline.look(
+            content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
+        )
+        outcome = self._record(job, look) if content.unchanged() else None
+        if outcome is None:
+            self._pipeline.recorded([look])
+            tell(undecidable(Reason.CHANGED))
+            return
+        self._keep_if_late(job, outcome)
+        tell(self._answer(job, outcome))
+
+    def _exactly(self, job: Job, digests: Digests, tell: Tell) -> None:
+        """A digest is listed: that is committed and told before anything is decoded."""
+        unseen = Fingerprint(_kind(job.content), digests_only(Reason.TIMEOUT), ())
+        known = self._ledger.known(digests.sha256) is not None
+        outcome = self._record(job, Look(digests, None if known else unseen))
+        if outcome is not None and self._acting(outcome):
+            tell(self._answer(job, outcome))
+
+    def _record(self, job: Job, look: Look) -> Outcome | None:
+        return self._recorder.record(job.ref, look, compare=not job.accepts).result()
+
+    def _keep_if_late(self, job: Job, outcome: Outcome) -> None:
+        """A film its deadline came before is kept until somebody has looked at the rest."""
+        late = outcome.media is MediaKind.VIDEO and outcome.looked.reason in _LATE
+        if late and isinstance(job.content, Body) and self._spool.keep(job.content, outcome.content_seq):
+            self._catching_up.spooled()
+
+    # -- what an outcome lets us say ---------------------------------------------------------------------------------
+
+    def _answer(self, job: Job, outcome: Outcome) -> Answer:
+        """What may be said of a committed outcome. Raises StoreError, OSError."""
+        hits = () if job.accepts else self._acting(outcome)
+        if not hits:
+            return self._unmatched(job, outcome)
+        return matched(self._ledger.uploads.code(outcome.content_seq), exact=any(hits))
+
+    def _acting(self, outcome: Outcome) -> tuple[bool, ...]:
+        """Of each match that may be acted on, whether a digest supports it."""
+        if not outcome.matches:
+            return ()
+        shadows = {known.uid for known in self._sets.pin()[0].sets if known.mode is Mode.SHADOW}
+        return tuple(bool(hit.exact_types) for hit in outcome.matches if hit.set_uid not in shadows)
+
+    def _unmatched(self, job: Job, outcome: Outcome) -> Answer:
+        """Truth before comfort."""
+        if job.cut or job.content.size_bytes in job.rules.cut_lengths:
+            return undecidable(Undecided.CUT)
+        if outcome.looked.extent is not Extent.WHOLE:
+            return undecidable(outcome.looked.reason or Reason.FAULT)
+        if cuts.is_cut(job.content):
+            return undecidable(Undecided.CUT)
+        return ACCEPTED if job.accepts else CLEAR
+
+
+def _kind(content: cuts.Content) -> MediaKind:
+    """What a content seems to be before it is looked at."""
+    form = cuts.form_of(content)
+    return {Form.STILL: MediaKind.IMAGE, Form.VIDEO: MediaKind.VIDEO}.get(form, MediaKind.OTHER)
