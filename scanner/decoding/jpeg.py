@@ -22,6 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.plain_jpeg import plain_luma
 from scanner.decoding.reading import MediaFile
 
 # No encoder writes more than some twenty; the standard allows for more than a thousand, each of them a full pass.
@@ -53,6 +54,9 @@ def quick_pixels(encoded: bytes, size: tuple[int, int], *, progressive: bool, bu
     Raises OverBudget where no scale fits the budget.
     """
     scale, channels = _plan(size, len(encoded), progressive, budget)
+    luma = None if progressive or channels > 1 else plain_luma(encoded, size, scale)
+    if luma is not None:
+        return Quick(luma, scale)
     shape = math.ceil(size[0] / scale), math.ceil(size[1] / scale)
     colours = "GRAY" if channels == 1 else "RGB"
     try:

@@ -1,0 +1,82 @@
+/* scanner.decoding._native: the luma of plain JPEGs for Python. Limited API of Python 3.11: one binary for all later.
+ *
+ * The room for the picture is checked here. The GIL is released while the file is read.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030b0000
+#include <Python.h>
+
+#include "jpeg.h"
+
+static int decoded(hw_decoder *decode, const hw_jpeg *jpeg, int scale, uint8_t *plane, size_t stride)
+{
+    hw_tables *tables = malloc(sizeof *tables);
+    if (!tables)
+        return HW_NO_MEMORY;
+    int status = hw_tables_make(tables, jpeg);
+    if (status == HW_DECODED)
+        status = decode(jpeg, tables, scale, plane, stride);
+    free(tables);
+    return status;
+}
+
+/* luma(encoded, height, width, scale): (plane, stride), or None for what is not a plain, intact file of that size */
+static PyObject *luma(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer encoded;
+    int height, width, scale;
+    if (!PyArg_ParseTuple(args, "y*iii", &encoded, &height, &width, &scale))
+        return NULL;
+    PyObject *plane = NULL;
+    hw_jpeg jpeg;
+    hw_decoder *decode = hw_decoder_here();
+    int status = HW_REFUSED;
+    if (!decode || (scale != 1 && scale != 2 && scale != 4 && scale != 8)) {
+        PyErr_SetString(PyExc_ValueError, "this machine cannot do that, or there is no such scale");
+        goto done;
+    }
+    status = hw_jpeg_open(&jpeg, encoded.buf, (size_t)encoded.len);
+    if (status != HW_DECODED || jpeg.height != height || jpeg.width != width)
+        goto done;
+    size_t side = (size_t)(8 / scale);
+    size_t stride = (size_t)jpeg.mcus_across * (size_t)jpeg.component[0].across * side;
+    size_t rows = (size_t)jpeg.mcus_down * (size_t)jpeg.component[0].down * side;
+    plane = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(stride * rows));
+    if (!plane)
+        goto done;
+    uint8_t *to = (uint8_t *)PyByteArray_AsString(plane);
+    Py_BEGIN_ALLOW_THREADS
+    status = decoded(decode, &jpeg, scale, to, stride);
+    Py_END_ALLOW_THREADS
+    if (status != HW_DECODED)
+        Py_CLEAR(plane);
+    if (status == HW_NO_MEMORY)
+        PyErr_NoMemory();
+done:
+    PyBuffer_Release(&encoded);
+    if (PyErr_Occurred())
+        return NULL;
+    return plane ? Py_BuildValue("Nn", plane, (Py_ssize_t)stride) : Py_NewRef(Py_None);
+}
+
+static PyObject *is_usable(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    return PyBool_FromLong(hw_decoder_here() != NULL);
+}
+
+static PyMethodDef functions[] = {
+    {"is_usable", is_usable, METH_NOARGS, "Whether this machine has the instructions."},
+    {"luma", luma, METH_VARARGS, "luma(encoded, height, width, scale): (plane, stride), or None."},
+    {NULL, NULL, 0, NULL}};
+
+static PyModuleDef_Slot module_slots[] = {{0, NULL}};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT, "_native", "The luma of plain JPEGs.", 0, functions, module_slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModuleDef_Init(&module_definition);
+}

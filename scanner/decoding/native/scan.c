@@ -1,0 +1,340 @@
+/* The scan of a baseline JPEG, block by block. Needs AVX2 and BMI2 (Intel Haswell and later, AMD Zen and later): with less,
+ * libjpeg is as fast.
+ */
+#include "jpeg.h"
+
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC target("avx2,bmi,bmi2")
+#endif
+
+#include "inverse.h"
+
+/* The next bits, highest first, and where in the window those lie that follow. Kept in registers: handed by value. */
+typedef struct {
+    uint64_t ahead;
+    const uint8_t *at;
+    int count;
+} hw_bits;
+
+typedef struct {
+    const uint8_t *source, *end; /* still to be freed of stuffing */
+    const uint8_t *last;         /* where the window's bytes end */
+    const uint8_t *careful;      /* from here on the window is to be filled, or its end is near */
+    int marker;                  /* the scan's bytes end here: `source` is behind this code; -1: at the file's end */
+    uint8_t window[HW_WINDOW_BYTES + 2 * HW_MARGIN_BYTES];
+} hw_reader;
+
+static const uint8_t zigzag_[64] = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+/* A byte 0xff of the scan: data if zeros follow, else a marker. */
+static int is_stuffed(hw_reader *reader)
+{
+    while (reader->source < reader->end && *reader->source == 0xff)
+        reader->source++;
+    reader->marker = reader->source == reader->end ? -1 : *reader->source++;
+    return reader->marker == 0;
+}
+
+/* Fill the window with what lies from `at` on. */
+static hw_bits refill_window(hw_reader *reader, hw_bits bits)
+{
+    size_t kept = (size_t)(reader->last - bits.at);
+    uint8_t *to = reader->window + kept, *full = reader->window + HW_WINDOW_BYTES;
+    memmove(reader->window, bits.at, kept);
+    while (to < full && !reader->marker) {
+        size_t left = (size_t)(reader->end - reader->source), room = (size_t)(full - to);
+        size_t most = left < room ? left : room;
+        const uint8_t *found = most ? memchr(reader->source, 0xff, most) : NULL;
+        size_t count = found ? (size_t)(found - reader->source) : most;
+        memcpy(to, reader->source, count);
+        to += count, reader->source += count;
+        if (reader->source == reader->end)
+            reader->marker = -1;
+        else if (found && is_stuffed(reader))
+            *to++ = 0xff;
+    }
+    if (reader->marker)
+        memset(to, 0, 2 * HW_MARGIN_BYTES);
+    reader->last = to;
+    reader->careful = reader->marker ? to + 8 : to - HW_MARGIN_BYTES;
+    bits.at = reader->window;
+    return bits;
+}
+
+static hw_bits begin(hw_reader *reader)
+{
+    reader->marker = 0;
+    reader->last = reader->window;
+    return refill_window(reader, (hw_bits){0, reader->window, 0});
+}
+
+/* Whether the scan's bytes were used, all of them and no more. */
+static int is_used_up(const hw_reader *reader, hw_bits bits)
+{
+    ptrdiff_t unused = 8 * (reader->last - bits.at) + bits.count;
+    return reader->marker && unused >= 0 && unused < 8;
+}
+
+/* At least 56 bits. */
+HW_INLINE hw_bits filled(hw_bits bits)
+{
+    uint64_t next;
+    memcpy(&next, bits.at, sizeof next);
+    bits.ahead |= __builtin_bswap64(next) >> bits.count;
+    bits.at += (63 - bits.count) >> 3;
+    bits.count |= 56;
+    return bits;
+}
+
+HW_INLINE hw_bits without(hw_bits bits, uint32_t count)
+{
+    bits.ahead <<= count & 63;
+    bits.count -= (int)(count & 63);
+    return bits;
+}
+
+HW_INLINE uint32_t seen(hw_bits bits, int count) { return (uint32_t)(bits.ahead >> (64 - count)); }
+
+typedef struct {
+    hw_bits bits;
+    int32_t value;
+    int run, status; /* -1: bad; 0: a coefficient, or sixteen zeros; 1: the block ends */
+} hw_step;
+
+/* One symbol by its length, as `run`. */
+static hw_step slow_symbol(hw_bits bits, const hw_table *table)
+{
+    bits = filled(bits);
+    for (int l = 1; l <= 16; l++) {
+        int32_t code = (int32_t)seen(bits, l);
+        if (code < table->limit[l])
+            return (hw_step){without(bits, (uint32_t)l), 0, table->symbols[table->offset[l] + code], 0};
+    }
+    return (hw_step){bits, 0, 0, -1};
+}
+
+static hw_step slow_value(hw_step step, int size)
+{
+    if (!size)
+        return step;
+    int32_t bits = (int32_t)seen(step.bits, size);
+    step.bits = without(step.bits, (uint32_t)size);
+    step.value = bits >> (size - 1) ? bits : bits - (1 << size) + 1;
+    return step;
+}
+
+/* The difference of a mean. */
+static hw_step slow_difference(hw_bits bits, const hw_table *table)
+{
+    hw_step step = slow_symbol(bits, table);
+    if (step.status || step.run > 15)
+        return (hw_step){bits, 0, 0, -1};
+    return slow_value(step, step.run);
+}
+
+static hw_step slow_coefficient(hw_bits bits, const hw_table *table)
+{
+    hw_step step = slow_symbol(bits, table);
+    int size = step.run & 15;
+    step.run >>= 4;
+    if (!step.status && !size)
+        step.status = step.run != 15;
+    return step.status ? step : slow_value(step, size);
+}
+
+/* What a block does to the state of the scan. */
+typedef struct {
+    hw_bits bits;
+    int32_t before, largest;
+    hw_eight beyond;
+    int good; /* 0: the block just read cannot be */
+} hw_block;
+
+HW_INLINE int32_t magnitude(int32_t value) { return value ^ value >> 31; }
+
+/* The mean of a block of luma. */
+HW_INLINE hw_block mean_of(hw_block one, const hw_table *dc, int32_t quantiser, int16_t *block)
+{
+    uint32_t entry = dc->look[seen(one.bits, HW_LOOK_BITS)];
+    one.good = 1;
+    if (HW_RARELY(!(entry & HW_LENGTH))) {
+        hw_step step = slow_difference(one.bits, dc);
+        one.good = !step.status;
+        one.bits = filled(step.bits);
+        entry = (uint32_t)step.value << 16;
+    } else
+        one.bits = without(one.bits, entry);
+    one.before += HW_VALUE(entry);
+    int64_t mean = (int64_t)one.before * quantiser;
+    one.largest |= mean < -HW_MOST_VALUE || mean > HW_MOST_VALUE ? HW_MOST_VALUE + 1 : 0;
+    block[0] = (int16_t)mean;
+    return one;
+}
+
+/* A block of luma, dequantised, row by row. A look uses 12 bits at most: four of them, or three behind a mean, need no
+ * filling. */
+HW_INLINE hw_block luma_block(hw_block one, const hw_tables *tables, const int32_t *quantiser, int16_t *block)
+{
+    one.bits = filled(one.bits);
+    one = mean_of(one, tables->dc[0], quantiser[0], block);
+    hw_bits bits = one.bits;
+    for (int k = 1, looks = 3; one.good; bits = filled(bits), looks = 4) {
+        for (; looks; looks--) {
+            uint64_t entry = tables->luma[seen(bits, HW_LUMA_BITS)];
+            int to = k + HW_PASSED(entry);
+            if (HW_RARELY(to > 63 || !(entry & HW_LENGTH))) {
+                hw_step step = slow_coefficient(bits, tables->ac[0]);
+                to = k + step.run + 1;
+                if (step.status || to > 64) {
+                    one.bits = step.bits;
+                    one.good = step.status > 0;
+                    return one;
+                }
+                bits = filled(step.bits), looks = 5;
+                entry = (uint64_t)(uint16_t)step.value << 16 | (uint64_t)step.run << 32 | (uint64_t)step.run << 40;
+            } else
+                bits = without(bits, (uint32_t)entry);
+            int second = k + HW_SECOND_PLACE(entry), first = k + HW_PLACE(entry);
+            int32_t value = HW_SECOND_VALUE(entry) * quantiser[second];
+            block[zigzag_[second]] = (int16_t)value;
+            one.largest |= magnitude(value);
+            value = HW_VALUE(entry) * quantiser[first];
+            block[zigzag_[first]] = (int16_t)value;
+            one.largest |= magnitude(value);
+            k = to;
+            if (entry & HW_ENDS || k == 64) {
+                one.bits = bits;
+                return one;
+            }
+        }
+    }
+    return one;
+}
+
+/* A block of chroma, walked over. A look uses 26 bits at most. */
+HW_INLINE hw_block chroma_block(hw_block one, const hw_table *dc, const hw_table *ac)
+{
+    hw_bits bits = filled(one.bits);
+    uint32_t entry = dc->look[seen(bits, HW_LOOK_BITS)];
+    if (HW_RARELY(!(entry & HW_LENGTH))) {
+        hw_step step = slow_difference(bits, dc);
+        one.good = !step.status;
+        bits = filled(step.bits);
+    } else
+        bits = without(bits, entry);
+    for (int k = 1; one.good;) {
+        entry = ac->look[seen(bits, HW_LOOK_BITS)];
+        int to = k + HW_PASSED(entry);
+        if (HW_RARELY(to > 63 || !(entry & HW_LENGTH))) {
+            hw_step step = slow_coefficient(bits, ac);
+            k += step.run + 1;
+            bits = filled(step.bits);
+            if (step.status || k > 63) {
+                one.good = step.status > 0 || (!step.status && k == 64);
+                break;
+            }
+            continue;
+        }
+        bits = without(bits, entry);
+        k = to;
+        if (entry & HW_ENDS)
+            break;
+        bits = filled(bits);
+    }
+    one.bits = bits;
+    return one;
+}
+
+typedef struct {
+    const hw_jpeg *jpeg;
+    const hw_tables *tables;
+    uint8_t *plane;
+    size_t stride;
+    int32_t quantiser[64];
+} hw_scan;
+
+HW_INLINE hw_block mcu(const hw_scan *scan, hw_block one, int row, int column, size_t side)
+{
+    const hw_component *component = scan->jpeg->component;
+    const hw_tables *tables = scan->tables;
+    for (int i = 0; i < component->down; i++)
+        for (int j = 0; j < component->across; j++) {
+            int16_t block[64] __attribute__((aligned(32))) = {0};
+            one = luma_block(one, tables, scan->quantiser, block);
+            if (HW_RARELY(!one.good))
+                return one;
+            size_t y = (size_t)(row * component->down + i), x = (size_t)(column * component->across + j);
+            uint8_t *to = scan->plane + y * side * scan->stride + x * side;
+            one.beyond |= inverse(block, side, to, scan->stride);
+        }
+    for (int c = 1; c < scan->jpeg->components; c++)
+        for (int i = 0; i < component[c].across * component[c].down; i++) {
+            one = chroma_block(one, tables->dc[c], tables->ac[c]);
+            if (HW_RARELY(!one.good))
+                return one;
+        }
+    return one;
+}
+
+HW_INLINE int all_mcus(const hw_scan *scan, hw_reader *reader, size_t side)
+{
+    const hw_jpeg *jpeg = scan->jpeg;
+    int left = jpeg->restart_interval, restarts = 0;
+    hw_block one = {begin(reader), 0, 0, {0}, 0};
+    for (int row = 0; row < jpeg->mcus_down; row++)
+        for (int column = 0; column < jpeg->mcus_across; column++) {
+            if (jpeg->restart_interval && left-- == 0) {
+                if (!is_used_up(reader, one.bits) || reader->marker != 0xd0 + (restarts++ & 7))
+                    return HW_REFUSED;
+                left = jpeg->restart_interval - 1;
+                one.bits = begin(reader), one.before = 0;
+            }
+            if (HW_RARELY(one.bits.at > reader->careful)) {
+                if (reader->marker)
+                    return HW_REFUSED;
+                one.bits = refill_window(reader, one.bits);
+            }
+            one = mcu(scan, one, row, column, side);
+            if (HW_RARELY(!one.good || one.largest > HW_MOST_VALUE))
+                return HW_REFUSED;
+        }
+    return is_used_up(reader, one.bits) && reader->marker == 0xd9 && !is_beyond(one.beyond) ? HW_DECODED : HW_REFUSED;
+}
+
+static int decode(const hw_jpeg *jpeg, const hw_tables *tables, int scale, uint8_t *plane, size_t stride)
+{
+    hw_scan scan = {jpeg, tables, plane, stride, {0}};
+    hw_reader *reader = malloc(sizeof *reader);
+    if (!reader)
+        return HW_NO_MEMORY;
+    for (int k = 0; k < 64; k++)
+        scan.quantiser[k] = jpeg->quantiser[jpeg->component[0].quantiser][k];
+    reader->source = jpeg->at, reader->end = jpeg->end;
+    int status = scale == 1   ? all_mcus(&scan, reader, 8)
+                 : scale == 2 ? all_mcus(&scan, reader, 4)
+                 : scale == 4 ? all_mcus(&scan, reader, 2)
+                              : all_mcus(&scan, reader, 1);
+    free(reader);
+    return status;
+}
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+hw_decoder *hw_decoder_here(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? decode : NULL;
+}
+
+#else
+
+hw_decoder *hw_decoder_here(void) { return NULL; }
+
+#endif
