@@ -16,6 +16,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashsets import plugins
 from hashsets.errors import ListError, UsageError
 from hashsets.plugins import Distances, Plugin
@@ -306,6 +309,23 @@ def says_nothing(hash_type: HashType, value: bytes) -> bool:
     if hash_type.comparison == "exact":
         return value in _PLACEHOLDER_VALUES[hash_type.name]
     return is_degenerate(hash_type, value)
+
+
+def saying_nothing(hash_type: HashType, values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """`says_nothing` of many values, (n, bytes)."""
+    if hash_type.comparison == "exact":
+        # Digests share eight bytes by chance alone: what begins as a placeholder is looked at whole.
+        begins = [value[:8] for value in _PLACEHOLDER_VALUES[hash_type.name]]
+        suspects = np.isin(values[:, :8].copy().view(np.uint64)[:, 0], np.frombuffer(b"".join(begins), np.uint64))
+        for row in np.flatnonzero(suspects).tolist():
+            suspects[row] = says_nothing(hash_type, values[row].tobytes())
+        return suspects
+    if hash_type.comparison != "hamming":
+        return np.zeros(len(values), bool)
+    fewest, most = degenerate_bits(hash_type)
+    bits = np.bitwise_count(values).sum(axis=1, dtype=np.int64)
+    flat: NDArray[np.bool_] = (bits < fewest) | (bits > most)
+    return flat
 
 
 def empty_file_digest(hash_type: HashType) -> bytes:

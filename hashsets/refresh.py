@@ -135,8 +135,8 @@ def _stage(store: Store, name: str, source: Source, progress: Callable[[int], No
         complete = page.complete
         checkpoint = page.checkpoint if page.checkpoint is not None else checkpoint
         store.stage(name, page, fragments=source.fragments)
-        added += len(page.added)
-        progress(len(page.added) + len(page.removed))
+        added += page.listed
+        progress(page.listed + len(page.removed))
     source.reading.refuse_misread(MOST_MISREAD)
     if complete and not added:
         raise ListError("the source gave an empty list: the old version is kept; remove the hash set if that is meant")

@@ -150,6 +150,17 @@ class Version:
     checkpoint: bytes | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Many entries at once, each nothing but one value: its key is type and value, its ref is drawn. (n, bytes)."""
+
+    hash_type: str
+    values: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A page of a change to a set. `complete` says the pages together are the full list: what they lack goes."""
@@ -158,6 +169,12 @@ class Delta:
     removed: tuple[bytes, ...] = ()
     checkpoint: bytes | None = None
     complete: bool = False
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def listed(self) -> int:
+        """How many entries it adds."""
+        return len(self.added) + sum(map(len, self.blocks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from hashsets.formats.text import encoding_of, head_lines, rejoin
 from hashsets.formats.threatexchange import ThreatExchange
 from hashsets.formats.vics import VICS
 from hashsets.formats.vpdq import VPDQ
-from hashsets.types import Entry
+from hashsets.types import Block, Entry
 
 __all__ = [
     "FORMATS", "DatabaseReader", "Format", "Options", "Reading", "Reject", "Removal", "read_list", "recognise",
@@ -51,7 +51,7 @@ def recognise(head: bytes) -> Format:
     raise ListError(f"the list is in no known format ({names}): its first lines hold neither a header nor a hash value")
 
 
-def read_list(stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Removal]:
+def read_list(stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Removal | Block]:
     """The entries of a list, whatever its format; at the end the list as a whole is judged (`Reading.finish`)."""
     head = _beginning(stream)
     within = unpacked(head, stream)

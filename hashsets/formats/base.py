@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import BinaryIO, Protocol
 
 from hashsets.errors import ListError
-from hashsets.types import Entry
+from hashsets.types import Block, Entry
 
 # A list of digests in which one line in twenty is no digest is not what it claims to be: a wrong file, a wrong --type
 # or a format half understood. Real lists have notes and an odd broken line, well under one in a hundred.
@@ -126,11 +126,13 @@ class Options:
 
     `type_name` is the type of values that name none. `categories` names the categories that are taken, each with the
     code to be kept in its place; None where nothing was said. Without `databases` a list that is a database is refused.
+    With `blocks` values that stand alone may come as blocks of many.
     """
 
     type_name: str | None = None
     categories: Mapping[str, str] | None = None
     databases: DatabaseReader | None = None
+    blocks: bool = False
 
 
 class Format(Protocol):
@@ -144,6 +146,6 @@ class Format(Protocol):
         """Whether a file beginning so (up to HEAD_BYTES) is of this format."""
         ...
 
-    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Removal]:
+    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Removal | Block]:
         """What a stream, at its beginning, says. Counts into `reading`; raises ListError for a broken list."""
         ...

@@ -12,9 +12,10 @@ from typing import BinaryIO
 from hashsets import hashtypes
 from hashsets.errors import ListError
 from hashsets.formats.base import Options, Reading, Reject
-from hashsets.formats.text import head_lines, lines
+from hashsets.formats.bulk import bare_forms, can_read, read_forms, typed_forms
+from hashsets.formats.text import head_lines, lines, rejoin
 from hashsets.hashtypes import HashType
-from hashsets.types import Entry, Signal, entry_key
+from hashsets.types import Block, Entry, Signal, entry_key
 
 
 class Plain:
@@ -27,10 +28,15 @@ class Plain:
         """Whether any of the first lines is a value, alone or behind a type."""
         return any(_looks_like_record(line.split()) for line in head_lines(head)[:100])
 
-    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry]:
+    def read(self, stream: BinaryIO, options: Options, reading: Reading) -> Iterator[Entry | Block]:
         """See Format."""
         given = None if options.type_name is None else hashtypes.get(options.type_name)
-        for number, line in lines(stream):
+        for read in _read(stream, given, options):
+            if isinstance(read, Block):
+                reading.valid += len(read)
+                yield read
+                continue
+            number, line = read
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
@@ -38,6 +44,16 @@ class Plain:
             if signal is not None:
                 reading.valid += 1
                 yield Entry(entry_key(signal), (signal,))
+
+
+def _read(stream: BinaryIO, given: HashType | None, options: Options) -> Iterator[Block | tuple[int, str]]:
+    """Numbered lines, or blocks of those that say nothing but a value and perhaps its type."""
+    if not options.blocks:
+        yield from lines(stream)
+        return
+    head = stream.read(2)
+    rest = rejoin(head, stream)
+    yield from (read_forms(rest, [*typed_forms(" "), *bare_forms(given)]) if can_read(head) else lines(rest))
 
 
 def _looks_like_record(words: list[str]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from hashsets.errors import SourceError
 from hashsets.formats import Options, Reading, Removal, read_list
 from hashsets.sources.base import PAGE_ENTRIES, Page
-from hashsets.types import Delta, Entry
+from hashsets.types import Block, Delta, Entry
 
 
 class FileSource:
@@ -30,7 +31,7 @@ class FileSource:
         self.reading = Reading()
         self._file = file
         self._complete = complete
-        self._options = options or Options(type_name)
+        self._options = replace(options or Options(type_name), blocks=True)
 
     def pages(self, checkpoint: bytes | None) -> Iterator[Delta]:
         """See Source. A file has no checkpoint: it is always read whole."""
@@ -44,7 +45,7 @@ class FileSource:
                 stream.close()
 
 
-def paged(updates: Iterable[Entry | Removal], *, complete: bool) -> Iterator[Delta]:
+def paged(updates: Iterable[Entry | Removal | Block], *, complete: bool) -> Iterator[Delta]:
     """Entries and removals in pages."""
     page = Page()
     for update in updates:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO, cast
 
 from hashsets.errors import SourceError
@@ -31,7 +32,7 @@ class HttpFile:
         self.reading = Reading()
         self._web = web
         self._path = path
-        self._options = options
+        self._options = replace(options, blocks=True)
         self._complete = complete
         chosen = sorted((options.categories or {}).items())
         self._asked = json.dumps([path, options.type_name, options.categories is None, chosen, complete])

@@ -13,8 +13,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hashsets.sqlite import Connection, Database
-from hashsets.store.pages import NOTHING_MORE, PARTS, Operation, PackedSignal, part_range, unpack
+from hashsets.sqlite import Connection, Cursor, Database
+from hashsets.store.fresh import FreshRows
+from hashsets.store.pages import NOTHING_MORE, PARTS, Operation, PackedSignal, distinct, part_range, unpack
 
 # Operations a transaction merges: about a second of work, and some 50 MB of objects.
 GROUP_OPERATIONS = 50_000
@@ -143,6 +144,9 @@ class Merger:
                 first, operations, load = part + 1, 0, 0.0
 
     def _merge_group(self, connection: Connection, first: int, last: int, operations: int, *, has_rows: bool) -> None:
+        if self._merge_fresh(connection, first, last, has_rows=has_rows):
+            self._forget_staged(connection, first, last)
+            return
         wanted = self._collect(connection, first, last)
         listed = self._listed(connection, first, last, wanted, operations) if has_rows else {}
         rows = _Rows(self._target)
@@ -159,8 +163,28 @@ class Merger:
                 self._withdraw(rows, known)
         self._list_fresh(connection, rows, fresh)
         rows.write(connection)
+        self._forget_staged(connection, first, last)
+
+    def _forget_staged(self, connection: Connection, first: int, last: int) -> None:
         connection.execute(
             "DELETE FROM staged WHERE set_id = ? AND part BETWEEN ? AND ?", (self._target.set_id, first, last)
+        )
+
+    def _merge_fresh(self, connection: Connection, first: int, last: int, *, has_rows: bool) -> bool:
+        """List a group in which nothing was ever listed from its arrays, where it lists bare values and no more."""
+        if has_rows and self._listed_between(connection, *part_range(first, last)):
+            return False
+        fresh = FreshRows.of([body for (body,) in self._bodies(connection, first, last)])
+        if fresh is not None:
+            fresh.write(connection, self._target.set_id, self._target.version)
+            self.tally.added += len(fresh)
+        return fresh is not None
+
+    def _bodies(self, connection: Connection, first: int, last: int) -> Cursor:
+        """What was staged, in its order."""
+        return connection.execute(
+            "SELECT body FROM staged WHERE set_id = ? AND part BETWEEN ? AND ? ORDER BY id",
+            (self._target.set_id, first, last),
         )
 
     # -- what the pages want -----------------------------------------------------------------------------------------
@@ -168,11 +192,7 @@ class Merger:
     def _collect(self, connection: Connection, first: int, last: int) -> dict[bytes, Operation]:
         """The last word on every key: a later operation replaces an earlier one, a fragment adds to it."""
         wanted: dict[bytes, Operation] = {}
-        bodies = connection.execute(
-            "SELECT body FROM staged WHERE set_id = ? AND part BETWEEN ? AND ? ORDER BY id",
-            (self._target.set_id, first, last),
-        )
-        for (body,) in bodies:
+        for (body,) in self._bodies(connection, first, last):
             for operation in unpack(body):
                 key = self._key_of(operation)
                 earlier = wanted.get(key)
@@ -262,7 +282,7 @@ class Merger:
         """Mark only the signals that differ; a new quality or shape makes a signal another one."""
         gone = dict(known.signals)
         differing = False
-        for signal in _distinct(operation.signals):
+        for signal in distinct(operation.signals):
             type_id, value, quality, _, _ = signal
             there = gone.get((type_id, value))
             if there is not None and there[:2] == (quality, operation.frames):
@@ -290,7 +310,7 @@ class Merger:
             id_ = first_id + number
             ref = refs[16 * number : 16 * number + 16] if operation.ref is None else operation.ref
             rows.entries.append((id_, operation.key_hash, operation.labels, ref, operation.key))
-            for signal in _distinct(operation.signals):
+            for signal in distinct(operation.signals):
                 if operation.frames or signal[2:] != NOTHING_MORE:
                     rows.signals.append(_signal_row(id_, signal, operation.frames))
                 else:
@@ -309,13 +329,6 @@ FROM entry e INDEXED BY entry_by_key CROSS JOIN signal s ON s.set_id = e.set_id 
 WHERE e.set_id = ? AND {where}
 ORDER BY e.set_id, e.key_hash, e.id
 """
-
-
-def _distinct(signals: tuple[PackedSignal, ...]) -> Iterable[PackedSignal]:
-    """One signal a value: the first of those that differ only in frame or quality."""
-    if len(signals) == 1:
-        return signals
-    return {signal[:2]: signal for signal in reversed(signals)}.values()
 
 
 def _signal_row(entry_id: int, signal: PackedSignal, frames: bool) -> tuple[object, ...]:

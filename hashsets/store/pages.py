@@ -14,13 +14,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashsets.errors import ListError
 from hashsets.limits import MAX_CLASSIFICATIONS, MAX_REF_LETTERS, is_classification, is_ref
-from hashsets.types import Classification, Entry, Shape, Signal, entry_key
+from hashsets.types import Block, Classification, Entry, Shape, Signal, entry_key
 
 PARTS = 256  # 10 million entries make 40,000 a part, 100 million 400,000: what one merge step holds in memory
 
@@ -59,6 +62,13 @@ class Operation:
     ref: str | None = None
     labels: int = 0
     fragment: bool = False
+
+
+def distinct(signals: tuple[PackedSignal, ...]) -> Iterable[PackedSignal]:
+    """One signal a value: the first of those that differ only in frame or quality."""
+    if len(signals) == 1:
+        return signals
+    return {signal[:2]: signal for signal in reversed(signals)}.values()
 
 
 def key_hash(key: bytes) -> int:
@@ -112,6 +122,51 @@ def pack_entry(entry: Entry, labels: int, types: Mapping[str, TypeId], *, fragme
     parts.append(_COUNTS.pack(labels, len(entry.signals)))
     parts.extend(_pack_signal(signal, _checked_type(signal, types)) for signal in entry.signals)
     return hashed, b"".join(parts)
+
+
+def pack_block(block: Block, types: Mapping[str, TypeId], *, fragment: bool) -> Iterator[tuple[int, int, bytes]]:
+    """(part, operations, records) of a block's entries: bare ones, the same records as `pack_entry` makes of each."""
+    known = types.get(block.hash_type)
+    if known is None or block.values.ndim != 2 or block.values.shape[1] != known.size_bytes:
+        raise ListError("a signal of the list has a type that cannot be compared, or a value of the wrong length")
+    prefix = entry_key(Signal(block.hash_type, b""))
+    values = block.values.tobytes()
+    blake2b, size = hashlib.blake2b, known.size_bytes
+    digests = [blake2b(prefix + values[at : at + size], digest_size=8).digest() for at in range(0, len(values), size)]
+    records = np.empty(len(digests), _bare_records(size))
+    records["key_hash"] = np.frombuffer(b"".join(digests), ">i8")
+    records["flags"] = _ADD | _BARE | (_FRAGMENT if fragment else 0)
+    records["labels"], records["type"], records["size"] = 0, known.number, size
+    records["value"] = block.values
+    records = records[np.argsort(records["key_hash"], kind="stable")]
+    edges = np.searchsorted(records["key_hash"], [part_range(part, part)[0] for part in range(PARTS)])
+    for part, (first, last) in enumerate(zip(edges, [*edges[1:], len(records)], strict=True)):
+        if first < last:
+            yield part, int(last - first), records[first:last].tobytes()
+
+
+def _bare_records(size: int) -> np.dtype[np.void]:
+    """How bare records of values of one length lie one behind the other."""
+    return np.dtype(
+        [("key_hash", "<i8"), ("flags", "u1"), ("labels", "<u4"), ("type", "u1"), ("size", "u1"), ("value", "u1", size)]
+    )
+
+
+def bare_records(body: bytes) -> NDArray[np.void] | None:
+    """The records of a body that holds nothing but bare entries of one type and length, all adding; None for others.
+
+    Each record says how long it is, so the first tells where the second begins, and so on.
+    """
+    head = _HEAD.size + _BARE_BODY.size
+    if len(body) < head or not body[_HEAD.size - 1] & _BARE:
+        return None
+    dtype = _bare_records(body[head - 1])
+    if len(body) % dtype.itemsize:
+        return None
+    records = np.frombuffer(body, dtype)
+    first = records[0]
+    alike = all((records[name] == first[name]).all() for name in ("flags", "type", "size"))
+    return records if alike else None
 
 
 def _tells_a_value(ref: str, signals: tuple[Signal, ...]) -> bool:

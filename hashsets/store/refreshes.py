@@ -15,7 +15,7 @@ from hashsets.sqlite import Connection, Database
 from hashsets.store import merging, sets
 from hashsets.store.interning import Interned, LabelMemo
 from hashsets.store.merging import Merger, Tally, Target
-from hashsets.store.pages import pack_entry, pack_removal, part_of
+from hashsets.store.pages import pack_block, pack_entry, pack_removal, part_of
 from hashsets.types import Delta, Version
 
 
@@ -65,12 +65,12 @@ class Refreshes:
         with self._database.write(durable=False) as connection:
             row = self._owned(connection, name, refresh)
             parts = self._pack(connection, delta, fragments)
-            connection.executemany(
-                "INSERT INTO staged (set_id, part, operations, body) VALUES (?, ?, ?, ?)",
-                [(row.id, part, len(records), b"".join(records)) for part, records in sorted(parts.items())],
-            )
+            packed = [(row.id, part, len(records), b"".join(records)) for part, records in sorted(parts.items())]
+            for block in delta.blocks:
+                packed += [(row.id, *body) for body in pack_block(block, self._interned.types, fragment=fragments)]
+            connection.executemany("INSERT INTO staged (set_id, part, operations, body) VALUES (?, ?, ?, ?)", packed)
         refresh.pages += 1
-        refresh.operations += len(delta.added) + len(delta.removed)
+        refresh.operations += delta.listed + len(delta.removed)
 
     def _begin(self, name: str) -> _Refresh:
         self._sweep()
