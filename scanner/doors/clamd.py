@@ -6,8 +6,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from scanner.doors.clamd_session import USUAL_PATIENCE, ClamdSession, Load, Patience
-from scanner.doors.clamd_socket import ClamdSocket
 from scanner.doors.connections import MOST_CONNECTIONS, Connections
+from scanner.doors.lines import Line
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -44,5 +44,5 @@ class ClamdListener:
         return f"clamd ({self._rules.name}), {len(self._connections)} connections"
 
     async def _serve(self, sock: socket.socket) -> None:
-        line = ClamdSocket(sock)
+        line = Line(sock)
         await ClamdSession(line, self._intake, self._rules, self._load, self._patience).run()

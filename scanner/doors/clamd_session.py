@@ -21,8 +21,8 @@ from scanner.doors import clamd_fildes
 from scanner.doors import clamd_replies as replies
 from scanner.doors.answers import OverLimit
 from scanner.doors.clamd_paths import MULTISCAN_LANES, PathScan
-from scanner.doors.clamd_socket import ClamdSocket
 from scanner.doors.clamd_wire import WITH_PATH, Command, Decoder, Framing, LineTooLong
+from scanner.doors.lines import Line
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Closing(Exception):
 class ClamdSession:
     """One connection."""
 
-    def __init__(self, line: ClamdSocket, intake: Intake, rules: DoorRules, load: Load, patience: Patience) -> None:
+    def __init__(self, line: Line, intake: Intake, rules: DoorRules, load: Load, patience: Patience) -> None:
         self._line = line
         self._intake = intake
         self._rules = rules
