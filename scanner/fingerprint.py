@@ -111,7 +111,7 @@ _REVISIONS: dict[tuple[str, str], int] = {}
 # A thumbnail this near to its picture shows the same: 17 of 29 in test collections, the others at 34 bits and more.
 SAME_PICTURE_BITS = 31
 # Which frames are taken and how positions count; another number makes every look begun earlier start anew.
-_SAMPLING = 2
+_SAMPLING = 3
 
 
 def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = False) -> str:

@@ -5,9 +5,11 @@ gain maps and depth maps behind the first; players find a film behind any bytes.
 
 Rules
 - Reads bytes only, decodes nothing. Found is what carries a signature borne out by the bytes around it.
-- A still is searched behind its own end (everywhere, where its format tells none), a film behind its boxes, sound for
-  covers, and what is not media at all in its first `HIDDEN_BYTES`: FFmpeg's own probing, and so that of players, looks
-  no further. In containers that are opened only raw streams are looked for, for the rest are members; behind a ZIP all.
+- A still is searched behind its own end (everywhere, where its format tells none), a film behind its end, sound for
+  covers, texts for what is written into them, and what is not media at all in its first `HIDDEN_BYTES` behind leading
+  zeros: FFmpeg's own probing, and so that of players, looks no further. In containers that are opened only raw streams
+  are looked for, for the rest are members; behind a ZIP all.
+- A search goes on to the end of the file, or of the budget: then the content is owed, never clear.
 - The order is fixed, so that a part's number is the same at every look.
 """
 
@@ -20,14 +22,14 @@ from dataclasses import dataclass
 from scanner.decoding import extents
 from scanner.decoding.camera_raw import is_raw
 from scanner.decoding.containers.zip_directory import end_of_central_directory
-from scanner.decoding.encoded_text import encoded_files
+from scanner.decoding.encoded_text import encoded_files, reads_as_text
 from scanner.decoding.icons import icons
 from scanner.decoding.reading import MediaFile
-from scanner.decoding.signatures import LONGEST, candidates, transport_streams
+from scanner.decoding.signatures import LONGEST, begins, candidates, transport_streams
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 
-# As many as fit the position of a look (attempts.py); no camera writes ten.
-MOST_PARTS = 60
+# As many as fit the position of a look (parts.py): streams of JPEGs, and pages with hundreds of pictures.
+MOST_PARTS = 1000
 MOST_PLACES = 100_000
 HIDDEN_BYTES = 1024 * 1024
 _SMALLEST_HEADER = 16
@@ -37,6 +39,8 @@ _ICONS = frozenset({"ico", "cur", "icns"})
 _CONFUSED = frozenset({"heif", "jpeg2000"})
 _RAW = frozenset({"h26x-annexb", "mpeg-video", "m4v"})
 _STREAMS = _RAW | {"mpegts", "mpeg-ps"}
+_FILMS_THAT_END = frozenset({"mp4", "avi", "matroska"})
+_LOOKED_AT_IN_TEXTS = (Form.STILL, Form.VIDEO, Form.AUDIO)
 _FILM_BOXES = frozenset({b"mpvd", b"free", b"skip", b"uuid", b"sefd", b"wide"})
 
 
@@ -44,7 +48,8 @@ _FILM_BOXES = frozenset({b"mpvd", b"free", b"skip", b"uuid", b"sefd", b"wide"})
 class Enclosed:
     """A part of a content: where it lies, the file it is, and what its own first bytes say it is.
 
-    Where they say it with less than certainty, and not `surely`, it may be nothing. `aside` is a thumbnail.
+    Where they say it with less than certainty, and not `surely`, it may be nothing. `aside` is a thumbnail. `announced`
+    says that something around it tells of it, so that it is there even in what is not media itself.
     """
 
     offset: int
@@ -52,6 +57,7 @@ class Enclosed:
     sniffed: Sniffed
     surely: bool = True
     aside: bool = False
+    announced: bool = False
 
 
 def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
@@ -68,7 +74,7 @@ def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tup
     `tick` is called for every place that is looked at, and may raise.
     """
     found: dict[int, Enclosed] = {}
-    for place, part in enumerate(_parts(file, sniffed)):
+    for place, part in enumerate(_parts(file, sniffed, tick)):
         tick()
         if place == MOST_PLACES:
             return list(found.values()), False
@@ -81,14 +87,14 @@ def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tup
     return list(found.values()), not (sniffed.name == "tiff" and is_raw(file))
 
 
-def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
+def _parts(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> Iterator[Enclosed | None]:
     match sniffed.form:
         case Form.STILL:
-            yield from _in_still(file, sniffed)
+            yield from _in_still(file, sniffed, tick)
         case Form.VIDEO:
             if sniffed.name == "mp4":
                 yield from _in_boxes(file, sniffed)
-                yield from _behind(file, extents.end_of(file, "mp4"))
+            yield from _behind(file, extents.end_of(file, sniffed.name) if sniffed.name in _FILMS_THAT_END else None)
         case Form.AUDIO:  # covers, in whatever tags
             yield from _carved(file, 1)
         case Form.CONTAINER if sniffed.name in OPENED:
@@ -97,12 +103,13 @@ def _parts(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
             directory = end_of_central_directory(file) if sniffed.name == "zip" else None
             yield from _behind(file, None if directory is None else directory.end)
         case _:
-            if sniffed.name == "text":
-                yield from _in_text(file)
-            yield from _carved(file.first(HIDDEN_BYTES), 1, of=file)
+            if reads_as_text(file.at(0, HEAD_BYTES)):
+                yield from _in_text(file, tick)
+            begin = extents.padding_end(file, 0)
+            yield from _carved(file.first(begin + HIDDEN_BYTES), max(1, begin - LONGEST), of=file)
 
 
-def _in_still(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
+def _in_still(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> Iterator[Enclosed | None]:
     if sniffed.name == "jpeg":
         yield from _listed_by_mpf(file)
     if sniffed.name in _ICONS:
@@ -110,7 +117,7 @@ def _in_still(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed | None]:
     if sniffed.name in ("heif", "avif"):
         yield from _in_boxes(file, sniffed)
     if sniffed.name == "svg":
-        yield from _in_text(file)
+        yield from _in_text(file, tick)
     end = extents.end_of(file, sniffed.name)
     yield from _carved(file, _SMALLEST_HEADER) if end is None else _behind(file, end)
     if sniffed.name == "jpeg":
@@ -123,11 +130,16 @@ def _behind(file: MediaFile, end: int | None) -> Iterator[Enclosed | None]:
         yield from _carved(file, end)
 
 
-def _in_text(file: MediaFile) -> Iterator[Enclosed | None]:
-    for offset, one in encoded_files(file):
-        what = sniff(one.head())
-        media = what.form in (Form.STILL, Form.VIDEO, Form.AUDIO) and what.name != "svg"
-        yield Enclosed(offset, one, what, surely=False) if media else None
+def _in_text(file: MediaFile, tick: Callable[[], None]) -> Iterator[Enclosed | None]:
+    """What is written into a text; an archive or document that a letter carries stays closed."""
+    for written in encoded_files(file, tick):
+        what = sniff(written.file.head())
+        media = what.form in _LOOKED_AT_IN_TEXTS and what.name != "svg"
+        if written.announced and what.form is Form.CONTAINER:
+            media = True
+        surely = written.announced and begins(written.file.head())
+        part = Enclosed(written.offset, written.file, what, surely, announced=surely) if media else None
+        yield part
 
 
 def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Iterator[Enclosed | None]:
@@ -142,6 +154,9 @@ def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Ite
     raw: set[str] = set()
     streams = transport_streams(searched, start)
     for offset in itertools.chain(candidates(searched, start), (file.size_bytes,)):
+        if offset is None:
+            yield None
+            continue
         while streams and streams[0][0] <= offset:
             begin, behind_stream = streams.pop(0)
             yield Enclosed(begin, file.within(begin), Sniffed(Form.VIDEO, "mpegts"))
@@ -167,8 +182,7 @@ def _carved(searched: MediaFile, start: int, of: MediaFile | None = None) -> Ite
 
 def _at_the_end(file: MediaFile, end: int) -> Iterator[Enclosed]:
     """What begins exactly where a picture ends, or behind padding: there a short signature is enough."""
-    tail = file.at(end, HEAD_BYTES)
-    for offset in sorted({end, end + len(tail) - len(tail.lstrip(b"\0"))}):
+    for offset in sorted({end, extents.padding_end(file, end)}):
         view = file.within(offset)
         what = sniff(view.at(0, HEAD_BYTES))
         if what.form is Form.STILL:

@@ -15,8 +15,7 @@ import numpy as np
 from scanner.decoding.reading import MediaFile
 
 BLOCK_BYTES = 1024 * 1024
-# Of a file that is searched; what lies behind is beyond any camera's pictures.
-MOST_BYTES = 64 * 1024 * 1024
+_MOST_GIF_BYTES = 16 * 1024 * 1024  # whose blocks are followed
 _MOST_SEGMENTS = 1000
 _MOST_BOXES = 10_000
 _MOST_PACKETS = 100_000
@@ -32,18 +31,30 @@ _KNOWN_BOXES = frozenset(
 
 
 def blocks(file: MediaFile, start: int, overlap: int) -> Iterator[tuple[int, bytes]]:
-    """The bytes from `start` up to `MOST_BYTES` on, block by block, each with the offset it begins at."""
-    end = min(file.size_bytes, start + MOST_BYTES)
-    while start < end:
-        block = file.at(start, min(BLOCK_BYTES + overlap, end - start))
+    """The bytes from `start` on, block by block, each with the offset it begins at."""
+    while start < file.size_bytes:
+        block = file.at(start, min(BLOCK_BYTES + overlap, file.size_bytes - start))
         if not block:
             return
         yield start, block
         start += BLOCK_BYTES
 
 
+def padding_end(file: MediaFile, start: int) -> int:
+    """Where the zeros end that lie at `start`; the end of the file where nothing else follows."""
+    for offset, block in blocks(file, start, 0):
+        if any_set(block):
+            return offset + len(block) - len(block.lstrip(b"\0"))
+    return file.size_bytes
+
+
+def any_set(block: bytes) -> bool:
+    """Whether not all bytes are zero."""
+    return bool(np.frombuffer(block, dtype=np.uint8).any())
+
+
 def find(file: MediaFile, needle: bytes, start: int) -> int | None:
-    """The offset of the first `needle` from `start` on; None where there is none near enough."""
+    """The offset of the first `needle` from `start` on; None where there is none."""
     for offset, block in blocks(file, start, len(needle) - 1):
         at = block.find(needle)
         if at >= 0:
@@ -61,8 +72,10 @@ def end_of(file: MediaFile, name: str) -> int | None:
             return None if at is None else at + len(_PNG_END)
         case "gif":
             return _gif_end(file)
-        case "webp" | "ani" | "avi":
+        case "webp" | "ani":
             return _inside(file, 8 + int.from_bytes(file.at(4, 4), "little"))
+        case "avi":
+            return _avi_end(file)
         case "matroska":
             return _matroska_end(file)
         case "mpeg-ps":
@@ -133,6 +146,18 @@ def _scan_end(file: MediaFile, start: int) -> int:
     return file.size_bytes
 
 
+def _avi_end(file: MediaFile) -> int | None:
+    """Behind the last of the chunks that make one film (OpenDML AVI 1.02, 3)."""
+    offset = 0
+    for _ in range(_MOST_SEGMENTS):
+        header = file.at(offset, 12)
+        if header[:4] != b"RIFF" or (offset and header[8:] != b"AVIX"):
+            return _inside(file, offset)
+        size = int.from_bytes(header[4:8], "little")
+        offset += 8 + size + size % 2
+    return None
+
+
 def _matroska_end(file: MediaFile) -> int | None:
     """Behind the first segment (RFC 8794): None where it does not tell its size, as of a live stream."""
     at = 4 + sum(_vint(file, 4))
@@ -178,7 +203,7 @@ def _icons_end(file: MediaFile) -> int | None:
 
 def _gif_end(file: MediaFile) -> int | None:
     """Behind the trailer (GIF89a, 27); None where the blocks do not lead to one."""
-    content = file.at(0, min(file.size_bytes, MOST_BYTES // 4))
+    content = file.at(0, min(file.size_bytes, _MOST_GIF_BYTES))
     if len(content) < 13:
         return None
     at = 13 + _table_bytes(content[10])

@@ -4,8 +4,8 @@ Rules
 - A part's pictures carry part numbers from `NUMBERS_PER_PART` times its ordinal on; positions in it count from
   `AT_PER_PART` times its ordinal on. Both are the same at every look, because the order of the parts is.
 - The content keeps the kind of its own picture; where it has none, it is what its first part that shows something is.
-- A part that nothing reads leaves the content partial(embedded), unless the content is not media at all: then its
-  signature was chance.
+- A part that nothing reads leaves the content short of whole (embedded), unless the content is not media at all: then
+  its signature was chance, but where the content announces it. An archive that a letter carries is `nested`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scanner.decoding.sniffing import Form, Sniffed
 from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume, digests_only, partial
 
 NUMBERS_PER_PART = 1000
-AT_PER_PART = 2**34
+AT_PER_PART = 2**30
 
 LookAt = Callable[[MediaFile, Sniffed, Sink, Resume | None], Looked]
 """A look at one file that is one picture or film: the file, what it was sniffed as, who takes it, where it begins."""
@@ -66,6 +66,9 @@ class Parts:
         return self._sum()
 
     def _part(self, part: Enclosed, number: int) -> Looked:
+        if part.sniffed.form is Form.CONTAINER:
+            self._fall_short(Reason.NESTED)
+            return WHOLE
         sink = _PartSink(self, number, part.aside)
         start = None
         if number == self._began:
@@ -81,7 +84,7 @@ class Parts:
             return looked
         if self._shown > before:
             self._fall_short(looked.reason)
-        elif self._kind is not MediaKind.OTHER and part.surely:
+        elif part.announced or (self._kind is not MediaKind.OTHER and part.surely):
             self._fall_short(Reason.EMBEDDED)
         return looked
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.decoding.extents import blocks
+from scanner.decoding.extents import any_set, blocks
 from scanner.decoding.reading import MediaFile
 
 LONGEST = 800  # bytes from where one begins to the last byte that bears it out
@@ -129,16 +129,22 @@ for _start in _BY_START:
     _KEYS[_pair(_start[2:] if _start[:2] == b"\0\0" else _start[:2])] = 2 if _start[:2] == b"\0\0" else 1
 
 
-def candidates(file: MediaFile, start: int) -> Iterator[int]:
-    """The offsets from `start` on at which something known begins, in order."""
+def begins(head: bytes) -> bool:
+    """Whether something known begins with these first bytes of a file."""
+    return 0 in _in_block(head[: 2 * LONGEST])
+
+
+def candidates(file: MediaFile, start: int) -> Iterator[int | None]:
+    """The offsets from `start` on at which something known begins, in order; None behind each block gone through."""
     for offset, block in blocks(file, start, LONGEST):
         most = len(block) if offset + len(block) >= file.size_bytes else len(block) - LONGEST
         yield from (offset + at for at in sorted(_in_block(block)) if at < most)
+        yield None
 
 
 def _in_block(block: bytes) -> set[int]:
-    if block.isascii() and b"\0" not in block:
-        return set()  # text: of all these formats none does without
+    if (block.isascii() and b"\0" not in block) or not any_set(block):
+        return set()  # text: of all these formats none does without zeros or high bytes; nor is one of zeros alone
     found = set()
     for at in _starts(block):
         for signature, before, borne_out in _BY_START.get(block[at : at + 4], ()):

@@ -1,6 +1,7 @@
 """One look at a container: each member sniffed, and looked at where it may be media, as a part of the content.
 
 Rules
+- Texts and programs are looked at for what is written into or hidden in them, as they would be by themselves.
 - Depth one: a container within a container is counted as a reason, and its digests are compared, but stays closed.
 - A member costs at most what a file of its own may; the container altogether what its size allows. The look stops
   between members, or within one that does not fit what is left, and goes on there another time.
@@ -17,8 +18,10 @@ from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.containers.files import BLOCK_BYTES, MemberFile
 from scanner.decoding.containers.limits import DEFAULT, MS_PER_BYTE, ContainerLimits
 from scanner.decoding.containers.members import Closed, Drawn, Held
+from scanner.decoding.encoded_text import encoded_files
 from scanner.decoding.picture import ContentSink, Picture, Sink
 from scanner.decoding.reading import MediaFile
+from scanner.decoding.signatures import candidates, transport_streams
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
 from scanner.types import WHOLE, Looked, MediaKind, Reason, Resume, digests_only, partial
 
@@ -35,6 +38,7 @@ GRAVITY = (
 # Looks that ended in the same member before it is passed over: the last of them has had four times the budget.
 FRUITLESS_LOOKS = 2
 _KIB = 1024
+_HIDDEN_BYTES = 1024 * 1024  # of what is not media, as in a file of its own (embedded.py)
 
 LookAt = Callable[[MediaFile, Sniffed, Budget, Sink, Resume | None], Looked]
 """A look at a file as if it were no container: the file, what it was sniffed as, its budget, who takes it, a start."""
@@ -163,6 +167,8 @@ class ContainerLook:
         head = member.at(0, HEAD_BYTES)
         sniffed = sniff(head)
         if sniffed.form is Form.NOT_MEDIA:
+            if member.cut is not Reason.LIMIT and self._tells_of_pictures(member, sniffed):
+                self._show(member, sniffed, sink)
             if member.cut is not None:
                 self.note(member.cut)
             return
@@ -171,6 +177,13 @@ class ContainerLook:
             self.note(Reason.NESTED)
         elif member.cut is not Reason.LIMIT:  # a bomb is not given to decoders
             self._show(member, sniffed, sink)
+
+    def _tells_of_pictures(self, member: MemberFile, sniffed: Sniffed) -> bool:
+        """Whether a look at a text or program is worth its time: most tell at a glance that they hold nothing."""
+        if sniffed.name == "text" and next(encoded_files(member, self._budget.check), None) is not None:
+            return True
+        near = member.first(_HIDDEN_BYTES)
+        return any(each is not None for each in candidates(near, 1)) or bool(transport_streams(near, 1))
 
     def _digest(self, member: MemberFile, number: int) -> None:
         """Read the member to its end, which tells its size too; the digests of one cut short are of nothing listed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import random
 import struct
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from scanner.decoding.embedded import MOST_PARTS
 from scanner.decoding.parts import AT_PER_PART, NUMBERS_PER_PART
 from scanner.isolation.in_process import InProcess
 from scanner.types import WHOLE, Extent, MediaKind, Reason, digests_only, partial
-from tests.scanner.decoding.looks import Look, distance, look
+from tests.scanner.decoding.looks import Look, distance, look, look_at
 from tests.scanner.decoding.test_stills import encoded, photograph
 from tests.scanner.decoding.test_video import DENSE, clip, frames_of
 
@@ -309,3 +310,43 @@ def test_rows_of_a_picture_that_look_like_syncs_are_no_stream() -> None:
         assert WHOLE == look(b"P5 64 64 255\n" + pixels).looked
     for value in (0x47, 0x57):
         assert WHOLE == look(b"P5 512 512 255\n" + bytes([0x47, value]) * 131072).looked
+
+
+def sparse(*pieces: bytes, zeros: int) -> Look:
+    """A look at pieces with so many zeros between them, which lie nowhere."""
+    fd = os.memfd_create("sparse")
+    try:
+        at = 0
+        for piece in pieces:
+            os.pwrite(fd, piece, at)
+            at += len(piece) + zeros
+        return look_at(fd)
+    finally:
+        os.close(fd)
+
+
+def test_zeros_hide_nothing() -> None:
+    """However many lie before a picture, behind another one or at the start of a file, it is looked at."""
+    hidden = encoded(photograph(seed=4), "JPEG")
+    behind = sparse(encoded(photograph(), "JPEG"), hidden, zeros=200_000_000)
+
+    assert (WHOLE, 2) == (behind.looked, len(behind.pictures))
+    assert shows(sparse(b"", hidden, zeros=200_000_000), photograph(seed=4))
+
+
+def test_a_search_that_has_no_time_left_is_owed() -> None:
+    """What was not searched is never clear, and the picture that was seen stays."""
+    content = encoded(photograph(), "JPEG")
+    seen = look(content + random.Random(1).randbytes(40_000_000), limits=Limits(image_s=0.05, wall_factor=1000))
+
+    assert partial(Reason.OVER_BUDGET) == seen.looked
+    assert 1 == len(seen.pictures)
+
+
+@pytest.mark.parametrize(("form", "codec"), [("matroska", "libx264"), ("avi", "mpeg4"), ("mp4", "libx264")])
+def test_a_picture_behind_a_film_is_a_part_of_it(form: str, codec: str) -> None:
+    """Where a film's format tells its end, what lies behind is looked at."""
+    seen = look(film(form, codec) + encoded(photograph(), "JPEG"))
+
+    assert (MediaKind.VIDEO, WHOLE) == (seen.kind, seen.looked)
+    assert shows(seen, photograph())
