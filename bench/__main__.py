@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import cases, fingerprints, lists, matching, report, rescan, robustness, video, works
+from bench import cases, fingerprints, imports, lists, matching, report, rescan, robustness, video, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -43,6 +43,7 @@ def run_all(only: str = "", rows_at_most: int | None = None) -> None:
         **fingerprints.chosen(),
         **video.chosen(),
         **{case.name: partial(lists.run, case) for case in lists.load()},
+        "import": imports.run,
     }
     for name, work in chosen.items():
         if only in name and rows_at_most is None:
@@ -157,6 +158,21 @@ def lists_command(size: int, delta: int, home: Path | None, record: bool, as_jso
         click.echo(json.dumps(figure.as_json()) if as_json else report.table([figure]))
     if record:
         click.echo(report.write(figures, sys.argv[1:]).name, err=True)
+
+
+@main.command("imports")
+@click.option("--rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Values of the list.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Imports of each, in turns.")
+@click.option("--record", is_flag=True, help="Write the figures under bench/runs/, as `run` does.")
+def imports_command(rows: int, rounds: int, record: bool) -> None:
+    """A list imported and indexed, against plain sqlite-utils inserts with the same tables and indexes."""
+    try:
+        figure = imports.run(rows, rounds)
+    except WrongAnswer as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(figure.as_json()))
+    if record:
+        click.echo(report.write([figure], sys.argv[1:]).name, err=True)
 
 
 @main.command("robustness")
