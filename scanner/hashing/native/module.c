@@ -7,6 +7,7 @@
 #include <Python.h>
 
 #include "operator.h"
+#include "python_digests.h"
 
 typedef struct {
     PyObject_HEAD
@@ -312,7 +313,7 @@ static int fill_module(PyObject *module)
     PyObject *pass = PyType_FromSpec(&pass_spec);
     int status = pass ? PyModule_AddObjectRef(module, "Pass", pass) : -1;
     Py_XDECREF(pass);
-    return status;
+    return status ? status : add_digests(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill_module}, {0, NULL}};

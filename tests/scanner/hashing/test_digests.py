@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import random
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scanner.hashing import ShortRead, digest_fd
-from scanner.hashing.digests import CHUNK_BYTES
+from scanner.hashing import ShortRead, digest_fd, kernel
+from scanner.hashing.digests import CHUNK_BYTES, ByHashlib, Three, three_digests
 from scanner.types import Stopped
 
 
@@ -95,3 +98,61 @@ def test_whoever_asks_can_stop_it(opened: Opener) -> None:
     os.close(fd)
 
     assert [] == list(asked)
+
+
+@pytest.mark.parametrize("make", [three_digests, ByHashlib])
+def test_both_makers_equal_the_standard_library_however_the_bytes_come(make: Callable[[], Three]) -> None:
+    """Every length round a block's, every way to cut it: and the digests so far do not end it."""
+    draw = random.Random(5)
+    for size in [*range(200), 4095, 4096, 4097, 70_000]:
+        content = draw.randbytes(size)
+        three, at = make(), 0
+        while at < size:
+            count = draw.choice((1, 3, 63, 64, 65, 128, 5000))
+            three.update(memoryview(content)[at : at + count])
+            at += count
+        expected = hashlib.md5(content).digest(), hashlib.sha1(content).digest(), hashlib.sha256(content).digest()
+
+        assert expected == three.digests() == three.digests()
+        three.update(b"more")
+        assert hashlib.sha256(content + b"more").digest() == three.digests()[2]
+
+
+def test_more_bytes_than_32_bits_count(opened: Opener) -> None:
+    """The length that ends a digest is in bits: 512 MiB are 2**32 of them."""
+    fd = opened(b"")
+    os.truncate(opened.path, (1 << 29) + 1)
+    expected = hashlib.md5(usedforsecurity=False)
+    block = bytes(1 << 20)
+    for _ in range(512):
+        expected.update(block)
+    expected.update(b"\0")
+    digests = digest_fd(fd)
+    os.close(fd)
+
+    assert expected.digest() == digests.md5
+
+
+@pytest.mark.skipif(
+    kernel.native is None or not kernel.native.DIGESTS, reason="needs a processor with SHA instructions"
+)
+def test_one_thread_at_a_time_is_at_a_digest() -> None:
+    """Bytes of two threads are never mixed: the second is told so."""
+    three = three_digests()
+    assert not isinstance(three, ByHashlib)
+    block = bytes(1 << 26)
+    told = []
+
+    def update() -> None:
+        try:
+            three.update(block)
+        except RuntimeError:
+            told.append(True)
+
+    threads = [threading.Thread(target=update) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+
+    assert hashlib.sha1(block * (2 - len(told))).digest() == three.digests()[1]
