@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_absurd_tables_are_bounded(pool: WorkerPool, tmp_path: Path, name: str) 
 # A look at an animation draws all that came before again, so it needs ever more time; one at a film goes on where the
 # last one ended, however small its part of the time.
 ANIMATED = Limits(image_s=5.0, video_s=5.0, video_most_s=20.0)
-LONG = {
+LONG: dict[str, tuple[Limits, Callable[[], bytes]]] = {
     "gif": (ANIMATED, lambda: bombs.gif_many_frames(64, 100_000)),
     "apng": (ANIMATED, lambda: bombs.apng_many_frames(64, 100_000)),
     "mp4": (Limits(video_s=2.0, video_most_s=2.0), bombs.mp4_many_keyframes),
