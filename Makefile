@@ -8,13 +8,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-native prove bench fuzz docs lock clean
+.PHONY: help demo demo-feeds test check check-native prove bench fuzz docs lock clean
 
 help: ## list what make can do
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-run ## show the whole job on generated files: scan, match, report, update, re-scan
 	@$(BIN)/python -m samples.demo
+
+demo-feeds: $(VENV)/.installed-run ## show lists refreshed from servers with bad days: kills, retries, withdrawals, the daemon
+	@$(BIN)/python -m samples.feeds_demo
 
 test: $(VENV)/.installed-dev ## run the tests (PYTEST_ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -18,7 +18,7 @@ from scanner.errors import ConfigError
 from scanner.schedules import JITTER, SourceState, bring_up, due_ns, problem_of, source_duties, state_of
 from scanner.settings import SourceKind
 from scanner.source_config import SourceConfig
-from tests.hashsets.sources.servers import FileServer
+from samples.feed_servers import FileServer
 from tests.scanner.fakes import DAY_NS, MovableClock
 
 MINUTE = 60 * 10**9

@@ -15,7 +15,7 @@ from hashsets.sources.ncmec_xml import Selection
 from hashsets.sources.web import Web
 from hashsets.store import Store
 from tests.command import Hashward
-from tests.hashsets.sources.servers import FileServer, NCMECServer, StopNCIIServer, entry, tombstone
+from samples.feed_servers import FileServer, NCMECServer, StopNCIIServer, entry, tombstone
 
 SECRET = "canary-of-a-secret"
 LONG_AGO = 1_500_000_000

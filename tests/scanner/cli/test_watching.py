@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Hashward
-from tests.hashsets.sources.servers import NCMECServer, StopNCIIServer, entry, tombstone
+from samples.feed_servers import NCMECServer, StopNCIIServer, entry, tombstone
 
 WAIT_S = 60  # "within a minute" is what it promises
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,9 +68,10 @@ class Server:
         for name, value in reply.headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(reply.body)))
-        handler.end_headers()
-        handler.wfile.write(reply.body[: len(reply.body) // 2] if mood == CUT else reply.body)
         handler.close_connection = True
+        with suppress(OSError):  # whoever asked may have been killed
+            handler.end_headers()
+            handler.wfile.write(reply.body[: len(reply.body) // 2] if mood == CUT else reply.body)
 
     @contextmanager
     def running(self) -> Iterator[None]:
