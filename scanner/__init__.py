@@ -2,8 +2,8 @@
 
     from scanner import Scanner
 
-    with Scanner() as scanner, open(path, "rb") as file:
-        outcome = scanner.scan_upload(file.fileno(), ref=b"upload-17")
+    with Scanner() as scanner:
+        outcome = scanner.check(upload_bytes, ref=b"upload-17")
 
 The name is resolved when asked for (PEP 562), so that a worker process does not load databases it must never touch.
 """

@@ -6,6 +6,7 @@ the pipeline and the batch door. The command line is a thin layer over this.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -20,6 +21,7 @@ from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
 from scanner.actions import Told
+from scanner.checking import Checkable, readable
 from scanner.clock import Clock, SystemClock
 from scanner.config import Config, FingerprintConfig, Home, LimitsConfig, load
 from scanner.delivery import Delivered
@@ -33,7 +35,7 @@ from scanner.patterns import literal
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.reports import RandomSource, system_random
 from scanner.rescan import Rescan, RescanSummary
-from scanner.types import Outcome, Trigger
+from scanner.types import Outcome, Stop, Trigger, never
 from scanner.walking import FolderTrouble, WalkRules
 from scanner.worker import RootWalk, Walked
 
@@ -156,15 +158,16 @@ class Scanner:
     def pipeline(self) -> Pipeline:
         """The one sequence every door calls."""
         # The pool first: its processes are exec'd before this one starts a thread.
-        return Pipeline(self._sets, self.ledger, self.pool, self.clock)
+        return Pipeline(self.sets, self.ledger, self.pool, self.clock)
 
     @cached_property
-    def _sets(self) -> SetsInForce:
+    def sets(self) -> SetsInForce:
+        """The hash sets in force, with the matchers over them."""
         return SetsInForce(self.store)
 
     def options(self) -> Options:
         """What is computed of a content today: as configured, and whatever else the sets in force list."""
-        snapshot = self._sets.pin()[1]
+        snapshot = self.sets.pin()[1]
         return options_of(self.config.fingerprint, listed=snapshot.hash_types, edits=snapshot.edits)
 
     # -- work --------------------------------------------------------------------------------------------------------
@@ -227,6 +230,24 @@ class Scanner:
             raise UsageError(f"A ref has 1 to {MAX_REF_BYTES} bytes.")
         place = None if ref is None else Place(UPLOADS, ref)
         return self.pipeline.scan_one(fd, place, Trigger.UPLOAD, within_s=within_s).outcome
+
+    def check(self, content: Checkable, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
+        """Scan bytes, an open binary file (a plain one whole) or the file at a path, as an upload (`scan_upload`)."""
+        with readable(content) as fd:
+            return self.scan_upload(fd, ref, within_s)
+
+    async def check_async(self, content: Checkable, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
+        """`check`, for asyncio: the loop goes on meanwhile."""
+        self.pipeline  # noqa: B018 - opened in this thread: worker processes are exec'd
+        return await asyncio.to_thread(self.check, content, ref, within_s)
+
+    def settle_uploads(self, stop: Stop = never) -> int:
+        """Look to their end at the films that `serve` left in the spool; how many."""
+        from scanner.doors.spooling import Spool
+
+        spool = Spool(self.home.spool, self.ledger)
+        spool.sweep()
+        return spool.look(self.pipeline, stop) if self.ledger.uploads.spooled() else 0
 
     def forget_upload(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when it was not known."""

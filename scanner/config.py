@@ -29,6 +29,7 @@ import platformdirs
 from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
 from scanner.reports import DEFAULT_SOURCE
+from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
 from scanner.source_config import SourceConfig, checked_source
 
@@ -118,6 +119,15 @@ def notify_address(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("NOTIFY_SOCKET", "")
 
 
+def inherited_sockets(environ: Mapping[str, str] = os.environ) -> dict[str, int]:
+    """The listening sockets a service manager handed over, by the names it gave them (sd_listen_fds(3))."""
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return {}
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    return {(names[at] if at < len(names) else str(at)): 3 + at for at in range(int(count))}
+
+
 @dataclass(frozen=True, slots=True)
 class ScanConfig:
     """How roots are walked."""
@@ -192,6 +202,7 @@ class Config:
     report: ReportConfig = field(default_factory=ReportConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     actions: ActionsConfig = field(default_factory=ActionsConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
 
@@ -255,10 +266,11 @@ def parse(content: bytes, folder: Path, home: Home) -> Config:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError("the configuration file is over 1 MiB: that is another file")
     document = _document(content)
-    _refuse_unknown("", document, (*_TABLES, "sink", "source"))
+    _refuse_unknown("", document, (*_TABLES, "serve", "sink", "source"))
     values = {table: made(**_table(table, document.get(table, {}), folder)) for table, made in _TABLES.items()}
     sources = _sources(document.get("source", []), folder)
-    return Config(**values, sinks=_sinks(document.get("sink", []), folder, home), sources=sources)
+    serve, sinks = _serve(document.get("serve", {}), folder), _sinks(document.get("sink", []), folder, home)
+    return Config(**values, serve=serve, sinks=sinks, sources=sources)
 
 
 def _document(content: bytes) -> dict[str, Any]:
@@ -294,6 +306,17 @@ def _refuse_unknown(table: str, found: Mapping[str, object], allowed: Sequence[s
             near = difflib.get_close_matches(key[:100], allowed, n=1, cutoff=0.0)
             shown = f"{prefix}{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", key) else "a key"
             raise ConfigError(f"{shown} is no setting; the nearest is {prefix}{near[0] if near else allowed[0]}")
+
+
+def _serve(found: Any, folder: Path) -> ServeConfig:
+    if not isinstance(found, dict):
+        raise ConfigError("serve must be a table")
+    listeners = found.get("listener", [])
+    if not isinstance(listeners, list):
+        raise ConfigError("serve.listener must be written as [[serve.listener]], one table for each")
+    made = tuple(checked_listener(_table("serve.listener", table, folder)) for table in listeners)
+    own = {key: value for key, value in found.items() if key != "listener"}
+    return ServeConfig(**_table("serve", own, folder), listeners=checked_listeners(made))
 
 
 def _sinks(found: Any, folder: Path, home: Home) -> tuple[SinkConfig, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashsets.indexes import Indexes
 from hashsets.snapshots import Snapshot, current
 from hashsets.store import Store
-from hashsets.types import EntryHit, Mode, Role
+from hashsets.types import EntryHit, HashSet, Mode, Role
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
 from scanner.ledger.claims import of_contents
@@ -77,6 +77,11 @@ class SetsInForce:
     def catalogue(self) -> int:
         """The catalogue number just now."""
         return self._store.catalogue()
+
+
+def may_act(hash_set: HashSet) -> bool:
+    """Whether a match with a set may have consequences: it neither vouches nor is it in shadow."""
+    return hash_set.role is not Role.KNOWN_GOOD and hash_set.mode is Mode.ACTIVE
 
 
 class _LooksInHand:
@@ -187,10 +192,14 @@ class Pipeline:
 
         return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s))
 
+    def see(self, fd: int, within_s: float | None = None) -> Fingerprint:
+        """What a look at the file open on `fd` sees; nothing is compared or recorded."""
+        return self._fingerprinter.fingerprint(fd, within_s=within_s)
+
     def listed(self, digests: Digests) -> bool:
         """Whether a set in force that may be acted on lists one of these digests: known before anything is decoded."""
         pinned, snapshot = self._sets.pin()
-        acting = {known.uid for known in pinned.sets if known.role is not Role.KNOWN_GOOD and known.mode is Mode.ACTIVE}
+        acting = {known.uid for known in pinned.sets if may_act(known)}
         builder = QueryBuilder()
         builder.add(0, digests.signals(), pack(()))
         return any(hit.set_uid in acting for hit in snapshot.match(builder.queries()))

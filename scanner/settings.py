@@ -20,6 +20,7 @@ from hashsets.limits import is_set_name
 from hashsets.types import Role
 from scanner.patterns import compile_pattern
 from scanner.reports import DEFAULT_SOURCE, is_source
+from scanner.serve_config import Access, Address, DoorKind, parse_address
 from scanner.types import Verb
 
 
@@ -145,6 +146,30 @@ def _is_url(text: str) -> bool:
     )
 
 
+def _address(value: Any, _folder: Path) -> Address:
+    if not isinstance(value, str):
+        raise ValueError
+    return parse_address(value)
+
+
+def _mode(value: Any, _folder: Path) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError
+    return int(value, 8)
+
+
+def _lengths(value: Any, _folder: Path) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
+        raise ValueError
+    return tuple(value)
+
+
+def _paths(value: Any, folder: Path) -> tuple[Path, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    return tuple(_path(item, folder) for item in value)
+
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _EXTRA_TYPES: Final = tuple(
     name for name in hashtypes.names() if hashtypes.get(name).comparison == "hamming" and name != "pdq"
@@ -182,6 +207,7 @@ class Setting:
 
 
 _SECONDS = _number(0.1, 86400)
+_LISTENER = "serve.listener"
 _MINUTES = _number(0, 7 * 24 * 60)
 
 SETTINGS: Final = (
@@ -216,9 +242,7 @@ SETTINGS: Final = (
     Setting("report", "seal", _choice(tuple(Seal), Seal), '"daily"', "When reports are sealed, at a UTC day's end."),
     Setting("watch", "walk_hours", _number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
     Setting("watch", "metrics_file", _PATH, "none", "Where `watch` keeps its metrics, for Prometheus' node_exporter."),
-    Setting(
-        "watch", "metrics_port", _whole(0, 65535), "0", "Loopback port on which `watch` offers /metrics; 0: none."
-    ),
+    Setting("watch", "metrics_port", _whole(0, 65535), "0", "Loopback port on which `watch` offers /metrics; 0: none."),
     Setting(
         "actions",
         "command",
@@ -248,13 +272,14 @@ SETTINGS: Final = (
     Setting("source", "hash_set", _text("name of a hash set", is_set_name), "", "The set it feeds; required."),
     Setting("source", "kind", _choice(tuple(SourceKind), SourceKind), "", "What the set comes from; required."),
     Setting("source", "role", _choice(tuple(Role), Role), '"alert"', "What a match means; of a set this creates."),
+    Setting("source", "every_minutes", _MINUTES, "60", "Minutes after which `watch` asks it again; 0: only by hand."),
     Setting(
-        "source", "every_minutes", _MINUTES, "60", "Minutes after which `watch` asks it again; 0: only by hand."
-    ),
-    Setting(
-        "source", "stale_days", _number(0, 366), "7, file: 0",
+        "source",
+        "stale_days",
+        _number(0, 366),
+        "7, file: 0",
         "Days without anything new after which it counts as stale; 0: never.",
-    ),  # fmt: skip
+    ),
     Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required."),
     Setting("source", "url", _URL, "the provider's", "http: where the list is, required; others: another server."),
     Setting("source", "environment", _SHORT, "", "ncmec: such as industry-csam or npo-csam; required."),
@@ -274,4 +299,70 @@ SETTINGS: Final = (
     Setting("source", "ca_file", _PATH, "public authorities", "The authorities that vouch for the server, PEM."),
     Setting("source", "max_mb", _whole(1, 2**20), "4096", "The longest answer taken, in MiB."),
     Setting("source", "allow_plain_http", _FLAG, "false", "Allow a URL without TLS to another host than this one."),
+    Setting("serve", "most_in_hand", _whole(1, 100_000), "256", "Uploads on their way to an answer; more are busy."),
+    Setting("serve", "spool_mb", _whole(0, 2**30), "10240", "What unfinished films may take in the home's spool."),
+    Setting("serve", "stop_seconds", _number(0, 3600), "30", "How long a stop waits for what is in hand."),
+    Setting(_LISTENER, "kind", _choice(tuple(DoorKind), DoorKind), "", "What it speaks; required."),
+    Setting(
+        _LISTENER,
+        "address",
+        Kind("HOST:PORT, [IPv6]:PORT, absolute path of a Unix socket, or systemd", _address),
+        "",
+        "Where it listens; systemd: the socket it opened under this listener's name; required.",
+    ),
+    Setting(_LISTENER, "name", _text("name of a-z, 0-9, - and _", _NAME.fullmatch), "its kind", "In metrics and logs."),
+    Setting(
+        _LISTENER,
+        "on_undecidable",
+        _choice(("error", "found", "ok")),
+        '"error"',
+        "The reply where nothing can be said: an error, as if it matched, or as if it did not.",
+    ),
+    Setting(
+        _LISTENER,
+        "on_match",
+        _choice(("block", "accept")),
+        '"block"',
+        "accept: every upload that could be looked at passes at once, and is compared after that.",
+    ),
+    Setting(
+        _LISTENER,
+        "deadline_seconds",
+        _SECONDS,
+        "http 25, clamd 2.5, icap 60",
+        "After that the answer is that there is none; keep it under what the caller waits.",
+    ),
+    Setting(_LISTENER, "max_mb", _whole(1, 2**24), "4096", "The longest upload, in MiB; keep it over the platform's."),
+    Setting(
+        _LISTENER,
+        "cut_lengths",
+        Kind("list of whole numbers", _lengths),
+        "[26214400, 26198016, 25165824, 104857600, 100000000]",
+        "Lengths in bytes at which callers stop sending.",
+    ),
+    Setting(_LISTENER, "roots", Kind("list of paths", _paths), "[]", "Folders that callers may name files in."),
+    Setting(_LISTENER, "uploads_per_second", _number(0.01, 1e6), "no limit", "More are answered busy."),
+    Setting(
+        _LISTENER,
+        "access",
+        _choice(tuple(Access), Access),
+        "open here, token for other addresses",
+        "http: who may ask: anybody who reaches it, whoever has a token, or a certificate of client_ca_file.",
+    ),
+    Setting(
+        _LISTENER,
+        "lookups_per_minute",
+        _whole(0, 1_000_000),
+        "0",
+        "http: values a token with the scope lookup may look up; 0: lookups are off.",
+    ),
+    Setting(_LISTENER, "max_connections", _whole(1, 100_000), "2048", "Connections at a time."),
+    Setting(_LISTENER, "certificate_file", _PATH, "none", "http: the certificate for TLS, PEM."),
+    Setting(_LISTENER, "key_file", _PATH, "none", "http: its key, PEM."),
+    Setting(
+        _LISTENER, "client_ca_file", _PATH, "none", "http: who vouches for callers' certificates, PEM; demands one."
+    ),
+    Setting(_LISTENER, "socket_mode", Kind("octal digits in quotes", _mode), '"660"', "Permissions of a Unix socket."),
+    Setting(_LISTENER, "socket_group", _SHORT, "none", "The group of a Unix socket."),
+    Setting(_LISTENER, "socket_users", _SHORTS, "everyone it lets in", "Users who may connect to a Unix socket."),
 )

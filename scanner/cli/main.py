@@ -23,7 +23,9 @@ from scanner.cli import (
     roots,
     scanning,
     selftest,
+    serving,
     status,
+    tokens,
     watching,
 )
 from scanner.cli.border import error_border, reader_may_go
@@ -75,6 +77,8 @@ for module in (
     forgetting,
     status,
     selftest,
+    serving,
+    tokens,
     watching,
 ):
     for command in module.COMMANDS:

@@ -29,7 +29,7 @@ from scanner.doors.spooling import Spool
 from scanner.ledger.ledger import Ledger
 from scanner.metrics import Metrics
 from scanner.pipeline import Pipeline, SetsInForce
-from scanner.types import Digests, Reason
+from scanner.types import Digests, Fingerprint, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,16 @@ class Intake:
         """The platform no longer holds an upload: its matches close. False when it was not known."""
         return self._ledger.places.forget_upload(ref)
 
+    async def forget_soon(self, ref: bytes) -> bool:
+        """`forget`, for who must not keep the loop waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, self.forget, ref)
+
+    async def look_up(self, hash_type: str, value: bytes) -> list[str]:
+        """The names of the sets that list a value near this one by their own rules. Raises StoreError."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._hashers, self._judge.sets_listing, hash_type, value
+        )
+
     def catalogue(self) -> int:
         """The number that rises whenever what is listed changes."""
         return self._sets.catalogue()
@@ -199,6 +209,13 @@ class Intake:
         self._lanes.submit(work)
         await asyncio.wait((told,), timeout=max(0.0, job.due_s - time.monotonic()))
         return told.result() if told.done() else undecidable(Reason.TIMEOUT)
+
+    async def _hash(self, body: Body, within_s: float) -> Fingerprint:
+        self._in_hand += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._lanes, self._judge.hash, body, within_s)
+        finally:
+            self._in_hand -= 1
 
     def _done(self) -> None:
         self._in_hand -= 1
@@ -284,6 +301,21 @@ class Upload:
         except OSError:
             self.digests = None
         return None
+
+    async def hashes(self) -> tuple[Digests, Fingerprint] | Answer:
+        """What is computed of the body, compared with nothing and recorded nowhere; else why it cannot be."""
+        intake, rules = self._intake, self._rules
+        answer = intake._refusal(rules, self.received_bytes) or await self._unjudgeable()
+        try:
+            if answer is not None or self.digests is None:
+                return answer or undecidable(Reason.IO)
+            return self.digests, await intake._hash(self._body, rules.deadline_s)
+        finally:
+            self._body.close()
+
+    def over_limit(self) -> None:
+        """It is known to be longer than the listener takes."""
+        self._over = True
 
     def abort(self) -> None:
         """Keep nothing of it."""

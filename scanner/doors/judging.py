@@ -16,8 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from hashsets.errors import HashsetsError
-from hashsets.types import Mode
+from hashsets.types import Mode, Queries
 from scanner.decoding import Form
 from scanner.doors import cuts
 from scanner.doors.answers import ACCEPTED, CLEAR, Answer, Undecided, matched, undecidable
@@ -30,7 +32,7 @@ from scanner.doors.spooling import Spool
 from scanner.errors import ScannerError
 from scanner.ledger.ledger import Ledger, Pinned
 from scanner.ledger.uploads import Recalled
-from scanner.pipeline import Look, Pipeline, SetsInForce
+from scanner.pipeline import Look, Pipeline, SetsInForce, may_act
 from scanner.types import (
     Digests,
     Extent,
@@ -107,6 +109,19 @@ class Judge:
             tell(undecidable(Reason.TIMEOUT))
         finally:
             job.content.close()
+
+    def hash(self, body: Body, within_s: float) -> Fingerprint:
+        """What a look at a body sees; nothing is compared or recorded."""
+        return self._pipeline.see(body.fd(), within_s)
+
+    def sets_listing(self, hash_type: str, value: bytes) -> list[str]:
+        """The names of the sets that may be acted on and list a value near this one. Raises StoreError."""
+        pinned, snapshot = self._sets.pin()
+        one = np.ones(1, np.uint8)
+        row = np.frombuffer(value, np.uint8).reshape(1, -1)
+        asked = Queries(hash_type, row, np.zeros(1, np.int64), 100 * one, 0 * one)
+        found = {hit.set_uid for hit in snapshot.match([asked])}
+        return sorted(known.name for known in pinned.sets if known.uid in found and may_act(known))
 
     def _recalled(self, job: Job, pinned: Pinned | None) -> Recalled | None:
         if job.digests is None or (pinned is None and not job.accepts):

@@ -31,7 +31,7 @@ _MOST_LOOKS: Final = 1000
 class Spool:
     """The spool of one home."""
 
-    def __init__(self, folder: Path, ledger: Ledger, most_bytes: int) -> None:
+    def __init__(self, folder: Path, ledger: Ledger, most_bytes: int = 0) -> None:
         self._folder = folder
         self._ledger = ledger
         self._most_bytes = most_bytes

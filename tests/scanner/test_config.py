@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hashsets import hashtypes
 from scanner.config import SETTINGS, Config, Home, Seal, SinkConfig, SinkKind, SourceConfig, load, parse
 from scanner.errors import ConfigError
+from scanner.serve_config import Access, ListenerConfig
 
 HOME = Home(Path("/srv/hashward"))
 FOLDER = Path("/etc/hashward")
@@ -124,7 +125,8 @@ def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
         for table in dataclasses.fields(config)
         if table.name not in ("sinks", "sources")
         for field in dataclasses.fields(getattr(config, table.name))
-    }
+    } - {"serve.listeners"}
+    fields |= {f"serve.listener.{field.name}" for field in dataclasses.fields(ListenerConfig)}
     fields |= {f"sink.{field.name}" for field in dataclasses.fields(SinkConfig)}
     fields |= {f"source.{field.name}" for field in dataclasses.fields(SourceConfig)}
 
@@ -132,7 +134,8 @@ def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
     assert len(fields) == len(SETTINGS)
 
 
-DEFAULTS = [s for s in SETTINGS if s.table not in ("sink", "source") and s.default != "none"]
+LISTENER = '[[serve.listener]]\nkind = "http"\naddress = "127.0.0.1:8417"\n'
+DEFAULTS = [s for s in SETTINGS if s.table not in ("sink", "source", "serve.listener") and s.default != "none"]
 
 
 @pytest.mark.parametrize("setting", DEFAULTS, ids=lambda s: s.name)
@@ -151,6 +154,48 @@ def test_each_documented_default_of_a_sink_is_the_default(key: str) -> None:
     [setting] = [s for s in SETTINGS if s.name == f"sink.{key}"]
 
     assert read(SINK) == read(f"{SINK}{key} = {setting.default}\n")
+
+
+@pytest.mark.parametrize(
+    "key", ["on_undecidable", "on_match", "max_mb", "roots", "lookups_per_minute", "max_connections"]
+)
+def test_each_documented_default_of_a_listener_is_the_default(key: str) -> None:
+    """The same for listeners."""
+    [setting] = [s for s in SETTINGS if s.name == f"serve.listener.{key}"]
+
+    assert read(LISTENER) == read(f"{LISTENER}{key} = {setting.default}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('address = "127.0.0.1"', "serve.listener.address must be"),
+        ('address = "127.0.0.1:70000"', "serve.listener.address must be"),
+        ('address = "relative/path"', "serve.listener.address must be"),
+        ('address = "127.0.0.1:1"\nroots = ["x"]\naccess = "open"', "access means nothing"),
+        ('address = "0.0.0.0:1"\nroots = ["x"]', "roots are for listeners on this machine"),
+        ('address = "127.0.0.1:1"\nsocket_mode = "660"', "socket_mode means something for a Unix socket alone"),
+        ('address = "127.0.0.1:1"\n[[serve.listener]]\nkind = "clamd"\naddress = "127.0.0.1:2"', "one name"),
+        (
+            'address = "127.0.0.1:1"\n[[serve.listener]]\nkind = "http"\naddress = "127.0.0.1:1"',
+            "two listeners have one address",
+        ),
+    ],
+)
+def test_what_a_listener_cannot_be_is_said(line: str, says: str) -> None:
+    """An address nobody can listen on, a setting of another kind of door, two of one name."""
+    with pytest.raises(ConfigError, match=says):
+        read(f'[[serve.listener]]\nkind = "clamd"\n{line}\n')
+
+
+def test_who_may_ask_follows_from_where_it_listens() -> None:
+    """On this machine anybody; from elsewhere whoever has a token."""
+    local, remote = (
+        read(f'[[serve.listener]]\nkind = "http"\naddress = "{at}"\n').serve.listeners[0]
+        for at in ("[::1]:1", "0.0.0.0:1")
+    )
+
+    assert (Access.OPEN, Access.TOKEN) == (local.who, remote.who)
 
 
 def test_the_choices_are_those_of_the_rooms_they_configure() -> None:

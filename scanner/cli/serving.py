@@ -1,0 +1,180 @@
+"""`serve`, the upload doors as one process; `blocked`, what stands behind a name people were shown."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from scanner.api import Scanner
+from scanner.cli.groups import allow_unsandboxed
+from scanner.cli.output import emit_json, json_option, note, printable
+from scanner.config import inherited_sockets, notify_address
+from scanner.errors import UsageError
+from scanner.serve_config import (
+    USUAL_HTTP,
+    DoorKind,
+    ListenerConfig,
+    ServeConfig,
+    checked_listener,
+    checked_listeners,
+    parse_address,
+)
+
+if TYPE_CHECKING:
+    from scanner.doors.serving import Serving
+
+_CODE = re.compile(r"(?:Policy\.Blocked\.)?([2-9B-Z]{8})")
+
+
+@click.command()
+@click.option("--http", metavar="HOST:PORT", help="Speak HTTP there.")
+@click.option("--clamd", metavar="HOST:PORT|PATH", help="Speak the protocol of clamd there.")
+@click.option("--icap", metavar="HOST:PORT", help="Speak ICAP there.")
+@allow_unsandboxed
+@json_option
+@click.pass_obj
+def serve(scanner: Scanner, http: str | None, clamd: str | None, icap: str | None, as_json: bool) -> None:
+    """Judge uploads as they come in, by what platforms already speak: the upload doors.
+
+    Listens as configured by [[serve.listener]], or where the options say; without either, HTTP on loopback port 8417.
+    SIGTERM or Ctrl-C ends it, once what is in hand is answered.
+    """
+    from scanner.doors.serving import widen
+
+    named = {DoorKind.HTTP: http, DoorKind.CLAMD: clamd, DoorKind.ICAP: icap}
+    config = _with_named(scanner.config.serve, {kind: at for kind, at in named.items() if at is not None})
+    widen()
+    scanner.pipeline  # noqa: B018 - opened before a thread is: worker processes are exec'd
+    asyncio.run(_serve(scanner, config, as_json))
+    sys.stdout.flush()
+
+
+async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool) -> None:
+    from scanner.watch import notify
+
+    manager = notify_address()
+    say = _say(scanner, as_json)
+    serving = _serving(scanner, config, say, lambda state: notify(manager, state))
+    await serving.run(lambda: _announce(scanner, config, serving, say, as_json))
+    say("stopped")
+
+
+def _serving(
+    scanner: Scanner, config: ServeConfig, say: Callable[[str], None], manager: Callable[[str], None]
+) -> Serving:
+    """The doors of a home, bound to their addresses. Raises UsageError."""
+    from scanner.doors.intake import Intake
+    from scanner.doors.listeners import House
+    from scanner.doors.serving import Serving, bounds_of
+    from scanner.gauges import Gauges
+    from scanner.metrics import Metrics
+
+    metrics = Metrics([one.name for one in config.listeners], Gauges(scanner))
+    bounds = bounds_of(config, scanner.config.scan.worker_count())
+    spool = scanner.home.spool
+    intake = Intake(scanner.sets, scanner.ledger, scanner.pipeline, scanner.clock, spool, metrics, bounds)
+    house = House(intake, scanner.ledger.tokens, scanner.clock, metrics, spool, say)
+    return Serving(config, house, inherited_sockets(), manager)
+
+
+def _with_named(config: ServeConfig, named: dict[DoorKind, str]) -> ServeConfig:
+    """The configuration with the listeners of the command line in place of those it has, if there are any."""
+    made: tuple[ListenerConfig, ...] = config.listeners
+    if named or not made:
+        at = named or {DoorKind.HTTP: USUAL_HTTP}
+        made = tuple(_listener(kind, text) for kind, text in at.items())
+    return ServeConfig(config.most_in_hand, config.spool_mb, config.stop_seconds, checked_listeners(made))
+
+
+def _listener(kind: DoorKind, text: str) -> ListenerConfig:
+    try:
+        address = parse_address(os.path.abspath(text) if "/" in text else text)
+    except ValueError:
+        raise UsageError(f"--{kind.value} takes HOST:PORT, a path with a slash in it, or systemd.") from None
+    return checked_listener({"kind": kind, "address": address})
+
+
+def _say(scanner: Scanner, as_json: bool) -> Callable[[str], None]:
+    if as_json:
+        return lambda text: emit_json({"event": "log", "message": text})
+    from scanner.watch import say_on_stderr
+
+    return say_on_stderr(scanner.clock)
+
+
+def _announce(
+    scanner: Scanner, config: ServeConfig, serving: Serving, say: Callable[[str], None], as_json: bool
+) -> None:
+    from scanner.doors.serving import check_exposure
+
+    sandbox = "complete" if scanner.pool.sandbox.complete else "incomplete"
+    limits = {
+        "workers": scanner.config.scan.worker_count(),
+        "most_in_hand": config.most_in_hand,
+        "sandbox": sandbox,
+    }
+    listeners: list[dict[str, object]] = [
+        {
+            "name": bound.config.name,
+            "kind": bound.config.kind.value,
+            "address": bound.address,
+            "deadline_seconds": bound.config.deadline_s,
+            "max_mb": bound.config.max_mb,
+            "on_undecidable": bound.config.on_undecidable,
+            "on_match": bound.config.on_match,
+        }
+        for bound in serving.bound
+    ]
+    if as_json:
+        emit_json({"event": "serving", "listeners": listeners, **limits})
+    else:
+        for one in listeners:
+            say(_sentence(one))
+        say(f"{limits['workers']} workers, sandbox {sandbox}, at most {config.most_in_hand} uploads in hand")
+    for sentence in check_exposure([bound.config for bound in serving.bound]):
+        say(f"warning: {sentence}")
+
+
+def _sentence(one: Mapping[str, object]) -> str:
+    return (
+        f"{one['name']}: {one['kind']} on {one['address']}, answers within {one['deadline_seconds']} s, takes up to"
+        f" {one['max_mb']} MiB; on_match {one['on_match']}, on_undecidable {one['on_undecidable']}"
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--show-refs", is_flag=True, help="Print the refs of the uploads and the paths. They are for you alone.")
+@json_option
+@click.pass_obj
+def blocked(scanner: Scanner, name: str, show_refs: bool, as_json: bool) -> None:
+    """Say what stands behind a name like Policy.Blocked.7F3K2QXZ that somebody was shown.
+
+    It is the code of a matched content; nobody else can tell anything from it.
+    """
+    found = _CODE.fullmatch(name)
+    shown = None if found is None else scanner.ledger.uploads.shown(found[1])
+    if shown is None:
+        raise UsageError("Nothing was shown under that name.")
+    sha256, ids = shown
+    places = [scanner.ledger.places.where(asset_id) for asset_id in ids] if show_refs else []
+    if as_json:
+        document: dict[str, object] = {"sha256": sha256.hex(), "assets": len(ids)}
+        if show_refs:
+            document["places"] = [place.decode("utf-8", "surrogateescape") for place in places]
+        emit_json(document)
+        return
+    click.echo(f"sha256 {sha256.hex()}")
+    for place in places:
+        click.echo(printable(place))
+    if not show_refs:
+        note(f"{len(ids):,} assets; --show-refs prints where.")
+
+
+COMMANDS = (serve, blocked)
