@@ -17,7 +17,7 @@ from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.containers import containers_in, look_inside
-from scanner.decoding.embedded import enclosed, own
+from scanner.decoding.embedded import enclosed, own, refined
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.faults import is_ours
 from scanner.decoding.jpeg import is_progressive, where_scans_are_too_many
@@ -81,6 +81,7 @@ def _decode_media(
     file: MediaFile, sniffed: Sniffed, options: DecodeOptions, budget: Budget, sink: Sink, start: Resume | None
 ) -> Looked:
     """`decode` for what is no container, or apart from being one."""
+    sniffed = refined(file, sniffed)
 
     def look_at(one: MediaFile, what: Sniffed, to: Sink, since: Resume | None) -> Looked:
         return _Look(own(one, what), what, options, budget, to, since).run()

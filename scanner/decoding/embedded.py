@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.decoding import extents
 from scanner.decoding.camera_raw import is_raw
 from scanner.decoding.containers.zip_directory import end_of_central_directory
 from scanner.decoding.encoded_text import encoded_files, reads_as_text
+from scanner.decoding.heif_items import Alone, heif_items
 from scanner.decoding.icons import icons
+from scanner.decoding.previews import BareThumbnail, Block, blocks_beside
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.signatures import LONGEST, begins, candidates, transport_streams
 from scanner.decoding.sniffing import HEAD_BYTES, Form, Sniffed, sniff
@@ -64,8 +66,19 @@ def own(file: MediaFile, sniffed: Sniffed) -> MediaFile:
     """The first picture of an icon file; other content without what lies behind it, where that confuses decoders."""
     if sniffed.name in _ICONS:
         return next(icons(file, sniffed.name), file)
+    if sniffed.name == "heif" and (items := heif_items(file)).pictures:
+        file = Alone(file, items, items.primary)
     end = extents.end_of(file, sniffed.name) if sniffed.name in _CONFUSED else None
     return file if end is None or end >= file.size_bytes else file.first(end)
+
+
+def refined(file: MediaFile, sniffed: Sniffed) -> Sniffed:
+    """What a content is by more than its first bytes: a sequence of HEIC that has no still is a film."""
+    if sniffed.name == "heif":
+        kinds = {kind for kind, _, _ in extents.boxes(file)}
+        if b"moov" in kinds and b"meta" not in kinds:
+            return Sniffed(Form.VIDEO, "mp4")
+    return sniffed
 
 
 def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tuple[list[Enclosed], bool]:
@@ -120,8 +133,9 @@ def _in_still(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> It
         yield from _in_text(file, tick)
     end = extents.end_of(file, sniffed.name)
     yield from _carved(file, _SMALLEST_HEADER) if end is None else _behind(file, end)
-    if sniffed.name == "jpeg":
-        yield from _thumbnails(file)
+    if sniffed.name in ("heif", "avif"):
+        yield from _items(file, sniffed)
+    yield from _previews(file, sniffed.name, tick)
 
 
 def _behind(file: MediaFile, end: int | None) -> Iterator[Enclosed | None]:
@@ -204,13 +218,27 @@ def _icons(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
         yield Enclosed(-number, one, sniffed)
 
 
-def _thumbnails(file: MediaFile) -> Iterator[Enclosed]:
-    """The JPEG thumbnails in a JPEG's EXIF segments (CIPA DC-008, 4.5.5), which file managers show for the picture."""
-    for offset, size_bytes in extents.exif_segments(file):
-        at = file.at(offset, size_bytes).find(b"\xff\xd8\xff")
-        view = file.within(offset + at, size_bytes - at)
-        if at >= 0 and extents.stands_alone(view):
-            yield Enclosed(offset + at, view, Sniffed(Form.STILL, "jpeg"), surely=False, aside=True)
+def _previews(file: MediaFile, name: str, tick: Callable[[], None]) -> Iterator[Enclosed | None]:
+    """Small copies that the file keeps of its picture, which file managers and other programs show for it."""
+    for offset, block in blocks_beside(file, name):
+        if isinstance(block, BareThumbnail):
+            yield Enclosed(offset + 1, block, Sniffed(Form.STILL, "tiff"), surely=False, aside=True)
+            continue
+        texts = _in_text(block, tick) if reads_as_text(block.at(0, HEAD_BYTES)) else ()
+        for part in itertools.chain(_carved(block, 0), texts):
+            if part is None or part.sniffed.form is not Form.STILL:
+                yield None
+                continue
+            place = block.place(part.offset) if isinstance(block, Block) else offset + part.offset
+            yield replace(part, offset=place, surely=False, announced=False, aside=True)
+
+
+def _items(file: MediaFile, sniffed: Sniffed) -> Iterator[Enclosed]:
+    """The pictures of a HEIF or AVIF file beside its primary one: others, thumbnails, depth and gain maps."""
+    items = heif_items(file)
+    for number in items.pictures:
+        aside = number in items.aside
+        yield Enclosed(-number, Alone(file, items, number), sniffed, surely=not aside, aside=aside)
 
 
 def _listed_by_mpf(file: MediaFile) -> Iterator[Enclosed]:
