@@ -86,20 +86,44 @@ def _web(
     headers: Mapping[str, str] | None = None,
     basic: tuple[str, str] | None = None,
 ) -> Web:
-    megabytes = config.max_mb if config.kind is SourceKind.HTTP else min(_PAGE_MB, config.max_mb)
-    limits = Limits(max_bytes=megabytes * 2**20, total_s=6 * 3600.0 if config.kind is SourceKind.HTTP else 600.0)
+    whole = config.kind in (SourceKind.HTTP, SourceKind.BUNDLE)  # a list in one answer
+    megabytes = config.max_mb if whole else min(_PAGE_MB, config.max_mb)
+    limits = Limits(max_bytes=megabytes * 2**20, total_s=6 * 3600.0 if whole else 600.0)
     return Web(base, headers=headers, basic=basic, limits=limits, patience=means.patience, ca_file=config.ca_file)
 
 
 def _http(config: SourceConfig, means: _Means) -> Source:
     parts = urlsplit(config.url or "")
+    web = _own_server(config, means, f"{parts.scheme}://{parts.netloc}")
+    return HttpFile(web, parts.path or "/", options=list_options(config), complete=config.complete)
+
+
+def _own_server(config: SourceConfig, means: _Means, base: str) -> Web:
+    """A server of whoever: with a password where there is a user's name, else perhaps with a token."""
     headers = basic = None
     if config.username is not None:
         basic = (config.username, means.secret())
     elif config.secret_file or config.secret_env or config.secret_credential:
         headers = {"Authorization": f"Bearer {means.secret()}"}
-    web = _web(config, means, f"{parts.scheme}://{parts.netloc}", headers=headers, basic=basic)
-    return HttpFile(web, parts.path or "/", options=list_options(config), complete=config.complete)
+    return _web(config, means, base, headers=headers, basic=basic)
+
+
+def _bundle(config: SourceConfig, means: _Means) -> Source:
+    # With them comes the library that verifies, which other commands never need.
+    from hashsets.bundles.verifying import MOST_METADATA_BYTES
+    from hashsets.sources.bundle import BundleSource, in_folder, over_web
+
+    assert config.root_file is not None
+    try:
+        with config.root_file.open("rb") as file:
+            root = file.read(MOST_METADATA_BYTES)
+    except OSError:
+        raise ConfigError("source.root_file cannot be read: check that it is there, and its mode") from None
+    if config.path is not None:
+        fetch = in_folder(config.path)
+    else:
+        fetch = over_web(_own_server(config, means, config.url or ""))
+    return BundleSource(fetch, root, options=list_options(config), most_bytes=config.max_mb * 2**20)
 
 
 def _ncmec(config: SourceConfig, means: _Means) -> Source:
@@ -129,6 +153,7 @@ def _tcap(config: SourceConfig, means: _Means) -> Source:
 
 _MAKERS: Mapping[SourceKind, Callable[[SourceConfig, _Means], Source]] = {
     SourceKind.HTTP: _http,
+    SourceKind.BUNDLE: _bundle,
     SourceKind.NCMEC: _ncmec,
     SourceKind.STOPNCII: _stopncii,
     SourceKind.THREATEXCHANGE: _threatexchange,

@@ -48,6 +48,7 @@ class SourceKind(StrEnum):
     STOPNCII = "stopncii"
     THREATEXCHANGE = "threatexchange"
     TCAP = "tcap"
+    BUNDLE = "bundle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +281,13 @@ SETTINGS: Final = (
         "7, file: 0",
         "Days without anything new after which it counts as stale; 0: never.",
     ),
-    Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required."),
+    Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required. bundle: its folder."),
     Setting("source", "url", _URL, "the provider's", "http: where the list is, required; others: another server."),
     Setting("source", "environment", _SHORT, "", "ncmec: such as industry-csam or npo-csam; required."),
     Setting(
         "source", "members", _SHORTS, "[]", "ncmec: ids of the members whose entries are taken; every one by default."
     ),
+    Setting("source", "root_file", _PATH, "", "bundle: its publisher's root.json, carried here by hand; required."),
     Setting("source", "group", _SHORT, "", "threatexchange: the privacy group's id; required."),
     Setting("source", "hash_type", _SHORT, "none", "file, http: the hash type of a bare list's values."),
     Setting(

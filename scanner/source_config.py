@@ -27,6 +27,7 @@ class SourceConfig:
     environment: str | None = None
     members: tuple[str, ...] = ()
     group: str | None = None
+    root_file: Path | None = None
     hash_type: str | None = None
     categories: tuple[str, ...] = ()
     complete: bool = True
@@ -54,6 +55,7 @@ _MEANS: dict[SourceKind, set[str]] = {
     SourceKind.STOPNCII: _WEB | _SECRETS,
     SourceKind.THREATEXCHANGE: _WEB | _SECRETS | {"group"},
     SourceKind.TCAP: _WEB | _SECRETS | {"username"},
+    SourceKind.BUNDLE: _WEB | _SECRETS | {"username", "path", "root_file"},
 }
 _NEEDS: dict[SourceKind, set[str]] = {
     SourceKind.FILE: {"path"},
@@ -62,6 +64,7 @@ _NEEDS: dict[SourceKind, set[str]] = {
     SourceKind.STOPNCII: set(),
     SourceKind.THREATEXCHANGE: {"group"},
     SourceKind.TCAP: {"username"},
+    SourceKind.BUNDLE: {"root_file"},
 }
 _NEED_SECRET = frozenset({SourceKind.NCMEC, SourceKind.STOPNCII, SourceKind.THREATEXCHANGE, SourceKind.TCAP})
 
@@ -85,6 +88,8 @@ def checked_source(values: dict[str, Any]) -> SourceConfig:
         raise ConfigError(f"source.environment must be one of {', '.join(ENVIRONMENTS)}")
     if kind is SourceKind.NCMEC and "url" not in values and 0 < values.get("every_minutes", 60.0) < _NCMEC_MINUTES:
         raise ConfigError(f"source.every_minutes is at least {_NCMEC_MINUTES:g} for NCMEC's own servers, or 0")
+    if kind is SourceKind.BUNDLE and ("path" in values) == ("url" in values):
+        raise ConfigError("a source of kind bundle needs one of source.path, source.url")
     if kind is SourceKind.FILE:
         values.setdefault("stale_days", 0.0)  # a local list changes when its owner changes it
     return SourceConfig(**values)

@@ -55,6 +55,10 @@ class Patience:
         self.sleep(min(MOST_WAIT_S, max(seconds, ceiling / 2 + ceiling / 2 * self.draw())))
 
 
+class NotFound(SourceError):
+    """There is nothing at that address."""
+
+
 class Answer:
     """What came back: status, headers and body."""
 
@@ -93,9 +97,20 @@ class Web:
         self._patience = patience or Patience()
         self._ca_file = ca_file
 
-    def get(self, path: str, *, headers: Mapping[str, str] | None = None, into: BinaryIO | None = None) -> Answer:
+    def get(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        into: BinaryIO | None = None,
+        most_bytes: int | None = None,
+    ) -> Answer:
         """The answer to a GET: 200 or 304. `into` takes a body that is too long for memory. Raises SourceError."""
-        return self._asked("GET", path, dict(headers or {}), None, into)
+        return self._asked("GET", path, dict(headers or {}), into=into, most_bytes=most_bytes)
+
+    def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """The answer to a PUT, sent once: whether it arrived is not known where this fails. Raises SourceError."""
+        return self._asked("PUT", path, dict(headers), content=content, retries=0)
 
     def get_json(self, path: str, *, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The object that a GET answers; one that is cut short or none is asked for again. Raises SourceError."""
@@ -112,20 +127,32 @@ class Web:
 
     def post(self, path: str, fields: Mapping[str, str]) -> Answer:
         """The answer to a form that changes nothing there, such as a question for a token. Raises SourceError."""
-        return self._asked("POST", path, {}, fields, None)
+        return self._asked("POST", path, {}, fields=fields)
 
     def _asked(
-        self, method: str, path: str, headers: dict[str, str], fields: Mapping[str, str] | None, into: BinaryIO | None
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        *,
+        fields: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        into: BinaryIO | None = None,
+        most_bytes: int | None = None,
+        retries: int = RETRIES,
     ) -> Answer:
-        url = self._url(path)
+        url, limit = self._url(path), self._limits.max_bytes
         with self._client() as client:
-            for attempt in range(RETRIES + 1):
+            for attempt in range(retries + 1):
                 try:
-                    request = client.build_request(method, url, headers=self._headers | headers, data=fields)
-                    return self._attempt(client, request, into)
+                    request = client.build_request(
+                        method, url, headers=self._headers | headers, data=fields, content=content
+                    )
+                    return self._attempt(client, request, into, min(most_bytes or limit, limit))
                 except _Again as again:
-                    if attempt == RETRIES:
-                        raise Unreachable(f"the source {again} {RETRIES + 1} times: try again later") from None
+                    if attempt == retries:
+                        times = f"{retries + 1} times" if retries else "once, and is not asked twice"
+                        raise Unreachable(f"the source {again} {times}: try again later") from None
                     self._patience.wait(attempt, again.asked)
         raise AssertionError("every attempt returns or raises")
 
@@ -138,44 +165,44 @@ class Web:
             raise SourceError("the source names a page that is not on its own host")
         return url
 
-    def _attempt(self, client: httpx.Client, request: httpx.Request, into: BinaryIO | None) -> Answer:
+    def _attempt(self, client: httpx.Client, request: httpx.Request, into: BinaryIO | None, most_bytes: int) -> Answer:
         try:
             response = client.send(request, stream=True)
             try:
-                return self._taken(response, into)
+                return self._taken(response, into, most_bytes)
             finally:
                 response.close()
         except httpx.TransportError as error:
             raise _Again("was not reached, or broke off,") from error
 
-    def _taken(self, response: httpx.Response, into: BinaryIO | None) -> Answer:
+    def _taken(self, response: httpx.Response, into: BinaryIO | None, most_bytes: int) -> Answer:
         status = response.status_code
         if status in _RETRYABLE:
             raise _Again(f"answered {status}", response.headers.get("Retry-After"))
         if status in _REFUSED:
             raise CredentialsRefused(f"the source answered {status}: check its credentials")
+        if status == 404:
+            raise NotFound(f"the source answered {status}: check its address")
         if status not in (200, 304):
             raise SourceError(f"the source answered {status}: check its address")
         body = bytearray()
         if into is not None:
             into.seek(0)
             into.truncate()
-        for part in self._parts(response):
+        for part in self._parts(response, most_bytes):
             body += part if into is None else b""
             if into is not None:
                 into.write(part)
         return Answer(status, dict(response.headers), bytes(body))
 
-    def _parts(self, response: httpx.Response) -> Iterator[bytes]:
+    def _parts(self, response: httpx.Response, most_bytes: int) -> Iterator[bytes]:
         """The body, within its limits: of what is sent, and of what that unpacks to."""
         ends = time.monotonic() + self._limits.total_s
         taken = 0
         for part in response.iter_bytes(_CHUNK_BYTES):
             taken += len(part)
-            if taken > self._limits.max_bytes:
-                raise SourceError(
-                    f"the source's answer is longer than {self._limits.max_bytes} bytes: it was not taken"
-                )
+            if taken > most_bytes:
+                raise SourceError(f"the source's answer is longer than {most_bytes} bytes: it was not taken")
             if time.monotonic() > ends:
                 raise Unreachable(f"the source's answer took longer than {self._limits.total_s:g} seconds")
             yield part

@@ -12,13 +12,13 @@ from hashsets.errors import CredentialsRefused, HashsetsError, ListError, Shrink
 from hashsets.errors import Unreachable as NotReached
 from hashsets.store import Store
 from hashsets.store.standings import SourceStanding
+from samples.feed_servers import FileServer
 from scanner import Scanner
 from scanner.config import Config
 from scanner.errors import ConfigError
 from scanner.schedules import JITTER, SourceState, bring_up, due_ns, problem_of, source_duties, state_of
 from scanner.settings import SourceKind
 from scanner.source_config import SourceConfig
-from samples.feed_servers import FileServer
 from tests.scanner.fakes import DAY_NS, MovableClock
 
 MINUTE = 60 * 10**9

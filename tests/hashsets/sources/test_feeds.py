@@ -19,8 +19,8 @@ from hashsets.sources.threat_updates import ThreatUpdates
 from hashsets.sources.web import Limits, Patience, Web
 from hashsets.store import Store
 from hashsets.types import Classification
-from tests.hashsets.sources.conftest import Waits, bring, listed, now
 from samples.feed_servers import CUT, DROP, FileServer, Reply, ScriptServer, Server, StopNCIIServer
+from tests.hashsets.sources.conftest import Waits, bring, listed, now
 
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 

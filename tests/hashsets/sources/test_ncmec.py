@@ -14,8 +14,8 @@ from hashsets.sources.ncmec_xml import Selection
 from hashsets.sources.web import Patience, Web
 from hashsets.store import Store
 from hashsets.types import Classification, Signal
-from tests.hashsets.sources.conftest import EPOCH, Waits, bring, listed, now
 from samples.feed_servers import CUT, DROP, NCMECServer, Reply, Server, entry, tombstone
+from tests.hashsets.sources.conftest import EPOCH, Waits, bring, listed, now
 
 MD5 = "<md5>{0:032x}</md5>"
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"

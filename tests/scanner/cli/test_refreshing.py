@@ -14,8 +14,8 @@ from hashsets.sources.ncmec import NCMEC
 from hashsets.sources.ncmec_xml import Selection
 from hashsets.sources.web import Web
 from hashsets.store import Store
-from tests.command import Hashward
 from samples.feed_servers import FileServer, NCMECServer, StopNCIIServer, entry, tombstone
+from tests.command import Hashward
 
 SECRET = "canary-of-a-secret"
 LONG_AGO = 1_500_000_000
@@ -134,3 +134,34 @@ def test_a_source_that_fails_hinders_no_other(hashward: Hashward, tmp_path: Path
     assert 2 == hashward("hashset", "refresh", "nobody").code
     configure(hashward, "")
     assert "No source" in hashward("hashset", "refresh").err
+
+
+def test_one_site_feeds_another_by_a_signed_bundle(hashward: Hashward, tmp_path: Path) -> None:
+    """Published, taken, under one ref on both; a forged one is refused, the old serves, and `status` says so."""
+    lists = tmp_path / "list.csv"
+    lists.write_text(f"type,value,ref\nmd5,{5:032x},public-1\nmd5,{6:032x},public-2\n")
+    publisher = Hashward(tmp_path / "publisher")
+    publisher("hashset", "import", "ours", lists)
+    bundle = tmp_path / "bundle"
+    published = publisher.json("hashset", "publish", "ours", bundle)
+    (tmp_path / "root.json").write_bytes((bundle / "metadata" / "1.root.json").read_bytes())
+    where = f'path = "{bundle}"\nroot_file = "{tmp_path / "root.json"}"\n'
+    configure(hashward, f'[[source]]\nhash_set = "theirs"\nkind = "bundle"\n{where}')
+    taken = hashward.json("hashset", "refresh")
+    hits = hashward("lookup", "md5", f"{5:032x}", "--json").object["hits"]
+    for path in (bundle / "targets").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"public-1", b"forged-1"))
+    again = publisher("hashset", "publish", "ours", bundle).out
+    for path in (bundle / "metadata").glob("*.targets.json"):
+        path.write_bytes(path.read_bytes().replace(b'"targets"', b'"forged"'))
+    forged = hashward("hashset", "refresh")
+    (source,) = hashward.json("status")["sources"]
+
+    assert (1, 2, True) == (published["version"], published["entries"], published["changed"])
+    assert (2, [{"hash_set": "theirs", "ref": "public-1", "distance": 0}]) == (taken["added"], hits)
+    assert "the same list as before" in again
+    assert 5 == forged.code
+    assert ("refused", 1) == (source["state"], source["failures"])
+    assert 2 == hashward.json("hashset", "show", "theirs")["entries"]
+    assert str(tmp_path) not in forged.err
+    assert 2 == publisher("hashset", "publish", "ours", publisher.home / "list.csv" / "\x00").code

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Hashward
 from samples.feed_servers import NCMECServer, StopNCIIServer, entry, tombstone
+from tests.command import Hashward
 
 WAIT_S = 60  # "within a minute" is what it promises
 
