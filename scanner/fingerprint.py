@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 
@@ -114,6 +115,7 @@ SAME_PICTURE_BITS = 31
 _SAMPLING = 3
 
 
+@lru_cache(maxsize=1024)
 def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = False) -> str:
     """What makes a signal of this kind today, such as "image/pdq/1", "image/pdq/exif/1" or "video/pdq/dense/1"."""
     parts = [media.value, hash_type]
@@ -124,6 +126,7 @@ def recipe(media: MediaKind, hash_type: str, orientation: str, *, dense: bool = 
     return "/".join((*parts, str(_REVISIONS.get((media.value, hash_type), 1))))
 
 
+@lru_cache(maxsize=64)
 def wanted(media: MediaKind, options: Options) -> frozenset[str]:
     """The recipes that a look at a content of this kind goes by: a content that lacks one owes it.
 

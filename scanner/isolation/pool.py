@@ -146,7 +146,7 @@ class WorkerPool:
                 place = None
             worker = place or self._fork()
             within_s = None if until is None else max(LEAST_WITHIN_S, until - time.monotonic())
-            limits = replace(self._limits, within_s=within_s)
+            limits = self._limits if within_s is None else replace(self._limits, within_s=within_s)
             task = _Task(worker, fd, limits, since)
             looked = task.run(stop)
             if task.sound and not fresh and worker.files < self._files_per_worker:

@@ -22,24 +22,27 @@ static double wave(int i, int j)
     return k <= 64 ? quarter[k] : -quarter[128 - k];
 }
 
-/* Below 2**53 in every sum, so exact in double precision whatever the order. */
-static void coefficients(const int32_t grid[HW_SIDE][HW_SIDE], double flat[VALUES])
+/* Below 2**53 in every sum, so exact in double precision whatever the order, and whatever the processor does at once. */
+HW_INLINE void transform(const int32_t grid[HW_SIDE][HW_SIDE], double flat[VALUES])
 {
-    double waves[FREQUENCIES][HW_SIDE], across[HW_SIDE][FREQUENCIES], half[HW_SIDE];
-    for (int i = 0; i < FREQUENCIES; i++)
+    double across[HW_SIDE][FREQUENCIES], half[FREQUENCIES][HW_SIDE];
+    memset(half, 0, sizeof half);
+    for (int k = 0; k < HW_SIDE; k++) {
+        double row[HW_SIDE];
         for (int j = 0; j < HW_SIDE; j++)
-            across[j][i] = waves[i][j] = wave(i, j);
-    for (int i = 0; i < FREQUENCIES; i++) {
-        for (int j = 0; j < HW_SIDE; j++)
-            half[j] = 0;
-        for (int k = 0; k < HW_SIDE; k++)
+            row[j] = grid[k][j];
+        for (int i = 0; i < FREQUENCIES; i++) {
+            double weight = across[k][i] = wave(i, k);
             for (int j = 0; j < HW_SIDE; j++)
-                half[j] += waves[i][k] * grid[k][j];
+                half[i][j] += weight * row[j];
+        }
+    }
+    for (int i = 0; i < FREQUENCIES; i++) {
         double *out = flat + i * FREQUENCIES;
         for (int m = 0; m < FREQUENCIES; m++)
             out[m] = 0;
         for (int j = 0; j < HW_SIDE; j++) {
-            double rounded = rint(half[j] / (1 << 27)); /* 24 + 15 fractional bits to 12 */
+            double rounded = rint(half[i][j] / (1 << 27)); /* 24 + 15 fractional bits to 12 */
             for (int m = 0; m < FREQUENCIES; m++)
                 out[m] += rounded * across[j][m];
         }
@@ -74,36 +77,60 @@ static double selected(double *values, int count, int wanted)
     return values[wanted];
 }
 
-static int steepness(int32_t a, int32_t b)
+/* The difference in whole hundredths of white; below 2**30 before it is divided. */
+HW_INLINE uint32_t steepness(int32_t a, int32_t b)
 {
-    int64_t percent = (int64_t)(a - b) * 100 / (255 << HW_GRID_BITS);
-    return (int)(percent < 0 ? -percent : percent);
+    return (uint32_t)(a < b ? b - a : a - b) * 100 / (255u << HW_GRID_BITS);
 }
 
-static int quality(const int32_t grid[HW_SIDE][HW_SIDE])
+HW_INLINE int steepnesses(const int32_t grid[HW_SIDE][HW_SIDE])
 {
-    int sum = 0;
+    uint32_t sum = 0;
+    for (int i = 0; i + 1 < HW_SIDE; i++)
+        for (int j = 0; j < HW_SIDE; j++)
+            sum += steepness(grid[i][j], grid[i + 1][j]);
     for (int i = 0; i < HW_SIDE; i++)
-        for (int j = 0; j < HW_SIDE; j++) {
-            if (i + 1 < HW_SIDE)
-                sum += steepness(grid[i][j], grid[i + 1][j]);
-            if (j + 1 < HW_SIDE)
-                sum += steepness(grid[i][j], grid[i][j + 1]);
-        }
-    return sum / 90 < 100 ? sum / 90 : 100;
+        for (int j = 0; j + 1 < HW_SIDE; j++)
+            sum += steepness(grid[i][j], grid[i][j + 1]);
+    return sum / 90 < 100 ? (int)(sum / 90) : 100;
 }
+
+/* Coefficients to `flat`; the quality. */
+typedef int measure(const int32_t grid[HW_SIDE][HW_SIDE], double flat[VALUES]);
+
+static int measured(const int32_t grid[HW_SIDE][HW_SIDE], double flat[VALUES])
+{
+    transform(grid, flat);
+    return steepnesses(grid);
+}
+
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+
+__attribute__((target("avx2"))) static int measured_avx2(const int32_t grid[HW_SIDE][HW_SIDE], double flat[VALUES])
+{
+    transform(grid, flat);
+    return steepnesses(grid);
+}
+
+static measure *fastest(void) { return __builtin_cpu_supports("avx2") ? measured_avx2 : measured; }
+
+#else
+
+static measure *fastest(void) { return measured; }
+
+#endif
 
 int hw_hash(const int32_t grid[HW_SIDE][HW_SIDE], uint8_t value[HW_VALUE_BYTES])
 {
     double flat[VALUES], sorted[VALUES];
-    coefficients(grid, flat);
+    int quality = fastest()(grid, flat);
     memcpy(sorted, flat, sizeof flat);
     double median = selected(sorted, VALUES, VALUES / 2 - 1);
     memset(value, 0, HW_VALUE_BYTES);
     for (int k = 0; k < VALUES; k++)
         if (flat[k] > median)
             value[HW_VALUE_BYTES - 1 - k / 8] |= (uint8_t)(1 << (k % 8));
-    return quality(grid);
+    return quality;
 }
 
 /* Luma of 16..235 as 0..255, clipped. */
