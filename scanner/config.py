@@ -31,7 +31,7 @@ from scanner.errors import ConfigError
 from scanner.reports import DEFAULT_SOURCE
 from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
-from scanner.source_config import SourceConfig, checked_source
+from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
 
 __all__ = [
     "SETTINGS",
@@ -349,6 +349,7 @@ def _sink(values: dict[str, Any], home: Home) -> SinkConfig:
 def _sources(found: Any, folder: Path) -> tuple[SourceConfig, ...]:
     if not isinstance(found, list):
         raise ConfigError("source must be written as [[source]], one table for each")
+    refuse_look_ups(found)
     sources = tuple(checked_source(_table("source", table, folder)) for table in found)
     if len({source.hash_set for source in sources}) < len(sources):
         raise ConfigError("two sources feed one hash set")
