@@ -17,22 +17,47 @@ from scanner.rescan import RescanSummary
 EXIT_MATCH, EXIT_COULD_NOT_LOOK = 1, 3
 
 
-@click.command()
+class _Scan(click.Command):
+    """`scan`, unless clamscan's callers speak: their words are clamscan's, and not click's to understand."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Leave everything beside --clamscan to `scanner.cli.clamscan`, as long as nobody asks for help."""
+        ours = args[: args.index("--")] if "--" in args else args
+        if "--clamscan" not in ours or {"-h", "--help"} & set(ours):
+            return super().parse_args(ctx, args)
+        at = args.index("--clamscan")
+        ctx.meta["clamscan"] = args[:at] + args[at + 1 :]
+        return super().parse_args(ctx, ["--clamscan"])
+
+
+@click.command(cls=_Scan)
 @click.argument("path", nargs=-1)
+@click.option(
+    "--clamscan",
+    is_flag=True,
+    help="Take clamscan's options, print its lines and end in its codes 0, 1, 2; PATH may be - for standard input.",
+)
 @click.option(
     "--owed", is_flag=True, help="Look again at everything owed a look, or a hash type, however often it was tried."
 )
 @click.option("--show-paths", is_flag=True, help="Print the local paths of matched files. They are for you alone.")
 @allow_unsandboxed
 @json_option
-@click.pass_obj
-def scan(scanner: Scanner, path: tuple[str, ...], owed: bool, show_paths: bool, as_json: bool) -> None:
+@click.pass_context
+def scan(
+    context: click.Context, path: tuple[str, ...], clamscan: bool, owed: bool, show_paths: bool, as_json: bool
+) -> None:
     """Walk files, folders or roots; hash, match and record.
 
     PATH is a file, a folder or the name of a root; without any, all roots are walked. Unchanged files are not opened,
     known contents not decoded. Exit 1: a match. 3: no match, but something could not be looked at whole. 0: neither.
     With --json, --show-paths prints to standard error.
     """
+    scanner: Scanner = context.obj
+    if clamscan:
+        from scanner.cli.clamscan import run
+
+        raise SystemExit(run(scanner, context.meta["clamscan"]))
     with bars() as display:
         files = display.add("files")
         compared = display.add("re-scan", left=scanner.behind, from_start=False)
