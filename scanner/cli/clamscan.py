@@ -14,6 +14,7 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -183,7 +184,7 @@ class _Run:
         from scanner.doors.answers import OverLimit
 
         upload = intake.begin(rules)
-        stdin = click.get_binary_stream("stdin")
+        stdin = sys.stdin.buffer
         with contextlib.suppress(OverLimit):  # the answer says so
             while piece := await asyncio.to_thread(lambda: stdin.read(_PIECE_BYTES)):
                 await upload.write(piece)
