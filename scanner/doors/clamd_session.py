@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from scanner.doors import clamd_fildes
 from scanner.doors import clamd_replies as replies
-from scanner.doors.answers import OverLimit
+from scanner.doors.answers import OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.clamd_paths import MULTISCAN_LANES, PathScan
 from scanner.doors.clamd_wire import WITH_PATH, Command, Decoder, Framing, LineTooLong
 from scanner.doors.lines import Line
@@ -214,7 +214,10 @@ class ClamdSession:
     async def _cut(self, upload: Upload) -> bytes:
         """What can be said of a stream of which the end is missing: never OK."""
         self._uploads.discard(upload)
-        return b"stream: " + replies.verdict(await upload.finish(cut=True), self._rules)
+        answer = await upload.finish(cut=True)
+        if answer.verdict is not Verdict.MATCHED:  # nothing at all may have come: that is no empty file here
+            answer = undecidable(Undecided.CUT)
+        return b"stream: " + replies.verdict(answer, self._rules)
 
     async def _descriptor(self) -> int:
         """The descriptor that comes with the byte behind the command."""

@@ -74,10 +74,10 @@ class FakeIntake:
                 answer = undecidable(Undecided.CUT) if cut else ACCEPTED
             elif found:
                 answer = matched(FAKE_CODE, exact=body in self.listed)
-            elif cut or len(body) in rules.cut_lengths:
-                answer = undecidable(Undecided.CUT)
             elif not body and not empty_is_clear:
                 answer = undecidable(Undecided.EMPTY)
+            elif cut or len(body) in rules.cut_lengths:
+                answer = undecidable(Undecided.CUT)
             else:
                 answer = CLEAR
         return self.count(rules, answer)

@@ -195,6 +195,7 @@ def test_a_cut_stream_is_never_ok(tmp_path: Path, rule: str) -> None:
             b"zINSTREAM\0" + stream(b"seven b"),
             b"zINSTREAM\0\0\0\0\x09only",
             b"zINSTREAM\0" + struct.pack("!I", 4) + b"only",
+            b"zINSTREAM\0",
             b"zINSTREAM\0" + struct.pack("!I", LIMIT + 1),
             b"zINSTREAM\0" + struct.pack("!I", 4) + b"only\xff\xff\xff\xff",
         ):
