@@ -29,6 +29,7 @@ import platformdirs
 from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
 from scanner.reports import DEFAULT_SOURCE
+from scanner.s3_config import S3Config, checked_s3
 from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
 from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
@@ -202,6 +203,7 @@ class Config:
     report: ReportConfig = field(default_factory=ReportConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     actions: ActionsConfig = field(default_factory=ActionsConfig)
+    s3: S3Config = field(default_factory=S3Config)
     serve: ServeConfig = field(default_factory=ServeConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
@@ -219,6 +221,7 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "report": ReportConfig,
     "watch": WatchConfig,
     "actions": checked_actions,
+    "s3": checked_s3,
 }
 
 

@@ -258,6 +258,13 @@ SETTINGS: Final = (
     Setting("actions", "near", _VERB, '"review"', "What a near match asks for."),
     Setting("actions", "hash_sets", _SETS, "[]", "The hash sets that may ask, by name; without any, every alert set."),
     Setting("actions", "timeout_seconds", _SECONDS, "30", "How long the target may take over one action."),
+    Setting("s3", "endpoint", _URL, "none", "Where S3 objects are fetched; AWS's own by default."),
+    Setting("s3", "region", _SHORT, '"us-east-1"', "The region requests are signed for."),
+    Setting("s3", "keys_file", _PATH, "none", "The file of two lines: the access key's id, and its secret; required."),
+    Setting("s3", "buckets", _SHORTS, "none", "The buckets objects are fetched from, and no other; required."),
+    Setting("s3", "path_style", _FLAG, "true", "Name buckets in the path, not in the host."),
+    Setting("s3", "queue_url", _URL, "none", "The SQS queue of the buckets' events, which `serve` then reads."),
+    Setting("s3", "allow_plain_http", _FLAG, "false", "Allow an endpoint without TLS on another host than this one."),
     Setting(
         "sink", "name", _text("name of a-z, 0-9, - and _", _NAME.fullmatch), "", "What the sink is called; required."
     ),

@@ -70,6 +70,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("scanner.cli",),
     "rich": ("scanner.cli",),
     "httpx": ("hashsets.sources", "scanner.sinks"),
+    "botocore": ("scanner.doors.s3_objects", "scanner.doors.s3_events"),
     "prometheus_client": ("scanner.metrics",),
     "tuf": ("hashsets.bundles",),
     "securesystemslib": ("hashsets.bundles",),

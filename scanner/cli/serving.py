@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -61,8 +63,28 @@ async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool) -> None:
     manager = notify_address()
     say = _say(scanner, as_json)
     serving = _serving(scanner, config, say, lambda state: notify(manager, state))
-    await serving.run(lambda: _announce(scanner, config, serving, say, as_json))
+    with _acting(scanner, say):
+        await serving.run(lambda: _announce(scanner, config, serving, say, as_json))
     say("stopped")
+
+
+@contextlib.contextmanager
+def _acting(scanner: Scanner, say: Callable[[str], None]) -> Iterator[None]:
+    """The operator's own system is told meanwhile, where there is one."""
+    from scanner.duties import acts
+    from scanner.watch import Watch
+
+    if not scanner.config.actions.configured:
+        yield
+        return
+    loop = Watch([acts(scanner)], scanner.clock, say=say)
+    thread = threading.Thread(target=loop.run, name="actions", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.stop()
+        thread.join(scanner.config.actions.timeout_seconds)
 
 
 def _serving(
@@ -71,16 +93,25 @@ def _serving(
     """The doors of a home, bound to their addresses. Raises UsageError."""
     from scanner.doors.intake import Intake
     from scanner.doors.listeners import House
+    from scanner.doors.rules import DoorRules
+    from scanner.doors.s3_events import QueueListener, S3Events
+    from scanner.doors.s3_objects import Objects
     from scanner.doors.serving import Serving, bounds_of
     from scanner.gauges import Gauges
     from scanner.metrics import Metrics
 
-    metrics = Metrics([one.name for one in config.listeners], Gauges(scanner))
+    names = [one.name for one in config.listeners]
+    metrics = Metrics([*names, *(["s3"] if scanner.config.s3.queue_url else [])], Gauges(scanner))
     bounds = bounds_of(config, scanner.config.scan.worker_count())
     spool = scanner.home.spool
     intake = Intake(scanner.sets, scanner.ledger, scanner.pipeline, scanner.clock, spool, metrics, bounds)
-    house = House(intake, scanner.ledger.tokens, scanner.clock, metrics, spool, say)
-    return Serving(config, house, inherited_sockets(), manager)
+    objects = Objects(scanner.config.s3, intake) if scanner.config.s3.configured else None
+    refusals = scanner.ledger.refusals
+    house = House(intake, scanner.ledger.tokens, scanner.clock, metrics, spool, say, refusals, objects)
+    queue = None
+    if objects is not None and scanner.config.s3.queue_url is not None:
+        queue = QueueListener(scanner.config.s3, S3Events(objects, intake, DoorRules("s3")), say)
+    return Serving(config, house, inherited_sockets(), manager, queue)
 
 
 def _with_named(config: ServeConfig, named: dict[DoorKind, str]) -> ServeConfig:

@@ -20,11 +20,13 @@ from scanner.doors.http_hma import hma
 from scanner.doors.http_openapi import document
 from scanner.doors.http_requests import HttpDoor, Reply, saying
 from scanner.doors.http_shield_lookups import shield_lookups
+from scanner.doors.s3_events import s3
+from scanner.doors.tus import tus
 from scanner.errors import ScannerError
 from scanner.metrics import CONTENT_TYPE
 
 #: Every face; each gives its routes.
-FACES: list[Callable[[HttpDoor], list[Route]]] = [own, pictrs, shield, shield_lookups, bluesky, hma]
+FACES: list[Callable[[HttpDoor], list[Route]]] = [own, pictrs, shield, shield_lookups, bluesky, hma, tus, s3]
 
 
 def application(door: HttpDoor) -> Callable[..., Any]:

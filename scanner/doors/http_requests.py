@@ -15,12 +15,15 @@ from typing import Any, Final, Literal
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from scanner.clock import Clock
 from scanner.doors.access import Gate
 from scanner.doors.answers import PASSING_REASONS, Answer, OverLimit, Undecided, Verdict
 from scanner.doors.http_bodies import BadForm, FormFile, Gone, TooSlow, boundary_of, drain, pieces
 from scanner.doors.intake import Intake, Upload
 from scanner.doors.rates import Rate
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
+from scanner.doors.s3_objects import Objects
+from scanner.ledger.refusals import Refusals
 from scanner.metrics import Metrics
 
 Decision = Literal["allow", "block", "error"]
@@ -47,6 +50,9 @@ class HttpDoor:
     gate: Gate
     metrics: Metrics
     say: Callable[[str], None]
+    clock: Clock
+    refusals: Refusals
+    objects: Objects | None
     lookups_per_minute: int = 0
     _askers: dict[bytes, Rate] = field(default_factory=dict)
 

@@ -20,6 +20,8 @@ from scanner.doors.http_server import HttpListener
 from scanner.doors.icap import IcapListener
 from scanner.doors.intake import Intake
 from scanner.doors.rules import CUT_LENGTHS, DoorRules
+from scanner.doors.s3_objects import Objects
+from scanner.ledger.refusals import Refusals
 from scanner.ledger.tokens import Tokens
 from scanner.metrics import Metrics
 from scanner.serve_config import DoorKind, ListenerConfig
@@ -51,6 +53,8 @@ class House:
     metrics: Metrics
     spool: Path
     say: Callable[[str], None]
+    refusals: Refusals
+    objects: Objects | None = None
 
 
 def rules_of(config: ListenerConfig) -> DoorRules:
@@ -69,7 +73,10 @@ def rules_of(config: ListenerConfig) -> DoorRules:
 
 def _http(config: ListenerConfig, sock: socket.socket, house: House) -> Listener:
     gate = Gate(house.tokens, house.clock, config.who)
-    door = HttpDoor(rules_of(config), house.intake, gate, house.metrics, house.say, config.lookups_per_minute)
+    door = HttpDoor(
+        rules_of(config), house.intake, gate, house.metrics, house.say, house.clock, house.refusals, house.objects,
+        config.lookups_per_minute,
+    )  # fmt: skip
     return HttpListener(config, sock, application(door))
 
 

@@ -43,6 +43,7 @@ class Serving:
         house: House,
         inherited: Mapping[str, int],
         manager: Callable[[str], None],
+        queue: Listener | None = None,
     ) -> None:
         self._config = config
         self._intake = house.intake
@@ -55,6 +56,8 @@ class Serving:
             sock = listening(one, inherited)
             self.bound.append(Bound(one, _shown(one, sock.getsockname())))
             self._listeners.append(KINDS[one.kind](one, sock, house))
+        if queue is not None:
+            self._listeners.append(queue)
 
     def stop(self) -> None:
         """Ask everything to end. For the loop's thread."""

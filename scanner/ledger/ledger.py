@@ -24,6 +24,7 @@ from scanner.ledger.inventory import Inventory
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.places import Places
+from scanner.ledger.refusals import Refusals
 from scanner.ledger.resolutions import Resolution
 from scanner.ledger.sealing import Sealing
 from scanner.ledger.tokens import Tokens
@@ -113,6 +114,7 @@ class Ledger:
         self.tokens = Tokens(db)
         self.uploads = Uploads(db)
         self.actions = Actions(db)
+        self.refusals = Refusals(db)
 
     @classmethod
     def open(cls, home: Path) -> Ledger:

@@ -222,8 +222,24 @@ CREATE TABLE token (
 );
 """
 
+_REFUSED = """
+-- Uploads that were refused after their last byte, which the platform may hold all the same. Written by the tus door;
+-- dies when the platform says that the upload is gone.
+CREATE TABLE refused (
+    ref BLOB PRIMARY KEY,
+    day TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+# Why a sink did not take a batch the last time it was tried, in one word of a closed list; NULL: not tried yet.
+_TROUBLES = """
+ALTER TABLE batch ADD COLUMN why TEXT;
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),
     Migration(2, "actions", _ACTIONS),
     Migration(3, "uploads and tokens", _UPLOADS),
+    Migration(4, "refusals", _REFUSED),
+    Migration(5, "why a sink took no batch", _TROUBLES),
 )

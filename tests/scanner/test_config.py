@@ -135,7 +135,8 @@ def test_the_table_names_each_field_of_the_configuration_and_no_other() -> None:
 
 
 LISTENER = '[[serve.listener]]\nkind = "http"\naddress = "127.0.0.1:8417"\n'
-DEFAULTS = [s for s in SETTINGS if s.table not in ("sink", "source", "serve.listener") and s.default != "none"]
+TABLES_WITH_DEMANDS = ("sink", "source", "serve.listener", "s3")
+DEFAULTS = [s for s in SETTINGS if s.table not in TABLES_WITH_DEMANDS and s.default != "none"]
 
 
 @pytest.mark.parametrize("setting", DEFAULTS, ids=lambda s: s.name)
@@ -495,3 +496,31 @@ def test_actions_that_could_leave_the_host_or_mean_nothing_are_refused(text: str
     """What is told holds refs and digests: it goes to one target, here."""
     with pytest.raises(ConfigError, match=says):
         read(f"[actions]\n{text}\n")
+
+
+# -- s3 ---------------------------------------------------------------------------------------------------------------
+
+S3 = '[s3]\nbuckets = ["up"]\nkeys_file = "keys"\n'
+
+
+@pytest.mark.parametrize("key", ["region", "path_style", "allow_plain_http"])
+def test_each_documented_default_of_s3_is_the_default(key: str) -> None:
+    """Writing the default changes nothing."""
+    [setting] = [s for s in SETTINGS if s.name == f"s3.{key}"]
+
+    assert read(S3) == read(f"{S3}{key} = {setting.default}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[s3]\nkeys_file = "k"\n', "s3.buckets is missing"),
+        ('[s3]\nbuckets = ["up"]\n', "s3.keys_file is missing"),
+        (S3 + 'endpoint = "http://192.0.2.1:9000"\n', "s3.endpoint is neither https"),
+        (S3 + 'queue_url = "http://example.org/1/q"\n', "s3.queue_url is neither https"),
+    ],
+)
+def test_a_store_that_makes_no_sense_is_refused(text: str, says: str) -> None:
+    """Nothing is fetched from anywhere by accident."""
+    with pytest.raises(ConfigError, match=says):
+        read(text)

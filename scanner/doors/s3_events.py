@@ -1,0 +1,168 @@
+"""The S3 door: events of objects by webhook (MinIO, RustFS, Ceph), or from a queue (SQS).
+
+    POST /v1/s3, /v1/s3/{token}     a message of events; MinIO's auth_token comes in the Authorization header
+
+Rules
+- An object that came is fetched and judged; its ref is bucket/key, with /version where there is one. What matches is
+  acted on by `[actions]` with that ref: the object lies in the bucket already, and stays readable until somebody acts.
+- An object that went is forgotten, unless it is there again by the time we look.
+- What could not be judged and may be later is asked for again: 503 to a webhook, a message left in its queue.
+- Messages come more than once and in any order: each is judged by what the store holds now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scanner.doors import s3_records
+from scanner.doors.answers import PASSING_REASONS, Undecided
+from scanner.doors.http_bodies import pieces
+from scanner.doors.http_requests import HttpDoor, Refused, Reply, raw_header, saying
+from scanner.doors.intake import Intake
+from scanner.doors.rules import DoorRules
+from scanner.doors.s3_objects import Gone, Objects, Unreadable, client_of
+from scanner.doors.s3_records import BadMessage, Event
+from scanner.s3_config import S3Config
+
+PAUSE_S: Final = 10.0  # before a queue that could not be asked is asked again
+HELD_S: Final = 20  # how long a queue holds an empty answer back (the most SQS allows)
+
+
+class S3Events:
+    """What events come to."""
+
+    def __init__(self, objects: Objects, intake: Intake, rules: DoorRules) -> None:
+        self._objects = objects
+        self._intake = intake
+        self._rules = rules
+
+    async def settle(self, body: bytes) -> bool:
+        """Deal with a message; False where it must come again. Raises BadMessage."""
+        settled = [await (self._came(each) if each.came else self._went(each)) for each in s3_records.parse(body)]
+        return all(settled)
+
+    async def _came(self, event: Event) -> bool:
+        for key in event.keys:
+            ref = s3_records.ref_of(event.bucket, key, event.version)
+            with contextlib.suppress(Gone):
+                answer = await self._objects.judge(
+                    self._rules, event.bucket, key, ref=ref, version=event.version, size=event.size, etag=event.etag
+                )
+                return answer.reason not in PASSING_REASONS and answer.reason != Undecided.CUT
+        return True
+
+    async def _went(self, event: Event) -> bool:
+        try:
+            if await self._objects.holds(event.bucket, event.keys, event.version):
+                return await self._came(Event(True, event.bucket, event.keys, version=event.version))
+        except Unreadable:
+            return False
+        for key in event.keys:
+            ref = s3_records.ref_of(event.bucket, key, event.version)
+            if ref is not None and await asyncio.to_thread(self._intake.forget, ref):
+                break
+        return True
+
+
+def s3(door: HttpDoor) -> list[Route]:
+    """The routes; none where no store is configured."""
+    if door.objects is None:
+        return []
+    events = S3Events(door.objects, door.intake, door.rules)
+
+    async def webhook(request: Request) -> Response:
+        shown = raw_header(request, b"authorization") or b""
+        bare = shown.decode("ascii", "replace") if b" " not in shown.strip() else None
+        door.admit(request, "scan", request.path_params.get("token") or bare)
+        body = bytearray()
+        async for piece in pieces(request.receive):
+            body += piece
+            if len(body) > s3_records.MAX_MESSAGE_BYTES:
+                raise Refused(413, "a message is no longer than this")
+        request.scope["hashward.read"] = True
+        try:
+            settled = not body or await events.settle(bytes(body))  # MinIO looks whether anybody is there
+        except BadMessage as error:
+            raise Refused(400, str(error)) from None
+        if not settled:
+            raise Refused(503, "some of this cannot be judged now", {"Retry-After": "10"})
+        return Reply({"settled": True})
+
+    return [Route(path, saying("detail", webhook), methods=["POST"]) for path in ("/v1/s3", "/v1/s3/{token}")]
+
+
+class QueueListener:
+    """Takes events from an SQS queue. A message leaves it once it is settled; one that is none of S3's leaves too."""
+
+    def __init__(self, config: S3Config, events: S3Events, say: Callable[[str], None]) -> None:
+        self._url = config.queue_url
+        self._client = client_of(config, "sqs", _endpoint(config.queue_url or ""))
+        self._events = events
+        self._say = say
+        self._task: asyncio.Task[None] | None = None
+        self._draining = False
+
+    async def start(self) -> None:
+        """Begin to take messages."""
+        self._task = asyncio.create_task(self._run())
+
+    async def drain(self, within_s: float) -> None:
+        """Take no more; what is in hand is settled, if it is in time: else it comes again."""
+        self._draining = True
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=within_s)
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def describe(self) -> str:
+        """For people."""
+        return "events from a queue"
+
+    async def _run(self) -> None:
+        while not self._draining:
+            try:
+                for message in await asyncio.to_thread(self._receive):
+                    await self._settle(message)
+            except Unreadable:
+                self._say("the queue of events cannot be asked; it is tried again")
+                await asyncio.sleep(PAUSE_S)
+
+    async def _settle(self, message: dict[str, Any]) -> None:
+        try:
+            settled = await self._events.settle(message["Body"].encode("utf-8", "surrogateescape"))
+        except BadMessage:
+            self._say("a message of the queue holds no events of S3; it was dropped")
+            settled = True
+        if settled:
+            await asyncio.to_thread(self._delete, message["ReceiptHandle"])
+
+    def _receive(self) -> list[dict[str, Any]]:
+        held_s = 1 if self._draining else HELD_S
+        said = self._ask("receive_message", MaxNumberOfMessages=10, WaitTimeSeconds=held_s)
+        messages: list[dict[str, Any]] = said.get("Messages", [])
+        return messages
+
+    def _delete(self, handle: str) -> None:
+        self._ask("delete_message", ReceiptHandle=handle)
+
+    def _ask(self, what: str, **how: object) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            said: dict[str, Any] = getattr(self._client, what)(QueueUrl=self._url, **how)
+        except (BotoCoreError, ClientError):
+            raise Unreadable from None
+        return said
+
+
+def _endpoint(queue_url: str) -> str:
+    """The service a queue lies with: its URL without the path."""
+    scheme, _, rest = queue_url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
