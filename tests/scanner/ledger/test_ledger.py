@@ -57,6 +57,31 @@ def test_a_record_of_a_content_that_is_not_known_needs_its_signals(site: Site) -
     assert site.ledger.known(bytes([9] * 32)) is None
 
 
+def test_a_look_recorded_meanwhile_is_not_overwritten(site: Site) -> None:
+    """A record of what was folded with an older state of the content is refused, and nothing seen is lost."""
+    pinned = Pinned(site.store.catalogue(), tuple(site.store.hash_sets()))
+    digests = recording(9).digests
+
+    def seen(*numbers: int) -> Fingerprint:
+        return Fingerprint(MediaKind.VIDEO, partial(Reason.TIMEOUT), tuple(map(pdq, numbers)))
+
+    def record(fingerprint: Fingerprint) -> None:
+        item = Recording(Place(0, b"9"), digests, fingerprint, ())
+        site.ledger.record([item], pinned, SCAN, site.store.catalogue)
+
+    record(seen(20))
+    known = site.ledger.known(digests.sha256)
+    assert known is not None
+    one, other = (site.ledger.folded(known.seq, seen(number)) for number in (21, 22))
+    record(one)
+    with pytest.raises(Stale):
+        record(other)
+    assert set(site.ledger.signals(known.seq)) == {pdq(20), pdq(21)}
+    record(site.ledger.folded(known.seq, seen(22)))
+
+    assert set(site.ledger.signals(known.seq)) == {pdq(20), pdq(21), pdq(22)}
+
+
 def test_a_sweep_is_refused_when_catalogue_or_contents_have_moved(site: Site) -> None:
     """A stretch must stand where its comparison started from."""
     site.upload(fake_media(pdq(1)), b"u")
