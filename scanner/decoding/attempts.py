@@ -17,6 +17,7 @@ from functools import partial as partial_call
 
 from scanner.decoding.budget import Budget, OverBudget
 from scanner.decoding.containers import containers_in, look_inside
+from scanner.decoding.deep_stills import deep_pixels, is_misread, quicker_pixels
 from scanner.decoding.embedded import enclosed, own, refined
 from scanner.decoding.encryption import is_encrypted
 from scanner.decoding.faults import is_ours
@@ -191,9 +192,12 @@ class _Look:
         scans_end = where_scans_are_too_many(self._file) if self._is_progressive_jpeg() else None
         if scans_end is not None:
             return self._first_scans(self._file.first(scans_end))
+        if not self._goes_on and self._attempt(partial_call(self._ask, quicker_pixels)) and self._shown:
+            return WHOLE
         before = self._start.at if self._start is not None else 0
         known_damaged = self._start is not None and self._start.damaged
-        for tolerant in (True,) if known_damaged else (False, True):
+        readings = (True,) if known_damaged else (False, True)
+        for tolerant in () if is_misread(self._file, self._sniffed.name) else readings:
             one = self._pillow_pass()
             run = partial_call(one.run, self._file, self._show, tolerant=tolerant, skip=before)
             went_through = self._attempt(run)
@@ -227,10 +231,10 @@ class _Look:
 
     def _second_opinion(self) -> Looked | None:
         """The codecs that have one library only, then OpenCV, then FFmpeg's bare codec, on the bytes of one still."""
-        for opinion in (newer_pixels, opencv_pixels, codec_pixels):
+        for opinion in (newer_pixels, deep_pixels, opencv_pixels, codec_pixels):
             went_through = self._attempt(partial_call(self._ask, opinion))
             if self._shown:
-                whole = went_through and self._sniffed.name in _NOT_PILLOWS
+                whole = went_through and (self._sniffed.name in _NOT_PILLOWS or opinion is deep_pixels)
                 return WHOLE if whole else partial(Reason.TRUNCATED)
         return None
 

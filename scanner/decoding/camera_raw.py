@@ -20,21 +20,26 @@ def is_raw(file: MediaFile) -> bool:
     head = file.at(0, 12)
     if head[8:12] == _CANON_2:
         return True
-    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    order = order_of(head)
     todo, done = [int.from_bytes(head[4:8], order)], set[int]()
     while todo and len(done) < _MOST_DIRECTORIES:
         offset = todo.pop()
         if not offset or offset in done:
             continue
         done.add(offset)
-        fields = dict(_fields(file, offset, order))
+        fields = dict(fields_of(file, offset, order))
         if _DNG_VERSION in fields or fields.get(_PHOTOMETRIC, [0])[0] in (_COLOUR_FILTERS, _LINEAR_RAW):
             return True
         todo += fields.get(_SUB_DIRECTORIES, []) + fields.get(-1, [])
     return False
 
 
-def _fields(file: MediaFile, offset: int, order: Literal["little", "big"]) -> Iterator[tuple[int, list[int]]]:
+def order_of(head: bytes) -> Literal["little", "big"]:
+    """The byte order of a TIFF, by its first bytes."""
+    return "little" if head[:2] == b"II" else "big"
+
+
+def fields_of(file: MediaFile, offset: int, order: Literal["little", "big"]) -> Iterator[tuple[int, list[int]]]:
     """The tags of one directory with their whole numbers, and under -1 the next directory's offset."""
     count = min(int.from_bytes(file.at(offset, 2), order), _MOST_FIELDS)
     block = file.at(offset + 2, 12 * count + 4)

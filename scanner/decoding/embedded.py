@@ -25,6 +25,7 @@ from scanner.decoding.containers.zip_directory import end_of_central_directory
 from scanner.decoding.encoded_text import encoded_files, reads_as_text
 from scanner.decoding.heif_items import Alone, heif_items
 from scanner.decoding.icons import icons
+from scanner.decoding.photoshop import lacks_composite
 from scanner.decoding.previews import BareThumbnail, Block, blocks_beside
 from scanner.decoding.reading import MediaFile
 from scanner.decoding.signatures import LONGEST, begins, candidates, transport_streams
@@ -37,7 +38,7 @@ HIDDEN_BYTES = 1024 * 1024
 _SMALLEST_HEADER = 16
 # Containers whose members are looked at (containers/).
 OPENED = frozenset({"zip", "tar", "gzip", "bzip2", "xz", "zstd", "pdf"})
-_ICONS = frozenset({"ico", "cur", "icns"})
+_ICONS = frozenset({"ico", "cur", "icns", "ani"})
 _CONFUSED = frozenset({"heif", "jpeg2000"})
 _RAW = frozenset({"h26x-annexb", "mpeg-video", "m4v"})
 _STREAMS = _RAW | {"mpegts", "mpeg-ps"}
@@ -97,7 +98,8 @@ def enclosed(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> tup
             return list(found.values()), False
         if part.offset not in found or part.surely:
             found[part.offset] = part
-    return list(found.values()), not (sniffed.name == "tiff" and is_raw(file))
+    lacking = (sniffed.name == "tiff" and is_raw(file)) or (sniffed.name == "psd" and lacks_composite(file))
+    return list(found.values()), not lacking
 
 
 def _parts(file: MediaFile, sniffed: Sniffed, tick: Callable[[], None]) -> Iterator[Enclosed | None]:

@@ -16,7 +16,7 @@ from scanner.decoding.reading import MediaFile
 
 BLOCK_BYTES = 256 * 1024  # larger ones are given back to the system after each use, and cost four times as much
 _MOST_GIF_BYTES = 16 * 1024 * 1024  # whose blocks are followed
-_MOST_SEGMENTS = 1000
+MOST_SEGMENTS = 1000
 _MOST_BOXES = 10_000
 _MOST_PACKETS = 100_000
 _MOST_GIF_BLOCKS = 1_000_000
@@ -99,7 +99,7 @@ def _inside(file: MediaFile, end: int) -> int | None:
 def _jpeg_end(file: MediaFile) -> int | None:
     """Behind the end marker, or where the segments and scans stop making sense (T.81, B.1)."""
     offset = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         header = file.at(offset, 4)
         if len(header) < 2 or header[0] != 0xFF:
             return min(offset, file.size_bytes)
@@ -120,7 +120,7 @@ def _jpeg_end(file: MediaFile) -> int | None:
 def stands_alone(file: MediaFile) -> bool:
     """Whether a JPEG has a frame with a size, and tables for it: strips of a TIFF have none, and nothing shows them."""
     offset, framed, tables = 2, False, False
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         header = file.at(offset, 9)
         if len(header) < 9 or header[0] != 0xFF:
             return False
@@ -149,7 +149,7 @@ def _scan_end(file: MediaFile, start: int) -> int:
 def _avi_end(file: MediaFile) -> int | None:
     """Behind the last of the chunks that make one film (OpenDML AVI 1.02, 3)."""
     offset = 0
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         header = file.at(offset, 12)
         if header[:4] != b"RIFF" or (offset and header[8:] != b"AVIX"):
             return _inside(file, offset)
@@ -261,7 +261,7 @@ _MPF = b"MPF\0"
 def multi_pictures(file: MediaFile) -> list[tuple[int, int]]:
     """(offset, bytes) of each picture in a JPEG's Multi-Picture Format index; the first is the JPEG itself."""
     offset = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         header = file.at(offset, 8)
         if len(header) < 8 or header[0] != 0xFF or header[1] in (0xDA, 0xD9):
             return []
@@ -275,7 +275,7 @@ def multi_pictures(file: MediaFile) -> list[tuple[int, int]]:
 def segments(file: MediaFile) -> Iterator[tuple[int, int, int]]:
     """(marker, offset, bytes) of what each application segment and comment in the header of a JPEG holds."""
     offset = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MOST_SEGMENTS):
         header = file.at(offset, 4)
         if len(header) < 4 or header[0] != 0xFF or header[1] in (0xDA, 0xD9):
             return

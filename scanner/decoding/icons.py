@@ -25,6 +25,9 @@ def icons(file: MediaFile, name: str) -> Iterator[MediaFile]:
     """Every picture of an icon file of the sniffed format `name`, as a file of one picture."""
     if name == "icns":
         yield from _elements(file)
+    elif name == "ani":
+        for icon in _of_cursor(file):
+            yield from _entries(icon)
     else:
         yield from _entries(file)
 
@@ -39,6 +42,19 @@ def _entries(file: MediaFile) -> Iterator[MediaFile]:
         depth = b"\0\0" if picture.at(0, 4) == _PNG else picture.at(14, 2).ljust(2, b"\0")
         begins = (len(_ICO_HEADER) + _ENTRY_BYTES).to_bytes(4, "little")
         yield Headed(_ICO_HEADER + entry[:4] + b"\1\0" + depth + entry[8:12] + begins, picture)
+
+
+def _of_cursor(file: MediaFile) -> Iterator[MediaFile]:
+    """The icon files of an animated cursor: chunks `icon` in the list `fram` of a RIFF file."""
+    offset = 12
+    for _ in range(_MOST_ELEMENTS):
+        head = file.at(offset, 12)
+        size = int.from_bytes(head[4:8], "little")
+        if len(head) < 8:
+            return
+        if head[:4] == b"icon":
+            yield file.within(offset + 8, size)
+        offset += 12 if head[:4] == b"LIST" and head[8:] == b"fram" else 8 + size + size % 2
 
 
 def _elements(file: MediaFile) -> Iterator[MediaFile]:

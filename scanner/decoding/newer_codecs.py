@@ -41,19 +41,19 @@ def newer_pixels(file: MediaFile, name: str, budget: Budget) -> Iterator[NDArray
     budget.charge(size[0] * size[1] * _BYTES_PER_PIXEL)
     encoded = file.at(0, min(file.size_bytes, MOST_ENCODED_BYTES))
     if name == "jxr":
-        yield _shown(jpegxr_decode(encoded))
+        yield shown(jpegxr_decode(encoded))
         return
     yield from _frames(encoded, budget)
 
 
 def _frames(encoded: bytes, budget: Budget) -> Iterator[NDArray[np.uint8]]:
     first: NDArray[Any] = jpegxl_decode(encoded, index=0, numthreads=1)
-    yield _shown(first)
+    yield shown(first)
     for index in itertools.count(1):
         budget.check()
         if not _decoded_into(first, encoded, index):
             return
-        yield _shown(first)
+        yield shown(first)
 
 
 def _decoded_into(room: NDArray[Any], encoded: bytes, index: int) -> bool:
@@ -66,7 +66,7 @@ def _decoded_into(room: NDArray[Any], encoded: bytes, index: int) -> bool:
     return False
 
 
-def _shown(decoded: NDArray[Any]) -> NDArray[np.uint8]:
+def shown(decoded: NDArray[Any]) -> NDArray[np.uint8]:
     """Decoded samples as 8-bit grey or RGB, alpha dropped; integers come in the depth they were made in."""
     if decoded.ndim == 3 and decoded.shape[2] != 3:
         decoded = decoded[:, :, 0] if decoded.shape[2] < 3 else decoded[:, :, :3]

@@ -5,7 +5,8 @@ Rules (each with a test; evidence in the PDQ literature's implementations)
 - Alpha is dropped, not composited: what the reference, Pillow and OpenCV do. Premultiplied colours are divided first.
 - 16-bit grey is scaled (>> 8). Pillow's own conversion clips to white, which is what the published I16 vector shows:
   that reading is offered beside it.
-- 32-bit integers and floats are scaled by what their values can be: 0..1, 0..255 or 0..65535.
+- 32-bit integers and floats are scaled by what their values can be: 0..1, 0..255 or 0..65535. Integers below zero are
+  large ones without a sign, which Pillow has no mode for.
 - Colour profiles and gamma are not applied: no reference does.
 """
 
@@ -19,6 +20,7 @@ from PIL import Image, ImageCms
 
 _GREY = frozenset({"1", "L", "LA", "La"})
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+_UNSIGNED = float(1 << 24)  # what divides 32 bits without a sign
 # Below this many pixels one conversion of the whole picture is cheaper than one a strip.
 WHOLE_PIXELS = 1_000_000
 
@@ -87,6 +89,8 @@ def _divisor(image: Image.Image) -> float:
     if image.mode.startswith("I;16"):
         return 256.0
     low, high = _extrema(image)
+    if image.mode == "I" and low < 0:
+        return _UNSIGNED
     if image.mode == "F" and high <= 1.0 and low >= 0.0:
         return 1.0 / 255.0
     if high <= 255.0:
@@ -103,6 +107,8 @@ def _extrema(image: Image.Image) -> tuple[float, float]:
 
 def _scaled(strip: Image.Image, divisor: float) -> NDArray[np.uint8]:
     values = np.asarray(strip)
+    if divisor == _UNSIGNED:
+        return (values.view(np.uint32) >> 24).astype(np.uint8)
     if divisor == 256.0 and values.dtype.kind == "u":
         return (values >> 8).astype(np.uint8)
     scaled = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=255.0 * divisor, neginf=0.0) / divisor

@@ -42,6 +42,7 @@ _PIXELS_OF_PNG = frozenset({b"IHDR", b"IDAT", b"fdAT", b"fcTL", b"PLTE", b"IEND"
 _PIXELS_OF_WEBP = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ANMF", b"ALPH"})
 _BOXES = frozenset({b"Exif", b"xml ", b"uuid", b"jumb"})
 _XMP_PREVIEW = b"GImg:image"
+_TIFFS = (b"II*\0", b"MM\0*")
 _STRIPS, _MOST_FIELDS = 273, 100  # of TIFF 6.0
 
 
@@ -84,10 +85,11 @@ class _Unpacked(Made):
 def blocks_beside(file: MediaFile, name: str) -> Iterator[tuple[int, MediaFile]]:
     """Each block of a picture of the sniffed format `name` in which something may be, with where it lies."""
     for offset, block in _blocks(file, name):
-        bare = _bare_thumbnail(block)
+        glance = block.at(0, _GLANCED_BYTES)
+        bare = _bare_thumbnail(block, glance) if glance[:4] in _TIFFS else None
         if bare is not None:
             yield offset, bare
-        if block.size_bytes > _GLANCED_BYTES or any(sign in block.at(0, _GLANCED_BYTES) for sign in _SIGNS):
+        if block.size_bytes > _GLANCED_BYTES or any(sign in glance for sign in _SIGNS):
             yield offset, block
 
 
@@ -95,16 +97,13 @@ class BareThumbnail(Headed):
     """The second directory of an EXIF block, whose picture is no file of its own, as a TIFF of one picture."""
 
 
-def _bare_thumbnail(block: MediaFile) -> BareThumbnail | None:
-    head = block.at(0, 8)
-    if head[:4] not in (b"II*\0", b"MM\0*"):
-        return None
+def _bare_thumbnail(block: MediaFile, head: bytes) -> BareThumbnail | None:
     order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-    first = int.from_bytes(head[4:], order)
-    behind = first + 2 + 12 * int.from_bytes(block.at(first, 2), order)
-    second = block.at(behind, 4)
+    first = int.from_bytes(head[4:8], order)
+    behind = first + 2 + 12 * int.from_bytes(head[first : first + 2], order)
+    second = head[behind : behind + 4]
     at = int.from_bytes(second, order)
-    fields = block.at(at, 2 + 12 * _MOST_FIELDS) if at else b""
+    fields = head[at : at + 2 + 12 * _MOST_FIELDS] if at else b""
     count = int.from_bytes(fields[:2], order)
     tags = {int.from_bytes(fields[place : place + 2], order) for place in range(2, 2 + 12 * count, 12)[:_MOST_FIELDS]}
     return BareThumbnail(head[:4] + second, block.within(8)) if _STRIPS in tags else None

@@ -66,9 +66,12 @@ def opencv_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np
 
 def codec_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.uint8]]:
     """What FFmpeg's decoder of the sniffed format makes of the bytes. Raises whatever it raises."""
-    if name not in _CODECS:
-        return []
-    context = cast(VideoCodecContext, av.CodecContext.create(_CODECS[name], "r"))
+    return codec_pixels_by(_CODECS[name], file, budget) if name in _CODECS else []
+
+
+def codec_pixels_by(codec: str, file: MediaFile, budget: Budget) -> list[NDArray[np.uint8]]:
+    """What that decoder of FFmpeg's makes of the bytes. Raises whatever it raises."""
+    context = cast(VideoCodecContext, av.CodecContext.create(codec, "r"))
     context.thread_count = 1
     packet = av.Packet(_bytes_of(file, budget))
     for frame in (*context.decode(packet), *context.decode(None)):

@@ -94,6 +94,11 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"Paint Shop Pro Image File", Form.STILL, "psp"),
     (0, b"PDN3", Form.STILL, "pdn"),
     (0, b"id=ImageMagick", Form.STILL, "miff"),
+    (128, b"DICM", Form.STILL, "dicom"),
+    (0, b"FLIF", Form.STILL, "flif"),
+    (0, b"\xff\x10\xff\x50", Form.STILL, "jpegxs"),
+    (0, b"\x13\xab\xa1\x5c", Form.STILL, "astc"),
+    (0, b"VTF\0", Form.STILL, "vtf"),
     (0, b"\xabKTX ", Form.STILL, "ktx"),
     (8, b"ILBM", Form.STILL, "ilbm"),
     (8, b"PBM ", Form.STILL, "ilbm"),
@@ -180,6 +185,18 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
     (0, b"KDMV", Form.CONTAINER, "vmdk"),
     (0, b"vhdxfile", Form.CONTAINER, "vhdx"),
     (0, b"conectix", Form.CONTAINER, "vhd"),
+    (64, b"\x7f\x10\xda\xbe", Form.CONTAINER, "vdi"),
+    (0, b"LUKS\xba\xbe", Form.CONTAINER, "luks"),
+    (3, b"NTFS    ", Form.CONTAINER, "ntfs"),
+    (3, b"EXFAT   ", Form.CONTAINER, "exfat"),
+    (82, b"FAT32   ", Form.CONTAINER, "fat"),
+    (54, b"FAT16   ", Form.CONTAINER, "fat"),
+    (54, b"FAT12   ", Form.CONTAINER, "fat"),
+    (512, b"EFI PART", Form.CONTAINER, "disk"),
+    (0, b"XFSB\0\0", Form.CONTAINER, "xfs"),
+    (32, b"NXSB", Form.CONTAINER, "apfs"),
+    (1024, b"H+\0\4", Form.CONTAINER, "hfs"),
+    (1024, b"HX\0\5", Form.CONTAINER, "hfs"),
     (0, b"!<arch>\n", Form.NOT_MEDIA, "library"),
     (0, b"\x7fELF", Form.NOT_MEDIA, "elf"),
     (0, b"\xca\xfe\xba\xbe", Form.NOT_MEDIA, "class"),
@@ -207,6 +224,9 @@ _HEIF_BRANDS = frozenset(
         b"miaf",
         b"jpeg",
         b"j2ki",
+        b"avci",
+        b"avcs",
+        b"vvic",
     )
 )
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
@@ -258,6 +278,8 @@ def _confirmed(head: bytes, name: str) -> bool:
         return len(head) > 76 and head[6:70].isalnum()
     if name == "bzip2":
         return head[3:4] in b"123456789" and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")
+    if name in ("fat", "ntfs", "exfat", "disk"):
+        return head[510:512] == b"\x55\xaa"
     if name == "tar":
         return is_tar_header(head[:_TAR_BLOCK])
     return True
@@ -296,6 +318,8 @@ def _without_signature(head: bytes) -> Sniffed:
     """Formats known by a pattern rather than a fixed signature, then text, then UNKNOWN."""
     if is_tar_header(head[:_TAR_BLOCK]):
         return Sniffed(Form.CONTAINER, "tar")
+    if _is_disk(head):
+        return Sniffed(Form.CONTAINER, "disk")
     if _PNM.match(head):
         return Sniffed(Form.STILL, "pnm")
     if head[:2] == b"BM" and (head[14:18] in _BMP_HEADERS or not _is_text(head)):
@@ -321,6 +345,15 @@ def _without_signature(head: bytes) -> Sniffed:
     if _may_be_targa(head):
         return Sniffed(Form.UNKNOWN, "tga")
     return Sniffed(Form.UNKNOWN, "unknown")
+
+
+def _is_disk(head: bytes) -> bool:
+    """A table of partitions (each active or not, the first of some kind and size), or the super block of ext2 to 4."""
+    table = head[446:512]
+    if table[64:] == b"\x55\xaa" and table[4] and table[12:16] != bytes(4) and not set(table[0:64:16]) - {0, 0x80}:
+        return True
+    block = head[1024 : 1024 + 128]
+    return block[56:58] == b"\x53\xef" and block[58] in range(1, 8) and block[60] in (1, 2, 3) and block[59] == 0
 
 
 # Sizes of the second BMP header: OS/2 1, OS/2 2 (16 and 64), Windows 3, its masks (52, 56), 4 and 5.
