@@ -19,8 +19,6 @@
 
 #define HW_LOOK_BITS 11
 #define HW_LOOKS (1 << HW_LOOK_BITS)
-#define HW_LUMA_BITS 12 /* of the table that luma's coefficients are read by */
-#define HW_LUMA_LOOKS (1 << HW_LUMA_BITS)
 #define HW_MOST_SIDE 65500    /* as libjpeg */
 #define HW_MOST_COMPONENTS 3
 #define HW_MOST_VALUE 8191    /* of a dequantised coefficient: pixels give 1024 and what quantisation adds */
@@ -82,14 +80,18 @@ enum { HW_DECODED = 0, HW_REFUSED = 1, HW_NO_MEMORY = 2 };
 /* headers.c: everything before the scan; HW_DECODED, with `at` at its first byte, or HW_REFUSED. */
 int hw_jpeg_open(hw_jpeg *jpeg, const uint8_t *encoded, size_t bytes);
 
-/* The tables of each component. */
+/* The tables of each component, and what they were made of. */
 typedef struct {
+    int components;
+    hw_component component[HW_MOST_COMPONENTS];
+    hw_codes codes[2][4];
     const hw_table *dc[HW_MOST_COMPONENTS], *ac[HW_MOST_COMPONENTS];
     hw_table made[2 * HW_MOST_COMPONENTS];
-    uint64_t luma[HW_LUMA_LOOKS]; /* entries of luma's coefficients */
+    uint64_t luma[HW_LOOKS]; /* entries of luma's coefficients */
 } hw_tables;
 
-/* tables.c: those of an opened file; HW_DECODED, or HW_REFUSED for codes that cannot be. */
+/* tables.c: those of an opened file; HW_DECODED, or HW_REFUSED for codes that cannot be. Most files have the tables of the
+ * one before, or the standard's: then they are made already. `tables` was zeroed, or made before. */
 int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg);
 
 /* The luma into `plane`, whose rows are `stride` bytes apart; it has room for whole MCUs. */

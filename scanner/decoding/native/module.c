@@ -8,16 +8,22 @@
 
 #include "jpeg.h"
 
-static int decoded(hw_decoder *decode, const hw_jpeg *jpeg, int scale, uint8_t *plane, size_t stride)
+/* The tables made last, while nobody is at them. Guarded by the GIL. */
+static hw_tables *spare;
+
+static hw_tables *take_tables(void)
 {
-    hw_tables *tables = malloc(sizeof *tables);
-    if (!tables)
-        return HW_NO_MEMORY;
-    int status = hw_tables_make(tables, jpeg);
-    if (status == HW_DECODED)
-        status = decode(jpeg, tables, scale, plane, stride);
-    free(tables);
-    return status;
+    hw_tables *taken = spare;
+    spare = NULL;
+    return taken ? taken : calloc(1, sizeof *taken);
+}
+
+static void give_back(hw_tables *tables)
+{
+    if (spare)
+        free(tables);
+    else
+        spare = tables;
 }
 
 /* luma(encoded, height, width, scale): (plane, stride), or None for what is not a plain, intact file of that size */
@@ -29,6 +35,7 @@ static PyObject *luma(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "y*iii", &encoded, &height, &width, &scale))
         return NULL;
     PyObject *plane = NULL;
+    hw_tables *tables = NULL;
     hw_jpeg jpeg;
     hw_decoder *decode = hw_decoder_here();
     int status = HW_REFUSED;
@@ -45,10 +52,14 @@ static PyObject *luma(PyObject *module, PyObject *args)
     plane = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(stride * rows));
     if (!plane)
         goto done;
+    tables = take_tables();
     uint8_t *to = (uint8_t *)PyByteArray_AsString(plane);
     Py_BEGIN_ALLOW_THREADS
-    status = decoded(decode, &jpeg, scale, to, stride);
+    status = tables ? hw_tables_make(tables, &jpeg) : HW_NO_MEMORY;
+    if (status == HW_DECODED)
+        status = decode(&jpeg, tables, scale, to, stride);
     Py_END_ALLOW_THREADS
+    give_back(tables);
     if (status != HW_DECODED)
         Py_CLEAR(plane);
     if (status == HW_NO_MEMORY)

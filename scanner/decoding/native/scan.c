@@ -177,16 +177,15 @@ HW_INLINE hw_block mean_of(hw_block one, const hw_table *dc, int32_t quantiser, 
     return one;
 }
 
-/* A block of luma, dequantised, row by row. A look uses 12 bits at most: four of them, or three behind a mean, need no
- * filling. */
+/* A block of luma, dequantised, row by row. A look uses 11 bits at most: five of them need no filling. */
 HW_INLINE hw_block luma_block(hw_block one, const hw_tables *tables, const int32_t *quantiser, int16_t *block)
 {
     one.bits = filled(one.bits);
     one = mean_of(one, tables->dc[0], quantiser[0], block);
     hw_bits bits = one.bits;
-    for (int k = 1, looks = 3; one.good; bits = filled(bits), looks = 4) {
+    for (int k = 1, looks = 4; one.good; bits = filled(bits), looks = 5) {
         for (; looks; looks--) {
-            uint64_t entry = tables->luma[seen(bits, HW_LUMA_BITS)];
+            uint64_t entry = tables->luma[seen(bits, HW_LOOK_BITS)];
             int to = k + HW_PASSED(entry);
             if (HW_RARELY(to > 63 || !(entry & HW_LENGTH))) {
                 hw_step step = slow_coefficient(bits, tables->ac[0]);
@@ -196,7 +195,7 @@ HW_INLINE hw_block luma_block(hw_block one, const hw_tables *tables, const int32
                     one.good = step.status > 0;
                     return one;
                 }
-                bits = filled(step.bits), looks = 5;
+                bits = filled(step.bits), looks = 6;
                 entry = (uint64_t)(uint16_t)step.value << 16 | (uint64_t)step.run << 32 | (uint64_t)step.run << 40;
             } else
                 bits = without(bits, (uint32_t)entry);

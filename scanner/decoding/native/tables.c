@@ -1,9 +1,9 @@
 /* Huffman tables (ITU T.81, annex C) as they are read: by a look at the next bits, or, for long codes, length by length. */
 #include "jpeg.h"
 
-/* What each sequence of HW_LUMA_BITS begins with: the code's length (0: longer than that) and its symbol. */
+/* What each sequence of HW_LOOK_BITS begins with: the code's length (0: longer than that) and its symbol. */
 typedef struct {
-    uint8_t length[HW_LUMA_LOOKS], symbol[HW_LUMA_LOOKS];
+    uint8_t length[HW_LOOKS], symbol[HW_LOOKS];
 } hw_firsts;
 
 static int fill(hw_table *table, hw_firsts *firsts, const hw_codes *codes)
@@ -17,8 +17,8 @@ static int fill(hw_table *table, hw_firsts *firsts, const hw_codes *codes)
             return HW_REFUSED;
         table->offset[l] = used - code;
         table->limit[l] = count ? code + count : 0;
-        for (int i = 0; i < count && l <= HW_LUMA_BITS; i++) {
-            size_t from = (size_t)(code + i) << (HW_LUMA_BITS - l), many = (size_t)1 << (HW_LUMA_BITS - l);
+        for (int i = 0; i < count && l <= HW_LOOK_BITS; i++) {
+            size_t from = (size_t)(code + i) << (HW_LOOK_BITS - l), many = (size_t)1 << (HW_LOOK_BITS - l);
             memset(firsts->length + from, l, many);
             memset(firsts->symbol + from, codes->symbols[used + i], many);
         }
@@ -38,9 +38,8 @@ static int ends(int symbol) { return !(symbol & 15) && symbol >> 4 != 15; }
 static void look_for_means(hw_table *table, const hw_firsts *firsts)
 {
     for (uint32_t ahead = 0; ahead < HW_LOOKS; ahead++) {
-        uint32_t wide = ahead << (HW_LUMA_BITS - HW_LOOK_BITS);
-        int size = firsts->symbol[wide], length = firsts->length[wide] + size, left = HW_LOOK_BITS - length;
-        int whole = firsts->length[wide] && size <= 11 && left >= 0;
+        int size = firsts->symbol[ahead], length = firsts->length[ahead] + size, left = HW_LOOK_BITS - length;
+        int whole = firsts->length[ahead] && size <= 11 && left >= 0;
         int32_t value = whole ? extended((ahead >> left) & ((1u << size) - 1), size) : 0;
         table->look[ahead] = whole ? (uint32_t)length | (uint32_t)value << 16 : 0;
     }
@@ -51,7 +50,7 @@ static uint32_t stretch(const hw_firsts *firsts, uint32_t ahead)
 {
     int length = 0, passed = 0;
     while (length < HW_LOOK_BITS) {
-        uint32_t here = ahead << (length + HW_LUMA_BITS - HW_LOOK_BITS) & (HW_LUMA_LOOKS - 1);
+        uint32_t here = ahead << length & (HW_LOOKS - 1);
         int symbol = firsts->symbol[here], code = firsts->length[here];
         if (!code || code > HW_LOOK_BITS - length)
             break;
@@ -71,8 +70,8 @@ typedef struct {
 /* The symbol behind `used` bits, with its value. */
 static hw_symbol symbol_at(const hw_firsts *firsts, uint32_t ahead, int used)
 {
-    uint32_t here = ahead << used & (HW_LUMA_LOOKS - 1);
-    int symbol = firsts->symbol[here], code = firsts->length[here], size = symbol & 15, left = HW_LUMA_BITS - code - size;
+    uint32_t here = ahead << used & (HW_LOOKS - 1);
+    int symbol = firsts->symbol[here], code = firsts->length[here], size = symbol & 15, left = HW_LOOK_BITS - code - size;
     if (!code || left < used)
         return (hw_symbol){0, 0, 0, 0};
     return (hw_symbol){code + size, symbol >> 4, ends(symbol), extended(here >> left & ((1u << size) - 1), size)};
@@ -110,15 +109,26 @@ static int component_tables(hw_tables *tables, const hw_jpeg *jpeg, int c)
     look_for_means(dc, &firsts);
     if (fill(ac, &firsts, &jpeg->codes[1][one->ac]) != HW_DECODED)
         return HW_REFUSED;
-    for (uint32_t ahead = 0; c == 0 && ahead < HW_LUMA_LOOKS; ahead++)
+    for (uint32_t ahead = 0; c == 0 && ahead < HW_LOOKS; ahead++)
         tables->luma[ahead] = coefficients(&firsts, ahead);
     for (uint32_t ahead = 0; c > 0 && ahead < HW_LOOKS; ahead++)
         ac->look[ahead] = stretch(&firsts, ahead);
     return HW_DECODED;
 }
 
+static int are_made(const hw_tables *tables, const hw_jpeg *jpeg)
+{
+    int same = tables->components == jpeg->components;
+    for (int c = 0; same && c < jpeg->components; c++)
+        same = tables->component[c].dc == jpeg->component[c].dc && tables->component[c].ac == jpeg->component[c].ac;
+    return same && memcmp(tables->codes, jpeg->codes, sizeof jpeg->codes) == 0;
+}
+
 int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg)
 {
+    if (are_made(tables, jpeg))
+        return HW_DECODED;
+    tables->components = 0;
     const hw_component *one = jpeg->component;
     for (int c = 0; c < jpeg->components; c++) {
         if (c == 2 && one[2].dc == one[1].dc && one[2].ac == one[1].ac)
@@ -126,5 +136,8 @@ int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg)
         else if (component_tables(tables, jpeg, c) != HW_DECODED)
             return HW_REFUSED;
     }
+    tables->components = jpeg->components;
+    memcpy(tables->component, jpeg->component, sizeof tables->component);
+    memcpy(tables->codes, jpeg->codes, sizeof tables->codes);
     return HW_DECODED;
 }

@@ -81,6 +81,17 @@ def test_a_camera_s_file() -> None:
     assert_alike(path.read_bytes(), size)
 
 
+def test_a_file_is_read_by_its_own_tables() -> None:
+    """Whatever tables the file before it had, kept or not, good or not."""
+    made = picture(4, 90, 70, 0.3)
+    files = [saved(made, quality=70), saved(made, quality=70, optimize=True), saved(made.convert("L"), optimize=True)]
+    for one in files:
+        for other in files:
+            assert_alike(one, (70, 90))
+            assert plain_luma(other.replace(b"\xff\xc4\x00", b"\xff\xc4\x01"), (70, 90), 1) is None
+            assert_alike(other, (70, 90))
+
+
 def test_a_file_longer_than_what_is_read_at_once() -> None:
     """The window is filled again and again, with stuffed bytes wherever they fall."""
     assert_alike(saved(picture(3, 900, 700, 1), quality=98), (700, 900))
