@@ -46,7 +46,7 @@ def containers_in(file: MediaFile, head: bytes, sniffed: Sniffed) -> tuple[str, 
         at, signature = _ISO_9660
         if file.at(at, len(signature)) == signature:
             found.append("iso")
-        elif file.at(file.size_bytes - 512, 4) == b"koly":  # the trailer of an Apple disk image
+        elif file.at(max(0, file.size_bytes - 512), 4) == b"koly":  # the trailer of an Apple disk image
             found.append("dmg")
     return tuple(found)
 

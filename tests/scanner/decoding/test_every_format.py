@@ -320,3 +320,13 @@ def test_every_film_is_looked_at_whole(form: str, codec: str, pix_fmt: str) -> N
     assert WHOLE == sampled.looked == dense.looked
     assert 12 == len(dense.pictures)
     assert min(distance(original, value) for value in sampled.values()) <= NEAR
+
+
+@pytest.mark.parametrize("size", [1, 2, 17, 100, 511])
+def test_tiny_files_are_no_storage_errors(size: int) -> None:
+    """However little there is of one, it can be read."""
+    for byte in (0, 1, 0xF0, 0xFF):
+        looked = look(bytes([byte]) * size).looked
+
+        assert looked is not None
+        assert looked.reason in (None, Reason.UNDECODABLE)
