@@ -146,8 +146,25 @@ CREATE TABLE source_standing (
 ) WITHOUT ROWID;
 """
 
+_VOTES = """
+-- What was voted of entries, to whom shares them. Written by `hashset vote` before it sends; kept, so that nothing is
+-- sent twice unknowingly.
+CREATE TABLE vote (
+    id INTEGER PRIMARY KEY,
+    set_uid BLOB NOT NULL,
+    ref TEXT NOT NULL,
+    hash_type TEXT NOT NULL,
+    up INTEGER NOT NULL,
+    reason TEXT,
+    day TEXT NOT NULL,
+    answered INTEGER NOT NULL         -- 0: sent, and whether it arrived is not known
+);
+CREATE INDEX vote_of ON vote (set_uid, ref);
+"""
+
 MIGRATIONS = (
     Migration(1, "sets, versions, entries, signals and staged pages", _TABLES),
     Migration(2, "each version carries a token, by which indexes on disk know what they hold", _TOKENS),
     Migration(3, "how the source of each set stands", _SOURCES),
+    Migration(4, "votes on entries", _VOTES),
 )

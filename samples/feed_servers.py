@@ -42,6 +42,9 @@ class Server:
             def do_POST(self) -> None:
                 server._take(self)
 
+            def do_PUT(self) -> None:
+                server._take(self)
+
             def log_message(self, *args: object) -> None:
                 pass
 
@@ -126,9 +129,17 @@ class NCMECServer(Server):
         super().__init__()
         self.records: list[Record] = []
         self.page_sizes: list[int] = []
+        self.votes: list[tuple[str, bytes]] = []
         self._page_size = page_size
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        if path.startswith("/v2/feedback/"):
+            reasons = "".join(f'<reason guid="guid-{n}" name="Example Reason {n}" type="Md5"/>' for n in (1, 2))
+            text = f'<availableFeedbackReasons xmlns="{XMLNS}">{reasons}</availableFeedbackReasons>'
+            return Reply(text.encode())
+        if path.endswith("/feedback"):
+            self.votes.append((path, body))
+            return Reply(f'<submissionResult xmlns="{XMLNS}"/>'.encode())
         asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
         begin, end = asked["from"].replace(".000Z", "Z"), asked["to"].replace(".000Z", "Z")
         found = [record for record in self.records if begin < stamped(record.second) <= end]

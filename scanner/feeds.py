@@ -25,6 +25,7 @@ from hashsets.sources.threat_updates import ThreatUpdates
 from hashsets.sources.watched import WatchedFile
 from hashsets.sources.web import Limits, Patience, Web
 from scanner.clock import Clock
+from scanner.config import secret_of
 from scanner.errors import ConfigError, UsageError
 from scanner.isolation.databases import read_database
 from scanner.settings import SourceKind
@@ -127,9 +128,18 @@ def _bundle(config: SourceConfig, means: _Means) -> Source:
 
 
 def _ncmec(config: SourceConfig, means: _Means) -> Source:
-    environment = config.environment or ""
-    web = _web(config, means, config.url or ENVIRONMENTS[environment], basic=(config.username or "", means.secret()))
-    return NCMEC(web, Selection(environment, frozenset(config.members)), now=lambda: _now(means.clock))
+    selection = Selection(config.environment or "", frozenset(config.members))
+    return NCMEC(_ncmec_web(config, means), selection, now=lambda: _now(means.clock))
+
+
+def _ncmec_web(config: SourceConfig, means: _Means) -> Web:
+    base = config.url or ENVIRONMENTS[config.environment or ""]
+    return _web(config, means, base, basic=(config.username or "", means.secret()))
+
+
+def vote_client(config: SourceConfig, clock: Clock) -> Web:
+    """The server that takes votes on what a source of kind ncmec lists. Raises ConfigError."""
+    return _ncmec_web(config, _Means(lambda: secret_of(config), clock, Patience()))
 
 
 def _stopncii(config: SourceConfig, means: _Means) -> Source:

@@ -69,6 +69,15 @@ _NEEDS: dict[SourceKind, set[str]] = {
 _NEED_SECRET = frozenset({SourceKind.NCMEC, SourceKind.STOPNCII, SourceKind.THREATEXCHANGE, SourceKind.TCAP})
 
 
+def refuse_look_ups(tables: list[Any]) -> None:
+    """Refuse what somebody may take for a source and is none. Raises ConfigError."""
+    if any(isinstance(table, dict) and str(table.get("kind")).startswith("arachnid") for table in tables):
+        raise ConfigError(
+            "Arachnid Shield answers questions about single hashes and gives no list, so it cannot be a source; what"
+            " is asked there would leave this machine"
+        )
+
+
 def checked_source(values: dict[str, Any]) -> SourceConfig:
     """The source that a table's values say. Raises ConfigError."""
     for required in ("hash_set", "kind"):

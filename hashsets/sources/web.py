@@ -183,7 +183,8 @@ class Web:
             raise CredentialsRefused(f"the source answered {status}: check its credentials")
         if status == 404:
             raise NotFound(f"the source answered {status}: check its address")
-        if status not in (200, 304):
+        sent = response.request.method == "PUT" and 200 <= status < 300
+        if status not in (200, 304) and not sent:
             raise SourceError(f"the source answered {status}: check its address")
         body = bytearray()
         if into is not None:

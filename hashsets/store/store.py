@@ -19,6 +19,7 @@ from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Refreshes, Staged
 from hashsets.store.sets import Stamp
 from hashsets.store.standings import Standings
+from hashsets.store.votes import Votes
 from hashsets.types import Delta, Entry, HashSet, Mode, Role, Rule, Version
 
 FILE_NAME = "hashsets.db"
@@ -32,6 +33,7 @@ class Store:
         self._interned = Interned(database)
         self._refreshes = Refreshes(database, self._interned, self.sweep)
         self.standings = Standings(database)
+        self.votes = Votes(database)
 
     @classmethod
     def open(cls, home: Path, *, sharing_safe: bool | None = None) -> Store:

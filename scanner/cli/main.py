@@ -27,6 +27,7 @@ from scanner.cli import (
     serving,
     status,
     tokens,
+    voting,
     watching,
 )
 from scanner.cli.border import error_border, reader_may_go
@@ -81,6 +82,7 @@ for module in (
     selftest,
     serving,
     tokens,
+    voting,
     watching,
 ):
     for command in module.COMMANDS:
