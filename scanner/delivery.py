@@ -82,7 +82,12 @@ def _hand_over(ledger: Ledger, sink: Sink, owed: Owed, clock: Clock) -> bool:
         sink.deliver(owed.batch)
     except DeliveryError as error:
         pause = backoff_seconds(owed.attempts + 1, random.SystemRandom(), retry_after_seconds=error.retry_after_seconds)
-        ledger.sealing.failed(owed, next_try_ns=clock.now_ns() + int(pause * 10**9), refused=not error.retryable)
+        ledger.sealing.failed(
+            owed,
+            next_try_ns=clock.now_ns() + int(pause * 10**9),
+            refused=not error.retryable,
+            why=error.why.value,
+        )
         return False
     ledger.sealing.delivered(owed, utc_day(clock))
     return True

@@ -102,7 +102,9 @@ def _reports(scanner: Scanner) -> Duty:
         done = scanner.deliver()
         if not (sealed or done.delivered or done.failed):
             return None
-        return f"{sealed:,} sealed, {done.delivered:,} batches delivered, {done.failed:,} not taken"
+        wrong = {sink: why for sink, (_, why) in scanner.ledger.sealing.troubles().items() if why}
+        who = f" ({', '.join(f'{sink}: {why}' for sink, why in sorted(wrong.items()))})" if done.failed else ""
+        return f"{sealed:,} sealed, {done.delivered:,} batches delivered, {done.failed:,} not taken{who}"
 
     return Duty("reports", due_in_s, work)
 

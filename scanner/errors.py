@@ -15,6 +15,8 @@ A message says what to do next. It holds no path, file name, hash value or user 
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class ScannerError(Exception):
     """Anything this package raises on purpose."""
@@ -52,17 +54,37 @@ class IsolationError(ScannerError):
     exit_code = 8
 
 
+class Trouble(StrEnum):
+    """Why a sink did not take a batch, in one word: what `status` and metrics say."""
+
+    UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    FAULTY = "faulty"
+    CREDENTIALS = "credentials"
+    REFUSED = "refused"
+    DISK = "disk"
+    CONFIGURATION = "configuration"
+
+
 class DeliveryError(ScannerError):
     """A sink did not take a batch; it stays owed.
 
     `retryable` says whether trying again later may help without anyone mending anything; `retry_after_seconds` is what
-    the receiver asked for, if it asked.
+    the receiver asked for, if it asked; `why` is the word for it.
     """
 
     exit_code = 9
 
-    def __init__(self, message: str, *, retryable: bool = True, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = True,
+        retry_after_seconds: float | None = None,
+        why: Trouble = Trouble.UNREACHABLE,
+    ) -> None:
         super().__init__(message)
+        self.why = why
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hashsets.types import HashSet
 from scanner.api import Scanner
+from scanner.errors import Trouble
 from scanner.ledger import coverage, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
@@ -19,6 +20,7 @@ from scanner.ledger.tallies import Outcomes
 from scanner.metrics import Reading
 from scanner.schedules import SourceState, state_of
 
+_TROUBLES = frozenset(trouble.value for trouble in Trouble)
 SLOW_EVERY_S = 60.0
 SLOW_SHARE = 20  # what took a second is read again after twenty at the soonest
 
@@ -83,6 +85,11 @@ class Gauges:
         ledger = self._scanner.ledger
         yield _reading("matches", "Matches by state.", "state", tallies.match_states(ledger.db).items())
         yield _reading("reports", "Reports and batches.", "state", tallies.said(ledger.db).items())
+        troubles = ledger.sealing.troubles()
+        owed = [(each.name, troubles.get(each.name, (0, None))[0]) for each in self._scanner.config.sinks]
+        yield _reading("sink_owed_batches", "Batches a sink has not taken yet.", "sink", owed)
+        failing = [((name, why), 1.0) for name, (_, why) in sorted(troubles.items()) if why in _TROUBLES]
+        yield Reading("sink_trouble", "1 for what hinders a sink.", ("sink", "trouble"), tuple(failing))
 
     def _duties(self) -> Iterator[Reading]:
         failures = [(name, each["failures"]) for name, each in self.duties.items()]

@@ -61,7 +61,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
         "sources": [_source(scanner, each) for each in scanner.config.sources],
-        "sinks": [_sink(each, {known.name for known in scanner.store.hash_sets()}) for each in scanner.config.sinks],
+        "sinks": _sinks(scanner),
         "kernel": kernel_name(),
         "fingerprint_kernel": fingerprint_kernel(),
         "plugins": {"used": sorted(PLUGINS.plugins), "refused": PLUGINS.refused},
@@ -121,12 +121,20 @@ def _utc(time_ns: int | None) -> str | None:
     return None if time_ns is None else datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _sink(each: SinkConfig, known: set[str]) -> dict[str, object]:
+def _sinks(scanner: Scanner) -> list[dict[str, object]]:
+    known = {each.name for each in scanner.store.hash_sets()}
+    troubles = scanner.ledger.sealing.troubles()
+    return [_sink(each, known, *troubles.get(each.name, (0, None))) for each in scanner.config.sinks]
+
+
+def _sink(each: SinkConfig, known: set[str], owed: int, trouble: str | None) -> dict[str, object]:
     return {
         "name": each.name,
         "kind": each.kind.value,
         "hash_sets": sorted(each.hash_sets),
         "unknown_hash_sets": sorted(each.hash_sets - known),
+        "owed": owed,
+        "trouble": trouble,
     }
 
 
@@ -238,6 +246,8 @@ def _print_sinks(sinks: list[dict[str, Any]]) -> None:
     for each in sinks:
         heard = ", ".join(each["hash_sets"]) or "nothing: it names no hash set"
         _line("sink", f"{each['name']} ({each['kind']}) hears of {heard}")
+        if each["trouble"]:
+            _line("", f"does not take {number_of(each['owed'], 'batch', 'batches')}: {each['trouble']}")
         if each["unknown_hash_sets"]:
             _line("", f"there is no hash set called {', '.join(each['unknown_hash_sets'])}: check the configuration")
     if not sinks:

@@ -240,12 +240,21 @@ def mark_delivered(db: Database, sink: str, batch_id: str, day: str) -> None:
     db.execute("UPDATE batch SET delivered_day = ? WHERE sink = ? AND batch_id = ?", (day, sink, batch_id))
 
 
-def mark_failed(db: Database, sink: str, batch_id: str, *, next_try_ns: int, refused: bool) -> None:
+def mark_failed(db: Database, sink: str, batch_id: str, *, next_try_ns: int, refused: bool, why: str) -> None:
     """The sink did not take the batch: it stays owed, not to be tried before `next_try_ns`."""
     db.execute(
-        "UPDATE batch SET attempts = attempts + 1, next_try_at = ?, refused = ? WHERE sink = ? AND batch_id = ?",
-        (next_try_ns, int(refused), sink, batch_id),
+        "UPDATE batch SET attempts = attempts + 1, next_try_at = ?, refused = ?, why = ?"
+        " WHERE sink = ? AND batch_id = ?",
+        (next_try_ns, int(refused), why, sink, batch_id),
     )
+
+
+def troubles(db: Database) -> dict[str, tuple[int, str | None]]:
+    """How many batches each sink is owed, and why it last took none; None where it was not asked yet."""
+    rows = db.execute(  # SQLite: a bare column is of the row that max() found
+        "SELECT sink, count(*), max(next_try_at), why FROM batch WHERE delivered_day IS NULL GROUP BY sink"
+    )
+    return {sink: (count, why) for sink, count, _, why in rows}
 
 
 def sealed_reports(db: Database) -> Iterable[tuple[Report, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hashsets.sqlite import Database
+from scanner.errors import Trouble
 from scanner.ledger import outbox
 from scanner.ledger.outbox import Owed
 from scanner.reports import RandomSource, Report, ReportBody, seal
@@ -68,7 +69,13 @@ class Sealing:
         with self._db.write():
             outbox.mark_delivered(self._db, owed.sink, owed.batch.batch_id, day)
 
-    def failed(self, owed: Owed, *, next_try_ns: int, refused: bool) -> None:
+    def failed(self, owed: Owed, *, next_try_ns: int, refused: bool, why: str = Trouble.UNREACHABLE.value) -> None:
         """The sink did not take the batch: it stays owed."""
         with self._db.write():
-            outbox.mark_failed(self._db, owed.sink, owed.batch.batch_id, next_try_ns=next_try_ns, refused=refused)
+            outbox.mark_failed(
+                self._db, owed.sink, owed.batch.batch_id, next_try_ns=next_try_ns, refused=refused, why=why
+            )
+
+    def troubles(self) -> dict[str, tuple[int, str | None]]:
+        """How many batches each sink is owed, and why it last took none."""
+        return outbox.troubles(self._db)

@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from scanner.errors import DeliveryError
+from scanner.errors import DeliveryError, Trouble
 from scanner.reports import Batch, encode_cloudevents_batch
 from scanner.sinks.checks import refuse_foreign
 
@@ -36,6 +36,7 @@ MAX_REPORTS_PER_POST: Final = 10_000  # some 5 MB: receivers commonly refuse bod
 _CONNECT_SECONDS: Final = 10.0
 _MAX_TOKEN_BYTES: Final = 8192  # servers commonly refuse a header line over 8 kB
 _RETRYABLE: Final = frozenset({408, 425, 429})
+_BUSY: Final = _RETRYABLE | {503}
 _HEADERS: Final = {
     "Content-Type": "application/cloudevents-batch+json; charset=UTF-8",
     "User-Agent": "hashward",
@@ -112,10 +113,12 @@ class HttpSink:
             return DeliveryError(
                 f"an http sink's receiver answered {status}; it will be tried again",
                 retry_after_seconds=_retry_after_seconds(retry_after, self._now_seconds()),
+                why=Trouble.BUSY if status in _BUSY else Trouble.FAULTY,
             )
         return DeliveryError(
             f"an http sink's receiver answered {status}; check its url and token, the batch stays owed",
             retryable=False,
+            why=Trouble.CREDENTIALS if status in (401, 403, 407) else Trouble.REFUSED,
         )
 
     def _client(self) -> httpx.Client:
@@ -137,7 +140,9 @@ class HttpSink:
             ValueError,
         ) as exc:  # ssl.SSLError is an OSError; ValueError: a proxy setting of the environment
             raise DeliveryError(
-                "an http sink's ca_file or proxy setting cannot be used; check the configuration", retryable=False
+                "an http sink's ca_file or proxy setting cannot be used; check the configuration",
+                retryable=False,
+                why=Trouble.CONFIGURATION,
             ) from exc
 
     def _authorization(self) -> dict[str, str]:
@@ -148,11 +153,15 @@ class HttpSink:
                 token = file.read(_MAX_TOKEN_BYTES + 1).strip()
         except OSError as exc:
             raise DeliveryError(
-                f"an http sink's token_file cannot be read ({os.strerror(exc.errno or 0)})", retryable=False
+                f"an http sink's token_file cannot be read ({os.strerror(exc.errno or 0)})",
+                retryable=False,
+                why=Trouble.CREDENTIALS,
             ) from None  # the cause holds the path
         # RFC 6750, section 2.1: a bearer token is visible ASCII.
         if not token or len(token) > _MAX_TOKEN_BYTES or any(byte <= 0x20 or byte >= 0x7F for byte in token):
-            raise DeliveryError("an http sink's token_file holds no usable token", retryable=False)
+            raise DeliveryError(
+                "an http sink's token_file holds no usable token", retryable=False, why=Trouble.CREDENTIALS
+            )
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from scanner.errors import DeliveryError
+from scanner.errors import DeliveryError, Trouble
 from scanner.reports import Batch, encode_jsonl
 from scanner.sinks.checks import refuse_foreign
 
@@ -48,7 +48,8 @@ class JsonLinesSink:
         except OSError as exc:
             raise DeliveryError(
                 f"the folder of a jsonl sink could not be written ({os.strerror(exc.errno or 0)}); "
-                "check that it exists, is writable and has room"
+                "check that it exists, is writable and has room",
+                why=Trouble.DISK,
             ) from exc
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import zipfile
 from pathlib import Path
 
@@ -120,3 +121,26 @@ def test_a_self_test_that_fails_ends_in_1(hashward: Hashward) -> None:
 
     assert 1 == done.code
     assert "FAIL" in done.out
+
+
+def test_a_sink_that_takes_nothing_is_told_with_the_reason(hashward: Hashward, folder: Path, listed: Path) -> None:
+    """In one word of a closed list, without its address; once it takes again nothing is said."""
+    hashward("hashset", "import", "a", listed)
+    text = '[[sink]]\nname = "far"\nkind = "http"\nurl = "http://127.0.0.1:{port}/x"\nhash_sets = ["a"]\n'
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        (hashward.home / "config.toml").write_text(text.format(port=closed.getsockname()[1]))
+        hashward("scan", folder)
+        hashward("reports", "seal")
+        untried = hashward.json("status")["sinks"][0]
+        hashward("reports", "deliver")
+    (sink,), said = hashward.json("status")["sinks"], hashward("status").out
+    (hashward.home / "config.toml").write_text('[[sink]]\nname = "far"\nkind = "jsonl"\nhash_sets = ["a"]\n')
+    hashward("reports", "deliver", "--now")
+    (mended,) = hashward.json("status")["sinks"]
+
+    assert (1, None) == (untried["owed"], untried["trouble"])
+    assert (1, "unreachable") == (sink["owed"], sink["trouble"])
+    assert "does not take 1 batch: unreachable" in said
+    assert "127.0.0.1" not in said
+    assert (0, None) == (mended["owed"], mended["trouble"])
