@@ -4,6 +4,7 @@ Rules
 - The same file for both, in turns, each once before it counts. CPU time of this process and of all below it.
 - Ours must be right before it is timed: dense, every good frame within 12 bits of the peer's of the same number, and
   none missing; sampled, every frame one of the dense ones.
+- Dense, the decoder alone is timed too: `decoder_ratio` is what nobody could exceed who decodes by it.
 """
 
 from __future__ import annotations
@@ -136,6 +137,18 @@ class PdqHash:
         return found
 
 
+class Decoder:
+    """The decoder alone, as ours uses it: no frame of a dense list costs less than this."""
+
+    name = "decoder"
+
+    def frames(self, path: Path) -> Hashed:
+        """See Hasher; hashes nothing."""
+        with av.open(str(path)) as container:
+            container.streams.video[0].thread_count = 1
+            return {number: (b"", 0) for number, _ in enumerate(container.decode(video=0))}
+
+
 def peer(name: str, *, dense: bool) -> Hasher:
     """The peer, or the nearest that is installed. Raises EngineMissing where none is."""
     try:
@@ -155,7 +168,7 @@ def run(case: VideoCase) -> Figure:
     try:
         mine, theirs = ours.frames(path), other.frames(path)
         off = _judged(mine, theirs if dense else Ours("process", dense=True).frames(path), all_of_them=dense)
-        turns = ((ours, len(mine)), (other, len(theirs)))
+        turns = [(ours, len(mine)), (other, len(theirs)), *([(Decoder(), len(mine))] if dense else [])]
         spent = np.array([[_cpu_s(each, path, count) for each, count in turns] for _ in range(case.rounds)])
     finally:
         if ours.pool is not None:
@@ -165,6 +178,8 @@ def run(case: VideoCase) -> Figure:
         "ours_s": float(seconds[0]), "peer_s": float(seconds[1]), "ours_frames": len(mine), "peer_frames": len(theirs),
         "film_s": case.seconds, "most_bits_off": off,
     }  # fmt: skip
+    if dense:
+        more |= {"decoder_s": float(seconds[2]), "decoder_ratio": float(np.median(spent[:, 1] / spent[:, 2]))}
     return Figure(case.name, other.name, float(np.median(spent[:, 1] / spent[:, 0])), case.goal, more)
 
 
