@@ -209,6 +209,7 @@ def test_clamd_and_hashward_answer_abuse_alike(doors: Doors, real: tuple[int, Pa
         assert _said(real[0], sent) == _said(doors.served.ports["small"], sent), sent
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # clamav-client leaves the files it sends open
 def test_python_clients(doors: Doors) -> None:
     """clamd, aioclamd and clamav-client from PyPI, over both kinds of socket."""
     for client in (
