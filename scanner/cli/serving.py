@@ -47,10 +47,12 @@ def serve(scanner: Scanner, http: str | None, clamd: str | None, icap: str | Non
     Listens as configured by [[serve.listener]], or where the options say; without either, HTTP on loopback port 8417.
     SIGTERM or Ctrl-C ends it, once what is in hand is answered.
     """
-    from scanner.doors.serving import widen
+    from scanner.doors.serving import check_access, widen
 
     named = {DoorKind.HTTP: http, DoorKind.CLAMD: clamd, DoorKind.ICAP: icap}
     config = _with_named(scanner.config.serve, {kind: at for kind, at in named.items() if at is not None})
+    for listener in config.listeners:
+        check_access(listener, scanner.ledger.tokens, scanner.clock)
     widen()
     scanner.pipeline  # noqa: B018 - opened before a thread is: worker processes are exec'd
     asyncio.run(_serve(scanner, config, as_json))

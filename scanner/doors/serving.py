@@ -52,7 +52,6 @@ class Serving:
         self.bound: list[Bound] = []
         self._listeners: list[Listener] = []
         for one in config.listeners:
-            _check_access(one, house.tokens, house.clock)
             sock = listening(one, inherited)
             self.bound.append(Bound(one, _shown(one, sock.getsockname())))
             self._listeners.append(KINDS[one.kind](one, sock, house))
@@ -97,8 +96,8 @@ def widen() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
 
 
-def _check_access(config: ListenerConfig, tokens: Tokens, clock: Clock) -> None:
-    """Refuse to stand open to other machines unless the operator says so, or every caller shows who they are."""
+def check_access(config: ListenerConfig, tokens: Tokens, clock: Clock) -> None:
+    """Refuse to ask for tokens where there is none. Raises UsageError."""
     if config.kind is not DoorKind.HTTP or config.who is not Access.TOKEN:
         return
     now_ns = clock.now_ns()

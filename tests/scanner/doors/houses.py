@@ -1,4 +1,4 @@
-"""An intake over a site of `tests.scanner.fakes`: real ledger, store and threads, fake media; and how to hand it bodies."""
+"""An intake over a site of `tests.scanner.fakes`: real ledger, store and threads, fake media; how to hand it bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scanner.doors.answers import Answer
 from scanner.doors.intake import Bounds, Intake
 from scanner.doors.rules import DoorRules
 from scanner.metrics import Metrics
-from scanner.pipeline import SetsInForce
+from scanner.pipeline import Pipeline, SetsInForce
 from tests.scanner.fakes import Site
 
 T = TypeVar("T")
@@ -23,14 +23,13 @@ RULES = DoorRules("door", deadline_s=60.0)
 class House:
     """One intake, started, in the loop of a test."""
 
-    def __init__(self, site: Site, spool: Path, bounds: Bounds | None = None) -> None:
+    def __init__(self, site: Site, spool: Path, bounds: Bounds | None, sets: SetsInForce) -> None:
         self.site = site
         self.spool = spool
         self.metrics = Metrics(("door",))
-        self.sets = SetsInForce(site.store)
-        self.intake = Intake(
-            self.sets, site.ledger, site.pipeline, site.clock, spool, self.metrics, bounds or Bounds(lanes=2)
-        )
+        self.sets = sets
+        pipeline = Pipeline(sets, site.ledger, site.fingerprinter, site.clock)
+        self.intake = Intake(sets, site.ledger, pipeline, site.clock, spool, self.metrics, bounds or Bounds(lanes=2))
 
     async def upload(self, body: bytes, ref: bytes | None = None, piece: int = 65536, **rules: Any) -> Answer:
         """Hand over a body in pieces; the answer."""
@@ -41,11 +40,11 @@ class House:
 
 
 @asynccontextmanager
-async def house(site: Site, tmp_path: Path, bounds: Bounds | None = None) -> Any:
+async def house(site: Site, tmp_path: Path, bounds: Bounds | None = None, sets: SetsInForce | None = None) -> Any:
     """An intake that is ready, and ended afterwards."""
     spool = tmp_path / "spool"
     spool.mkdir(exist_ok=True)
-    made = House(site, spool, bounds)
+    made = House(site, spool, bounds, sets or SetsInForce(site.store))
     made.intake.start()
     try:
         yield made

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from hashsets.errors import StoreError
+from hashsets.snapshots import Snapshot
+from hashsets.store import Store
 from hashsets.types import Mode
 from scanner.doors.answers import ACCEPTED, CLEAR, OverLimit, Verdict, undecidable
 from scanner.doors.catching_up import compare_accepted
 from scanner.doors.intake import Bounds
+from scanner.ledger.ledger import Pinned
+from scanner.pipeline import SetsInForce
 from scanner.types import Fingerprint, Resume, Stop, never
 from tests.scanner.doors.houses import RULES, house, run
 from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256, sha256_entry
@@ -274,5 +279,60 @@ def test_a_file_is_judged_by_its_descriptor(site: Site, tmp_path: Path) -> None:
             path.write_bytes(b"")
             with path.open("rb") as file:
                 assert CLEAR == await made.intake.scan_fd(RULES, file.fileno(), None)
+
+    run(test)
+
+
+class BlockedSets(SetsInForce):
+    """Sets that nobody can be compared with until they may."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.asked, self.may = threading.Event(), threading.Event()
+        self.may.set()
+
+    def pin(self) -> tuple[Pinned, Snapshot]:
+        self.asked.set()
+        assert self.may.wait(60)
+        return super().pin()
+
+
+def test_with_accept_the_reply_is_out_while_the_matcher_still_blocks(site: Site, tmp_path: Path) -> None:
+    """Nothing is compared before the answer: a matcher that never answers holds nobody up."""
+    sets = BlockedSets(site.store)
+
+    async def test() -> None:
+        async with house(site, tmp_path, sets=sets) as made:
+            sets.may.clear()
+            sets.asked.clear()
+            assert ACCEPTED == await made.upload(PICTURE, b"a", on_match="accept")
+            assert ACCEPTED == await made.upload(PICTURE, b"b", on_match="accept")
+            assert await asyncio.to_thread(sets.asked.wait, 60)
+            assert [] == site.said()
+            sets.may.set()
+            while len(site.said()) < 2:
+                await asyncio.sleep(0.02)
+
+    run(test)
+
+
+def test_a_ledger_that_refuses_is_said_and_found_well_again(site: Site, tmp_path: Path) -> None:
+    """While nothing can be committed nobody hears clear; once it can, there are verdicts again by themselves."""
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            write = site.ledger.db.write
+
+            def full(*_: object, **__: object) -> object:
+                raise StoreError("the disk is full")
+
+            site.ledger.db.write = full
+            assert undecidable("io") == await made.upload(fake_media(pdq(3)), b"a")
+            assert not made.intake.ready
+            assert undecidable("not_ready") == await made.upload(fake_media(pdq(4)), b"b")
+            site.ledger.db.write = write
+            while not made.intake.ready:
+                await asyncio.sleep(0.02)
+            assert CLEAR == await made.upload(fake_media(pdq(4)), b"b")
 
     run(test)

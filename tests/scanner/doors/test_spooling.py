@@ -1,0 +1,112 @@
+"""Films past their deadline: kept in the spool until looked at, through kills, and gone after that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner.doors.answers import ACCEPTED, Answer, undecidable
+from scanner.doors.spooling import Spool
+from scanner.types import MediaKind
+from tests.scanner.doors.houses import House, house, run
+from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256
+
+FILM = fake_media(*(pdq(n, frame=n) for n in range(9)), kind=MediaKind.VIDEO, steps=2)
+PICTURE = fake_media(pdq(1), pdq(2), steps=1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A home that lists the last frame of the film."""
+    with Site(tmp_path / "home") as made:
+        made.list_entries("set", entry_of(pdq(8), ref="last frame"))
+        yield made
+
+
+async def late(made: House, body: bytes, **rules: Any) -> Answer:
+    """Upload, with nobody to look at what is spooled."""
+    made.intake._catching_up.close()
+    return await made.upload(body, b"ref", **rules)
+
+
+@pytest.mark.parametrize("on_match", ["block", "accept"])
+def test_a_late_film_is_kept_and_looked_at_to_its_end(on_match: str, site: Site, tmp_path: Path) -> None:
+    """The answer says that it ran out of time; what the rest shows is matched under the upload's ref; it is gone."""
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            assert undecidable("timeout") == await late(made, FILM, on_match=on_match)
+            (name,) = os.listdir(made.spool)
+            assert 0o600 == stat.S_IMODE((made.spool / name).stat().st_mode)
+            assert FILM == (made.spool / name).read_bytes()
+            assert [name] == [each.name for each in site.ledger.uploads.spooled()]
+            assert undecidable("timeout") == await made.upload(PICTURE, b"picture")
+            assert 1 == len(os.listdir(made.spool))
+        spool = Spool(made.spool, site.ledger)
+        assert 0 == spool.sweep()
+        assert 1 == spool.look(site.pipeline)
+        site.rescan()
+        assert ([], []) == (os.listdir(made.spool), site.ledger.uploads.spooled())
+        assert [("match", "last frame", None)] == site.said()
+        assert not site.ledger.known(sha256(FILM)).owed
+
+    run(test)
+
+
+def test_a_kill_at_any_point_leaves_nothing_behind_and_loses_nothing(site: Site, tmp_path: Path) -> None:
+    """A file without a record is swept; a record without a file is struck; a file somebody is at is left alone."""
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            await late(made, FILM)
+        spool = Spool(made.spool, site.ledger)
+        (made.spool / "orphan").write_bytes(b"of a kill before its record")
+        assert 1 == spool.sweep()
+        assert 1 == len(os.listdir(made.spool))
+        assert 0 == spool.look(site.pipeline, stop=lambda: True)
+        assert 1 == len(site.ledger.uploads.spooled())
+        with spool._locked(os.listdir(made.spool)[0]) as held:
+            assert held is not None
+            assert 0 == spool.look(site.pipeline)
+        (made.spool / os.listdir(made.spool)[0]).unlink()
+        assert 0 == spool.look(site.pipeline)
+        assert [] == site.ledger.uploads.spooled()
+
+    run(test)
+
+
+def test_what_the_spool_has_no_room_for_is_not_kept(site: Site, tmp_path: Path) -> None:
+    """The bound counts what lies there already; one content is kept once."""
+    from scanner.doors.intake import Bounds
+
+    other = FILM + b"another\n"
+
+    async def test() -> None:
+        async with house(site, tmp_path, Bounds(lanes=1, spool_bytes=len(FILM) + 1)) as made:
+            for body in (FILM, FILM, other):
+                await late(made, body)
+            assert 1 == len(os.listdir(made.spool))
+
+    run(test)
+
+
+def test_serving_goes_on_with_what_another_process_left(site: Site, tmp_path: Path) -> None:
+    """The next start looks at the spool and meets what was accepted, by itself."""
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            await late(made, FILM)
+            assert ACCEPTED == await made.upload(fake_media(pdq(8)), b"other", on_match="accept")
+        assert [] == site.said()
+        async with house(site, tmp_path) as made:
+            while len(site.said()) < 2 or site.ledger.uploads.spooled():
+                await asyncio.sleep(0.05)
+        assert [] == os.listdir(made.spool)
+
+    run(test)
