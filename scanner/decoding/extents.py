@@ -26,8 +26,11 @@ _PNG_END = b"IEND\xaeB`\x82"
 # Boxes that may stand at the top of an ISO base media file (ISO 14496-12, 23008-12, 15444-1; `mpvd`, `sefd`: phones).
 _KNOWN_BOXES = frozenset(
     b"ftyp styp moov moof mdat mfra meta free skip wide uuid pdin sidx ssix prft emsg udta pnot idat mpvd sefd "
-    b"jumb uinf imda jp2h jp2c jp2i Exif brob jxlc jxlp jxll jxli".split()
-) | {b"jP  ", b"JXL ", b"res ", b"xml "}
+    b"jumb uinf imda jp2h jp2c jp2i Exif brob jxlc jxlp jxll jxli rreq dtbl ftbl jpch jplh comp copt inst asoc nlst "
+    b"opct creg cgrp roid drep gtso chck mp7b".split()
+) | {b"jP  ", b"JXL ", b"res ", b"xml ", b"lbl ", b"url "}
+# One of which a film or picture has: a walk that met none of them stopped at a box it does not know.
+_WITH_CONTENT = frozenset({b"moov", b"moof", b"mdat", b"meta", b"jp2c", b"jxlc", b"jxlp"})
 
 
 def blocks(file: MediaFile, start: int, overlap: int) -> Iterator[tuple[int, bytes]]:
@@ -247,12 +250,12 @@ def boxes(file: MediaFile) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _boxes_end(file: MediaFile) -> int | None:
-    end, typed = 0, False
+    end, typed, met = 0, False, False
     for kind, offset, box_end in boxes(file):
         if (kind == b"ftyp" and typed) or (kind in (b"jP  ", b"JXL ") and offset):
             break  # another file begins
-        end, typed = box_end, typed or kind == b"ftyp"
-    return end if 0 < end <= file.size_bytes else None
+        end, typed, met = box_end, typed or kind == b"ftyp", met or kind in _WITH_CONTENT
+    return end if met and 0 < end <= file.size_bytes else None
 
 
 _MPF = b"MPF\0"

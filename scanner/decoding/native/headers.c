@@ -71,8 +71,36 @@ static int take_frame(hw_jpeg *jpeg, const uint8_t *at, size_t bytes)
     return count == 1 || blocks <= HW_MOST_BLOCKS ? HW_DECODED : HW_REFUSED;
 }
 
+/* Progressive: some of the components, some of their coefficients. */
+static int take_part(hw_jpeg *jpeg, const uint8_t *at, size_t bytes)
+{
+    size_t count = bytes ? at[0] : 0;
+    if (!jpeg->components || count < 1 || count > (size_t)jpeg->components || bytes != 4 + 2 * count)
+        return HW_REFUSED;
+    jpeg->parts = (int)count;
+    for (size_t i = 0; i < count; i++) {
+        int c = i ? jpeg->part[i - 1] + 1 : 0;
+        while (c < jpeg->components && jpeg->component[c].id != at[1 + 2 * i])
+            c++;
+        if (c == jpeg->components)
+            return HW_REFUSED;
+        jpeg->part[i] = c;
+        jpeg->component[c].dc = at[2 + 2 * i] >> 4, jpeg->component[c].ac = at[2 + 2 * i] & 15;
+        if (jpeg->component[c].dc > 3 || jpeg->component[c].ac > 3 || !jpeg->has_quantiser[jpeg->component[c].quantiser])
+            return HW_REFUSED;
+    }
+    at += 1 + 2 * count;
+    jpeg->first = at[0], jpeg->last = at[1], jpeg->high = at[2] >> 4, jpeg->low = at[2] & 15;
+    int is_mean = jpeg->first == 0;
+    if (is_mean ? jpeg->last != 0 : jpeg->last < jpeg->first || jpeg->last > 63 || count != 1)
+        return HW_REFUSED;
+    return jpeg->low <= 13 && (jpeg->high == 0 || jpeg->low == jpeg->high - 1) ? HW_DECODED : HW_REFUSED;
+}
+
 static int take_scan(hw_jpeg *jpeg, const uint8_t *at, size_t bytes)
 {
+    if (jpeg->progressive)
+        return take_part(jpeg, at, bytes);
     size_t count = (size_t)jpeg->components;
     if (!count || bytes != 4 + 2 * count || at[0] != count)
         return HW_REFUSED;
@@ -127,6 +155,8 @@ static int take_segment(hw_jpeg *jpeg, hw_marks *marks, int marker, const uint8_
         return take_codes(jpeg, body, bytes);
     case 0xc0:
     case 0xc1:
+    case 0xc2:
+        jpeg->progressive = marker == 0xc2;
         return take_frame(jpeg, body, bytes);
     case 0xdd:
         jpeg->restart_interval = bytes == 2 ? (int)two(body) : 0;
@@ -138,18 +168,17 @@ static int take_segment(hw_jpeg *jpeg, hw_marks *marks, int marker, const uint8_
     }
 }
 
-int hw_jpeg_open(hw_jpeg *jpeg, const uint8_t *encoded, size_t bytes)
+/* Segments up to the next scan, or the end of the picture. */
+static int take_segments(hw_jpeg *jpeg, hw_marks *marks, const uint8_t *at)
 {
-    const uint8_t *at = encoded + 2, *end = encoded + bytes;
-    hw_marks marks = {0, 0, 0};
-    memset(jpeg, 0, sizeof *jpeg);
-    if (bytes < 4 || encoded[0] != 0xff || encoded[1] != 0xd8)
-        return HW_REFUSED;
+    const uint8_t *end = jpeg->end;
     for (;;) {
         if (at == end || *at++ != 0xff)
             return HW_REFUSED;
         while (at < end && *at == 0xff)
             at++;
+        if (at < end && *at == 0xd9 && jpeg->at)
+            return HW_ENDED;
         if (end - at < 3)
             return HW_REFUSED;
         int marker = *at++;
@@ -159,10 +188,29 @@ int hw_jpeg_open(hw_jpeg *jpeg, const uint8_t *encoded, size_t bytes)
         const uint8_t *body = at + 2;
         at += length;
         if (marker == 0xda) {
-            jpeg->at = at, jpeg->end = end;
-            return has_luma(jpeg, &marks) ? take_scan(jpeg, body, length - 2) : HW_REFUSED;
+            jpeg->at = at;
+            return take_scan(jpeg, body, length - 2);
         }
-        if (take_segment(jpeg, &marks, marker, body, length - 2) != HW_DECODED)
+        if (jpeg->at && marker != 0xc4 && marker != 0xdd && marker != 0xfe)
+            return HW_REFUSED; /* what else changes between scans libjpeg may have read already */
+        if (take_segment(jpeg, marks, marker, body, length - 2) != HW_DECODED)
             return HW_REFUSED;
     }
+}
+
+int hw_jpeg_open(hw_jpeg *jpeg, const uint8_t *encoded, size_t bytes)
+{
+    hw_marks marks = {0, 0, 0};
+    memset(jpeg, 0, sizeof *jpeg);
+    if (bytes < 4 || encoded[0] != 0xff || encoded[1] != 0xd8)
+        return HW_REFUSED;
+    jpeg->end = encoded + bytes;
+    int status = take_segments(jpeg, &marks, encoded + 2);
+    return status == HW_DECODED && has_luma(jpeg, &marks) ? HW_DECODED : HW_REFUSED;
+}
+
+int hw_jpeg_next(hw_jpeg *jpeg, const uint8_t *at)
+{
+    hw_marks marks = {0, 0, 0};
+    return take_segments(jpeg, &marks, at);
 }

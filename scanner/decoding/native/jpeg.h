@@ -72,13 +72,19 @@ typedef struct {
     uint16_t quantiser[4][64]; /* in the order of the file, which is that of the zigzag */
     int has_quantiser[4];
     hw_codes codes[2][4]; /* DC, AC */
+    int progressive;
+    int parts, part[HW_MOST_COMPONENTS]; /* of this scan, if progressive: components, */
+    int first, last, high, low;          /* the coefficients, and their bits (T.81, G.1) */
     const uint8_t *at, *end;
 } hw_jpeg;
 
-enum { HW_DECODED = 0, HW_REFUSED = 1, HW_NO_MEMORY = 2 };
+enum { HW_DECODED = 0, HW_REFUSED = 1, HW_NO_MEMORY = 2, HW_ENDED = 3 };
 
 /* headers.c: everything before the scan; HW_DECODED, with `at` at its first byte, or HW_REFUSED. */
 int hw_jpeg_open(hw_jpeg *jpeg, const uint8_t *encoded, size_t bytes);
+
+/* The same for the next scan, whose segments begin at `at`; HW_ENDED where there is none. */
+int hw_jpeg_next(hw_jpeg *jpeg, const uint8_t *at);
 
 /* The tables of each component, and what they were made of. */
 typedef struct {
@@ -96,6 +102,12 @@ int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg);
 
 /* The luma into `plane`, whose rows are `stride` bytes apart; it has room for whole MCUs. */
 typedef int hw_decoder(const hw_jpeg *jpeg, const hw_tables *tables, int scale, uint8_t *plane, size_t stride);
+
+/* tables.c: a table without its looks. */
+int hw_table_fill(hw_table *table, const hw_codes *codes);
+
+/* progressive.c, for the same machines. */
+int hw_decode_progressive(hw_jpeg *jpeg, int scale, uint8_t *plane, size_t stride);
 
 /* scan.c: NULL where this machine lacks the instructions. */
 hw_decoder *hw_decoder_here(void);

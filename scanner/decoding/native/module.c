@@ -55,8 +55,10 @@ static PyObject *luma(PyObject *module, PyObject *args)
     tables = take_tables();
     uint8_t *to = (uint8_t *)PyByteArray_AsString(plane);
     Py_BEGIN_ALLOW_THREADS
-    status = tables ? hw_tables_make(tables, &jpeg) : HW_NO_MEMORY;
-    if (status == HW_DECODED)
+    status = jpeg.progressive ? HW_DECODED : tables ? hw_tables_make(tables, &jpeg) : HW_NO_MEMORY;
+    if (status == HW_DECODED && jpeg.progressive)
+        status = hw_decode_progressive(&jpeg, scale, to, stride);
+    else if (status == HW_DECODED)
         status = decode(&jpeg, tables, scale, to, stride);
     Py_END_ALLOW_THREADS
     give_back(tables);

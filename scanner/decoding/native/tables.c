@@ -141,3 +141,14 @@ int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg)
     memcpy(tables->codes, jpeg->codes, sizeof tables->codes);
     return HW_DECODED;
 }
+
+/* `look`: the length of the code and, from bit 8 on, its symbol. */
+int hw_table_fill(hw_table *table, const hw_codes *codes)
+{
+    hw_firsts firsts;
+    if (!codes->present || fill(table, &firsts, codes) != HW_DECODED)
+        return HW_REFUSED;
+    for (uint32_t ahead = 0; ahead < HW_LOOKS; ahead++)
+        table->look[ahead] = firsts.length[ahead] | (uint32_t)firsts.symbol[ahead] << 8;
+    return HW_DECODED;
+}

@@ -350,3 +350,14 @@ def test_a_picture_behind_a_film_is_a_part_of_it(form: str, codec: str) -> None:
 
     assert (MediaKind.VIDEO, WHOLE) == (seen.kind, seen.looked)
     assert shows(seen, photograph())
+
+
+@pytest.mark.parametrize("kind", [b"rreq", b"zzzz"])
+def test_a_box_between_type_and_picture_hides_nothing(kind: bytes) -> None:
+    """JPX files carry boxes of their own in front of the picture, known or not."""
+    content = encoded(photograph(), "JPEG2000")
+    begin = 12 + int.from_bytes(content[12:16], "big")
+    seen = look(content[:begin] + struct.pack(">I4s", 24, kind) + bytes(16) + content[begin:])
+
+    assert shows(seen, photograph())
+    assert kind == b"zzzz" or seen.looked == WHOLE
