@@ -41,6 +41,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 IN_MEMORY_BYTES = 2**20
 METHODS = frozenset({"POST", "PUT", "PATCH"})
+REQUESTS = "/v1/requests"  # where hashward takes forms apart
 # What forms and interfaces send as text, which frameworks parse and never store as a file.
 NO_UPLOADS = ("application/x-www-form-urlencoded", "application/json")
 
@@ -59,14 +60,14 @@ class AsyncUpload:
         self._writer: asyncio.StreamWriter | None = None
         self._broken = False
 
-    async def begin(self, ref: bytes | None, content_type: str) -> None:
+    async def begin(self, ref: bytes | None, content_type: str, encoding: str) -> None:
         """Connect and send the header."""
         try:
             async with asyncio.timeout(self._door.timeout_s):
                 self._reader, self._writer = await self._connect()
         except (OSError, TimeoutError):
             self._broken = True
-        await self._send(self._door.head(ref, content_type))
+        await self._send(self._door.head(ref, content_type, path=REQUESTS, encoding=encoding))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         parts = urlsplit(self._door.address)
@@ -163,7 +164,8 @@ class HashwardMiddleware:
                     return None
                 body = message.get("body", b"")
                 if body and not begun:
-                    await upload.begin(self._ref(scope), _content_type(scope) or "application/octet-stream")
+                    kind = _content_type(scope) or "application/octet-stream"
+                    await upload.begin(self._ref(scope), kind, _header(scope, b"content-encoding"))
                     begun = True
                 if body:
                     await upload.write(body)
@@ -177,7 +179,11 @@ class HashwardMiddleware:
 
 
 def _content_type(scope: Scope) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"content-type"), "")
+    return _header(scope, b"content-type")
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return ", ".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)
 
 
 def _replay(spool: Any, receive: Receive) -> Receive:

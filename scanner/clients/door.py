@@ -105,15 +105,17 @@ class Door:
             talk.close()
             raise
 
-    def head(self, ref: bytes | None, content_type: str) -> bytes:
-        """The header of a request whose body follows in chunks."""
+    def head(self, ref: bytes | None, content_type: str, *, path: str = "/v1/scan", encoding: str = "") -> bytes:
+        """The header of a request whose body follows in chunks, in that content coding."""
         lines = [
-            "POST /v1/scan HTTP/1.1",
+            f"POST {path} HTTP/1.1",
             f"Host: {urlsplit(self.address).netloc or 'localhost'}",
             "Transfer-Encoding: chunked",
             "Connection: close",
             f"Content-Type: {_one_line(content_type)}",
         ]
+        if encoding:
+            lines.append(f"Content-Encoding: {_one_line(encoding)}")
         if self.token is not None:
             lines.append(f"Authorization: Bearer {_one_line(self.token)}")
         head = "\r\n".join((*lines, "")).encode("ascii", "replace")
@@ -169,13 +171,21 @@ def verdict_of(answer: bytes) -> Verdict:
 class Upload:
     """One upload being handed over, by a thread that may wait. Ends with `finish` or `abort`; both may follow."""
 
-    def __init__(self, door: Door, *, ref: bytes | None = None, content_type: str = "application/octet-stream") -> None:
+    def __init__(
+        self,
+        door: Door,
+        *,
+        ref: bytes | None = None,
+        content_type: str = "application/octet-stream",
+        path: str = "/v1/scan",
+        encoding: str = "",
+    ) -> None:
         self._door = door
         self._talk: socket.socket | None = None
         self._broken = False
         try:
             self._talk = door.connect()
-            self._talk.sendall(door.head(ref, content_type))
+            self._talk.sendall(door.head(ref, content_type, path=path, encoding=encoding))
         except OSError:
             self._broken = True
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from scanner.clients.asgi import IN_MEMORY_BYTES, carries_upload, refusal
+from scanner.clients.asgi import IN_MEMORY_BYTES, REQUESTS, carries_upload, refusal
 from scanner.clients.door import NOTHING_SENT, PIECE_BYTES, Door, Upload, Verdict
 
 Environ = dict[str, Any]
@@ -66,7 +66,8 @@ class HashwardMiddleware:
         if left == 0 or (left is None and not environ.get("wsgi.input_terminated")):
             return NOTHING_SENT  # no body: without a length a server hands over none (PEP 3333)
         content_type = environ.get("CONTENT_TYPE") or "application/octet-stream"
-        upload = Upload(self._door, ref=self._ref(environ), content_type=content_type)
+        coding = environ.get("HTTP_CONTENT_ENCODING") or ""
+        upload = Upload(self._door, ref=self._ref(environ), content_type=content_type, path=REQUESTS, encoding=coding)
         try:
             while left is None or left > 0:
                 piece = environ["wsgi.input"].read(PIECE_BYTES if left is None else min(left, PIECE_BYTES))

@@ -18,6 +18,7 @@ from hashsets.errors import HashsetsError
 from scanner.doors.http_faces import bluesky, own, pictrs, shield
 from scanner.doors.http_hma import hma
 from scanner.doors.http_openapi import document
+from scanner.doors.http_relayed import relayed
 from scanner.doors.http_requests import HttpDoor, Reply, saying
 from scanner.doors.http_shield_lookups import shield_lookups
 from scanner.doors.s3_events import s3
@@ -26,7 +27,7 @@ from scanner.errors import ScannerError
 from scanner.metrics import CONTENT_TYPE
 
 #: Every face; each gives its routes.
-FACES: list[Callable[[HttpDoor], list[Route]]] = [own, pictrs, shield, shield_lookups, bluesky, hma, tus, s3]
+FACES: list[Callable[[HttpDoor], list[Route]]] = [own, pictrs, shield, shield_lookups, bluesky, hma, relayed, tus, s3]
 
 
 def application(door: HttpDoor) -> Callable[..., Any]:

@@ -45,7 +45,9 @@ class FakeServe:
     def __init__(self, *listed: bytes) -> None:
         self.intake = FakeIntake(*listed)
         self.heads: list[dict[str, str]] = []
-        self.app = Starlette(routes=[Route("/v1/scan", self._scan, methods=["POST"])])
+        self.app = Starlette(
+            routes=[Route(path, self._scan, methods=["POST"]) for path in ("/v1/scan", "/v1/requests")]
+        )
 
     async def _scan(self, request: Request) -> JSONResponse:
         self.heads.append(dict(request.headers))
