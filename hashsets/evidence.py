@@ -7,7 +7,8 @@ was found, so that a changed rule leaves every index as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -81,13 +82,14 @@ class TypeIndex:
         self._near = hash_type.comparison != "exact"
         self._listed = [(number, view, rules[number]) for number, view in enumerate(views) if view]
 
+    def _asks(self, rule: Rule, edit: str) -> bool:
+        return rule.compares(self._type.name) and (not edit or edit in rule.edits)
+
     def _radius_of(self, rule: Rule) -> int:
         return rule.radius_bits.get(self._type.name, self._type.default_radius_bits) if self._near else 0
 
     def _floor_of(self, rule: Rule) -> int:
-        if not self._type.has_quality:
-            return 0
-        return rule.quality_floor.get(self._type.name, self._type.default_quality_floor)
+        return floor_of(self._type, rule)
 
     def __len__(self) -> int:
         return sum(len(view) for _, view, _ in self._listed)
@@ -98,7 +100,7 @@ class TypeIndex:
         """The pairs of owner and entry that meet the set's rule."""
         asked = _without_repeats(asked)
         readings = cache(lambda: Readings(asked))
-        asking = [listed for listed in self._listed if not asked.edit or asked.edit in listed[2].edits]
+        asking = [listed for listed in self._listed if self._asks(listed[2], asked.edit)]
         return merge_evidence([found for listed in asking for found in self._matches(asked, readings, *listed)])
 
     def _matches(
@@ -157,6 +159,22 @@ class TypeIndex:
                 for found in pairs(view, values, radius_bits)
             ]
         )
+
+
+def floor_of(hash_type: HashType, rule: Rule) -> int:
+    """The least quality that counts under a rule; 0 where the type has none."""
+    return rule.quality_floor.get(hash_type.name, hash_type.default_quality_floor) if hash_type.has_quality else 0
+
+
+def types_listed(rule: Rule, listed: Mapping[str, SignalColumns]) -> dict[int, int]:
+    """By entry id, of how many of the hash types that a rule compares it lists a value that can match."""
+    counted: Counter[int] = Counter()
+    for name, columns in listed.items():
+        hash_type = hashtypes.get(name)
+        if rule.compares(name):
+            good = ~degenerate_rows(hash_type, columns.values) & (columns.quality >= floor_of(hash_type, rule))
+            counted.update(np.unique(columns.entry_ids[good]).tolist())
+    return counted
 
 
 def _without_repeats(asked: Queries) -> Queries:

@@ -90,7 +90,7 @@ class Indexes:
         return {uid: known.why for uid, known in self._known.items() if known.why}
 
     def current(self, uids: Sequence[bytes] | None = None) -> Catalogued:
-        """Every enabled set as it stands, or the named ones, enabled or not. Raises StoreError."""
+        """Every set in force as it stands, or the named ones, in force or not. Raises StoreError."""
         why: dict[bytes, str] = {}
         with self._mutex:
             self.sweep()
@@ -179,7 +179,7 @@ class Indexes:
         behind: list[Stamp] = []
         with self._store.read():
             every = self._store.hash_sets()
-            wanted = [known for known in every if (known.enabled if uids is None else known.uid in uids)]
+            wanted = [known for known in every if (known.in_force if uids is None else known.uid in uids)]
             views = []
             for known in wanted:
                 stamp = self._store.stamp(known.uid)

@@ -24,6 +24,11 @@ def is_classification(mark: Classification) -> bool:
     return _is_name(mark.scheme, MAX_SCHEME_LETTERS) and _is_name(mark.code, MAX_CODE_LETTERS)
 
 
+def is_code(text: str) -> bool:
+    """Whether a rule can name classifications so: a code, or a scheme, a colon and a code."""
+    return _is_name(text, MAX_SCHEME_LETTERS + 1 + MAX_CODE_LETTERS)
+
+
 def is_set_name(text: str) -> bool:
     """Whether a hash set may be called that: it is typed, printed on one line and told apart by eye."""
     return _is_name(text, MAX_SET_NAME_LETTERS) and text == text.strip()

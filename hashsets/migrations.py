@@ -162,9 +162,16 @@ CREATE TABLE vote (
 CREATE INDEX vote_of ON vote (set_uid, ref);
 """
 
+# What a version may bring without a person's word, JSON, NULL: the defaults; and which versions took others back.
+_BOUNDS = """
+ALTER TABLE hash_set ADD COLUMN bounds TEXT;
+ALTER TABLE version ADD COLUMN rollback_to INTEGER;
+"""
+
 MIGRATIONS = (
     Migration(1, "sets, versions, entries, signals and staged pages", _TABLES),
     Migration(2, "each version carries a token, by which indexes on disk know what they hold", _TOKENS),
     Migration(3, "how the source of each set stands", _SOURCES),
     Migration(4, "votes on entries", _VOTES),
+    Migration(5, "bounds of what a version may bring, and versions that take others back", _BOUNDS),
 )

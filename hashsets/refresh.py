@@ -10,17 +10,17 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hashsets.errors import HashsetsError, ListError, NoSuchSet, ShrinkRefused, UsageError
 from hashsets.indexes import Indexes
-from hashsets.sources.base import Source
+from hashsets.sources.base import PAGE_ENTRIES, Source
 from hashsets.store import Store, Tally
-from hashsets.types import HashSet, Mode, Role, Rule
+from hashsets.types import Delta, HashSet, Mode, Role, Rule, Version
 
-# A provider withdraws single entries, seldom a tenth. Both bounds of DESIGN.md, "Contracts": small sets may halve.
-MAX_SHRINK_SHARE = 0.20
+# A provider withdraws single entries, seldom a tenth (`Bounds.shrink` of a set); small sets may halve.
 MAX_SHRINK_ENTRIES = 100
 
 # A feed's change may hold two records, one of them broken: that is counted. Over a hundred and a twentieth, somebody
@@ -96,7 +96,7 @@ def import_list(
     *,
     day: str,
     role: Role = Role.ALERT,
-    mode: Mode = Mode.ACTIVE,
+    mode: Mode | None = None,
     rule: Rule | None = None,
     allow_shrink: bool = False,
     dry_run: bool = False,
@@ -104,13 +104,15 @@ def import_list(
 ) -> RefreshSummary:
     """`refresh` of a set that is created if there is none of that name, and not left behind empty on a refusal.
 
-    Role, mode and rule are those of a set it creates; an existing set keeps its own.
+    Role, mode and rule are those of a set it creates; an existing set keeps its own. Without a mode a new set is in
+    shadow until somebody approves it; a known-good set, of which nothing is ever reported, is active.
     """
     try:
         store.hash_set(name)
         created = False
     except NoSuchSet:
-        store.create(name, role=role, mode=mode, rule=rule)
+        first = Mode.ACTIVE if role is Role.KNOWN_GOOD else Mode.SHADOW
+        store.create(name, role=role, mode=mode or first, rule=rule)
         created = True
     try:
         summary = refresh(store, name, source, day=day, allow_shrink=allow_shrink, dry_run=dry_run, progress=progress)
@@ -121,6 +123,34 @@ def import_list(
     if created and dry_run:
         store.remove(name)
     return summary
+
+
+def roll_back(
+    store: Store, name: str, to_version: int, *, day: str, progress: Callable[[int], None] = lambda entries: None
+) -> Version:
+    """A new version that lists again exactly what an earlier one listed; the present one where that is the same.
+
+    The source's checkpoint stays: what was taken back is not asked for again. Raises UsageError where that version is
+    not an earlier one, or its rows are no longer kept, StoreError; the old version is then in force.
+    """
+    before = store.hash_set(name)
+    if not 0 < to_version < before.version:
+        raise UsageError("a set goes back to one of its earlier versions: `hashward hashset history` shows them")
+    if to_version < store.oldest_kept(before.uid):
+        raise UsageError("that version is no longer kept: `hashward hashset history` marks those that are")
+    checkpoint = store.checkpoint(name)
+    try:
+        store.discard_staged(name)
+        entries = store.entries(before.uid, to_version)
+        while page := tuple(itertools.islice(entries, PAGE_ENTRIES)):
+            store.stage(name, Delta(added=page))
+            progress(len(page))
+        version = store.activate(name, complete=True, checkpoint=checkpoint, day=day, rollback_to=to_version)
+    except HashsetsError:
+        _discard(store, name)
+        raise
+    Indexes(store).keep_up(before.uid)
+    return version
 
 
 def _stage(store: Store, name: str, source: Source, progress: Callable[[int], None]) -> tuple[bool, bytes | None]:
@@ -145,9 +175,10 @@ def _stage(store: Store, name: str, source: Source, progress: Callable[[int], No
 
 def _guard(before: HashSet, tally: Tally) -> None:
     """Refuse a mass withdrawal, as a wrong or cut list makes one. Entries replaced by others count as withdrawn."""
-    if tally.withdrawn > MAX_SHRINK_ENTRIES and tally.withdrawn > MAX_SHRINK_SHARE * before.entries:
+    most = before.bounds.shrink
+    if tally.withdrawn > MAX_SHRINK_ENTRIES and tally.withdrawn > most * before.entries:
         raise ShrinkRefused(
-            f"the list would withdraw {tally.withdrawn} of {before.entries} entries, more than {MAX_SHRINK_SHARE:.0%}:"
+            f"the list would withdraw {tally.withdrawn} of {before.entries} entries, more than {most:.0%}:"
             " check it, and say --allow-shrink if it is right"
         )
 

@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hashsets import hashtypes
 from hashsets.errors import MatchingError, NoSuchSet
-from hashsets.evidence import Evidence, TypeIndex, listed_rows, merge_evidence
+from hashsets.evidence import Evidence, TypeIndex, listed_rows, merge_evidence, types_listed
 from hashsets.hashtypes import HashType
 from hashsets.indexes import Indexes
 from hashsets.matching.changeable import View, view_of
@@ -94,14 +94,28 @@ class Snapshot:
 
     def _hits(self, evidence: Evidence) -> Iterator[EntryHit]:
         details = self._details(evidence)
-        sets = [known.uid for known in self._sets]
+        demands = self._demands(evidence)
         for owner, entry, set_number, rank, distance, mask in evidence.rows():
-            known = details.get(entry)
-            if known is not None:
+            known, hash_set = details.get(entry), self._sets[set_number]
+            if known is None or not hash_set.rule.takes(known.classifications):
+                continue
+            if mask.bit_count() >= demands.get(entry, 1):
                 yield EntryHit(
-                    owner, sets[set_number], known.key, known.ref, known.classifications, known.first_version,
+                    owner, hash_set.uid, known.key, known.ref, known.classifications, known.first_version,
                     hashtypes.by_rank(rank).name, distance, _exact_types(mask),
+                    known.changed_under(hash_set.rule),
                 )  # fmt: skip
+
+    def _demands(self, evidence: Evidence) -> dict[int, int]:
+        """How many hash types must agree, by entry, where a set asks for more than one."""
+        demands: dict[int, int] = {}
+        for number in np.unique(evidence.sets).tolist():
+            known = self._sets[number]
+            if known.rule.agreeing > 1:
+                ids = np.unique(evidence.entries[evidence.sets == number]).tolist()
+                listed = types_listed(known.rule, self._store.columns(known.uid, known.version, ids))
+                demands |= {entry: min(known.rule.agreeing, types) for entry, types in listed.items()}
+        return demands
 
     def _details(self, evidence: Evidence) -> dict[int, EntryDetails]:
         details: dict[int, EntryDetails] = {}
@@ -184,7 +198,7 @@ def current(
     streamed: bool = False,
     indexes: Indexes | None = None,
 ) -> Snapshot:
-    """Every enabled set as it stands, or the named ones, enabled or not; a uid that names no set is left out.
+    """Every set in force as it stands, or the named ones, in force or not; a uid that names no set is left out.
 
     With `streamed` in the form that a stream of contents is soonest compared with, not single uploads. `indexes` keeps
     what is open from one call to the next. Raises StoreError.
@@ -200,15 +214,17 @@ def _streamed(views: Mapping[str, View]) -> dict[str, View]:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a set's delta touched: the keys of changed entries, and a snapshot of just those that are still listed."""
+    """What a set's delta touched: the keys of changed entries, each with the last version that changed it, and a
+    snapshot of just those that are still listed."""
 
-    keys: frozenset[bytes]
+    keys: Mapping[bytes, int]
     snapshot: Snapshot
 
 
 def changes_since(store: Store, uid: bytes, from_version: int, to_version: int) -> Changes:
     """The entries whose signals changed over (from, to], with their signals in force at `to_version`.
 
+    Where the set matches certain classifications only, also the entries that were classified otherwise.
     Keys include the wholly withdrawn and the re-listed; from version 0 that is every entry. Raises NoSuchSet, and
     UsageError where changes so far back were purged.
     """
@@ -217,9 +233,10 @@ def changes_since(store: Store, uid: bytes, from_version: int, to_version: int) 
         if not 0 <= from_version <= to_version <= hash_set.version:
             raise NoSuchSet("the hash set has no such version")
         at_version = hash_set_at(hash_set, to_version)
-        ids = store.changed_ids(uid, from_version, to_version)
+        rule = hash_set.rule
+        ids = store.changed_ids(uid, from_version, to_version, labels=bool(rule.codes))
         listed = store.columns(uid, to_version, ids)
-        keys = frozenset(found.key for found in store.details(uid, to_version, ids).values())
+        keys = {found.key: found.changed_under(rule) for found in store.details(uid, to_version, ids).values()}
         catalogue = store.catalogue()
     views = {name: _changed_view(hashtypes.get(name), columns) for name, columns in listed.items()}
     return Changes(keys, Snapshot(store, [at_version], [views], catalogue))
@@ -231,7 +248,4 @@ def _changed_view(hash_type: HashType, columns: SignalColumns) -> View:
 
 def hash_set_at(hash_set: HashSet, version: int) -> HashSet:
     """The set as a snapshot at an earlier version names it; its rule is today's."""
-    return HashSet(
-        hash_set.uid, hash_set.name, hash_set.source, hash_set.role, hash_set.mode, hash_set.enabled,
-        hash_set.rule, hash_set.rule_revision, version, hash_set.entries,
-    )  # fmt: skip
+    return replace(hash_set, version=version)

@@ -24,10 +24,14 @@ class Role(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a set's matches may be reported (`active`) or are only recorded (`shadow`)."""
+    """Whether a set's matches may be reported (`active`) or are only recorded (`shadow`).
+
+    A `retired` set matches nothing: its matches are withdrawn; what it listed and its history stay.
+    """
 
     SHADOW = "shadow"
     ACTIVE = "active"
+    RETIRED = "retired"
 
 
 class Shape(StrEnum):
@@ -108,12 +112,42 @@ class Rule:
     """How one set is compared. `radius_bits` and `quality_floor` override the hash type's defaults, by type name.
 
     `edits` names the further readings of a content that may match; each costs further chances of a false match.
+    `hash_types` are the only types compared, `codes` the only classifications that match (a code, or scheme:code);
+    empty: all. Of an entry that lists several of the types compared, so many must agree as `agreeing` says, or all
+    where it lists fewer.
     """
 
     radius_bits: dict[str, int] = field(default_factory=dict)
     quality_floor: dict[str, int] = field(default_factory=dict)
     frame_shares: FrameShares = FrameShares()
     edits: frozenset[str] = frozenset()
+    hash_types: frozenset[str] = frozenset()
+    codes: frozenset[str] = frozenset()
+    agreeing: int = 1
+
+    def compares(self, hash_type: str) -> bool:
+        """Whether values of a hash type are compared at all."""
+        return not self.hash_types or hash_type in self.hash_types
+
+    def takes(self, classifications: tuple[Classification, ...]) -> bool:
+        """Whether an entry so classified may match."""
+        return not self.codes or any(
+            mark.code in self.codes or f"{mark.scheme}:{mark.code}" in self.codes for mark in classifications
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a version of an active set may bring without a person's word; see `scanner.ledger.probation`.
+
+    New matches, and contents newly matched as a share (0..1) of all; entries more, and entries fewer, as a share of
+    those there were. A version past one of the first three is held; one past the last is refused at the door.
+    """
+
+    matches: int = 1000
+    share: float = 0.10
+    growth: float = 1.0
+    shrink: float = 0.20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +169,20 @@ class HashSet:
     rule_revision: int
     version: int
     entries: int
+    bounds: Bounds = Bounds()
+
+    @property
+    def in_force(self) -> bool:
+        """Whether contents are compared with it."""
+        return self.enabled and self.mode is not Mode.RETIRED
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One committed delta of a set, as history tells it. `day` is the UTC date of activation (ISO 8601)."""
+    """One committed delta of a set, as history tells it. `day` is the UTC date of activation (ISO 8601).
+
+    `rollback_to` is the earlier version whose entries it lists again; None: the delta came from a source.
+    """
 
     version: int
     day: str
@@ -148,6 +191,7 @@ class Version:
     withdrawn: int
     complete: bool
     checkpoint: bytes | None
+    rollback_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,7 +269,8 @@ class EntryHit:
 
     `first_version` is the set's version that first listed the entry. Exact types rank before Hamming types, then the
     smaller distance. `distance` is 0 for exact types. `exact_types` names every exact type of the entry that
-    agreed, so that known-good can demand md5 and sha1 together.
+    agreed, so that known-good can demand md5 and sha1 together. `changed_version` is the set's version that last
+    changed anything of the entry on which matches depend.
     """
 
     owner: int
@@ -237,3 +282,4 @@ class EntryHit:
     hash_type: str
     distance: int
     exact_types: frozenset[str]
+    changed_version: int = 0

@@ -94,10 +94,11 @@ def scan(demo: Demo) -> None:
     """Import version 1, scan the storage, take an upload, and let the reports leave."""
     lists = demo.samples / "lists"
     alert = demo.hashward("hashset", "import", "demo", lists / "alert-v1.csv")
+    approved = demo.hashward("hashset", "approve", "demo")
     good = demo.hashward("hashset", "import", "good", lists / "known-good.csv", "--role", "known_good")
     say(
-        f"1. Hash set demo, version 1: {alert['added']} entries; good, a known-good list: {good['added']}.",
-        bool(alert["added"]),
+        f"1. Hash set demo, version 1: {alert['added']} entries, approved; good, a known-good list: {good['added']}.",
+        bool(alert["added"]) and approved["mode"] == "active",
     )
     found = demo.hashward("scan", demo.storage, codes=(1,))
     expected = Counter(demo.expected("v1").values())

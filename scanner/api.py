@@ -218,7 +218,7 @@ class Scanner:
             return sum(
                 coverage.count_behind(db, each.uid, Met(each.rule_revision, each.version), top)
                 for each in self.store.hash_sets()
-                if each.enabled
+                if each.in_force
             )
 
     def scan_upload(self, fd: int, ref: bytes | None = None, within_s: float | None = None) -> Outcome:

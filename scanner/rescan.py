@@ -9,39 +9,48 @@ in hand.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from hashsets.errors import NoSuchSet, UsageError
 from hashsets.snapshots import Snapshot, changes_since, current
 from hashsets.store import Store
-from hashsets.types import HashSet, Role
+from hashsets.types import HashSet, Mode, Role
 from scanner.clock import Clock, utc_day
 from scanner.ledger.claims import of_contents
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.ledger import Change, Ledger, Stale
+from scanner.ledger.matches import Grounds, Scope
 from scanner.ledger.outbox import Occasion
+from scanner.ledger.speech import Held
 from scanner.reports import Cause
 from scanner.types import Trigger
 
 _ACCEPTED_AT_ONCE = 100  # some 10 ms, so that uploads need not wait
 
 
+# Versions to which a set can go back: a bad one is noticed within days, and providers change daily at most.
+KEPT_VERSIONS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class RescanSummary:
-    """What a re-scan did: contents compared (once per set counted once), and how matches changed."""
+    """What a re-scan did: contents compared (once per set counted once), and how matches changed.
+
+    `held` are the versions it found to bring too much, by the set's name.
+    """
 
     contents: int
     change: Change
+    held: Mapping[str, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """What contents that stand at one `Met` are to be compared with; `keys` None: all entries of the set."""
+    """What contents that stand at one `Met` are to be compared with, and which entries of the set that is about."""
 
-    keys: frozenset[bytes] | None
+    scope: Scope
     snapshot: Snapshot
-    cause: Cause
 
 
 class Rescan:
@@ -56,10 +65,13 @@ class Rescan:
         self._progress = progress
         self._bases: dict[tuple[bytes, Met, int], _Basis] = {}  # by set, where from, and catalogue
         self._touched = 0
+        self._judged: set[tuple[bytes, int]] = set()  # sets all have met, at a catalogue number
+        self._held: dict[str, Held] = {}
 
     def run(self) -> RescanSummary:
         """Sweep until nothing is behind. Safe beside scans, uploads and other re-scans."""
         self._ledger.inventory.keep_up()
+        self._ledger.probation.end_mutes(self._occasion(Cause.RULE))
         change = self._withdraw_removed()
         while behind := self._next():
             try:
@@ -69,7 +81,7 @@ class Rescan:
         self._tell_accepted()
         if self._touched:
             self._purge()
-        return RescanSummary(self._touched, change)
+        return RescanSummary(self._touched, change, self._held)
 
     def _tell_accepted(self) -> None:
         """Everything has met everything: say what follows of the places that accepted uploads came to."""
@@ -81,6 +93,9 @@ class Rescan:
         change = Change()
         for set_uid in self._store.removed():
             change += self._ledger.withdraw_set(set_uid, self._occasion(Cause.SET))
+        for hash_set in self._store.hash_sets():
+            if hash_set.mode is Mode.RETIRED:
+                change += self._ledger.withdraw_set(hash_set.uid, self._occasion(Cause.SET), removed=False)
         return change
 
     def _occasion(self, cause: Cause) -> Occasion:
@@ -91,11 +106,23 @@ class Rescan:
         # Known-good sets first: what they suppress is then never about to be reported.
         for hash_set in sorted(self._store.hash_sets(), key=lambda known: known.role is not Role.KNOWN_GOOD):
             self._ledger.greet(hash_set, self._occasion(Cause.RULE))
-            if hash_set.enabled:
+            if hash_set.in_force:
                 interval = self._ledger.first_behind(hash_set)
                 if interval is not None:
                     return hash_set, interval, catalogue
+                self._settle(hash_set, catalogue)
         return None
+
+    def _settle(self, hash_set: HashSet, catalogue: int) -> None:
+        """All have met this version: it may speak from now on, or is held."""
+        if (hash_set.uid, catalogue) in self._judged:
+            return
+        self._judged.add((hash_set.uid, catalogue))
+        held = self._ledger.probation.settle(
+            hash_set, self._occasion(Cause.ENTRY), lambda: self._store.catalogue() == catalogue
+        )
+        if held is not None:
+            self._held[hash_set.name] = held
 
     def _sweep(self, hash_set: HashSet, interval: Interval, catalogue: int) -> Change:
         basis = self._basis(hash_set, interval.met, catalogue)
@@ -103,8 +130,9 @@ class Rescan:
         stretch = Interval(interval.seq_lo, signals.seq_hi, interval.met)
         hits = of_contents(basis.snapshot.match(signals.queries), basis.snapshot.hash_sets)
         change = self._ledger.sweep(
-            hash_set, stretch, basis.keys, hits, self._occasion(basis.cause), self._store.catalogue, catalogue
-        )
+            hash_set, stretch, basis.scope, hits, self._occasion(basis.scope.otherwise.cause),
+            self._store.catalogue, catalogue,
+        )  # fmt: skip
         self._touched += signals.contents
         self._progress(signals.contents)
         return change
@@ -123,7 +151,7 @@ class Rescan:
         if same_rule and 0 < met.version < hash_set.version:
             try:
                 changes = changes_since(self._store, hash_set.uid, met.version, hash_set.version)
-                return _Basis(changes.keys, changes.snapshot, Cause.ENTRY)
+                return _Basis(self._scope(hash_set, changes.keys), changes.snapshot)
             except NoSuchSet:
                 raise
             except UsageError:  # purged that far back, as after ledger.db was restored from an older copy
@@ -131,12 +159,24 @@ class Rescan:
         snapshot = current(self._store, uids=[hash_set.uid], streamed=True)
         if snapshot.versions.get(hash_set.uid) != hash_set.version:
             raise Stale("the set has changed meanwhile")
-        return _Basis(None, snapshot, Cause.ENTRY if same_rule or not met.version else Cause.RULE)
+        cause = Cause.ENTRY if same_rule or not met.version else Cause.RULE
+        version = 0 if met.version == hash_set.version else hash_set.version
+        return _Basis(Scope(Grounds(cause, version)), snapshot)
+
+    def _scope(self, hash_set: HashSet, keys: Mapping[bytes, int]) -> Scope:
+        """What a version took back, the list's provider has not withdrawn: the set itself has changed its mind."""
+        taken_back = {each.version for each in self._store.history(hash_set.name) if each.rollback_to is not None}
+        return Scope(
+            Grounds(Cause.ENTRY, hash_set.version),
+            {key: Grounds(Cause.SET if at in taken_back else Cause.ENTRY, at) for key, at in keys.items()},
+        )
 
     def _purge(self) -> None:
-        """Let go of withdrawn rows that every content has passed."""
+        """Let go of withdrawn rows that every content has passed and no rollback can ask for."""
         for hash_set in self._store.hash_sets():
-            passed = self._ledger.passed_version(hash_set.uid)
-            if passed:
+            known = self._ledger.probation.of(hash_set.uid)
+            settled = 0 if known is None else known.version
+            passed = min(self._ledger.passed_version(hash_set.uid), settled, hash_set.version - KEPT_VERSIONS)
+            if passed > 0:
                 with contextlib.suppress(NoSuchSet):  # removed meanwhile
                     self._store.purge_withdrawn(hash_set.uid, passed)

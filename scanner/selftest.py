@@ -123,10 +123,10 @@ def _is_told(sent: Path) -> bool:
 
 
 def _listed(scanner: Scanner) -> Iterator[Step]:
-    """Ask the index in force for entries of every enabled set."""
+    """Ask the index in force for entries of every set in force."""
     snapshot = current(scanner.store)
     for each in scanner.store.hash_sets():
-        if not each.enabled or not each.entries:
+        if not each.in_force or not each.entries:
             continue
         entries = [e for e in islice(scanner.store.entries(each.uid), ENTRIES_ASKED) if e.shape is Shape.ITEM]
         builder = QueryBuilder()

@@ -16,6 +16,7 @@ import pytest
 
 from hashsets.refresh import import_list
 from hashsets.sources.file import FileSource
+from hashsets.types import Mode
 from scanner.api import Scanner
 from scanner.clock import utc_day
 from scanner.config import Config, Home, ScanConfig, SinkConfig, SinkKind
@@ -129,7 +130,7 @@ def test_a_list_that_comes_later_finds_what_was_scanned_without_opening_it(hashw
         by_content.setdefault(line["sha256"], []).append(path)
     several = sorted(by_content, key=lambda sha256: (-len(by_content[sha256]), sha256))[:10]
     (tmp_path / "list").write_text("".join(f"sha256 {sha256}\n" for sha256 in several))
-    hashward("hashset", "import", SET, tmp_path / "list")
+    hashward("hashset", "import", SET, tmp_path / "list", "--approve")
     rescanned = hashward.real("rescan", "--json").object
 
     assert len(by_content) == scanned["contents"]
@@ -178,7 +179,8 @@ class Installation:
 
     def list(self, file: Path) -> None:
         """Import a list."""
-        import_list(self.scanner.store, SET, FileSource(file, complete=True), day=utc_day(self.scanner.clock))
+        source, day = FileSource(file, complete=True), utc_day(self.scanner.clock)
+        import_list(self.scanner.store, SET, source, day=day, mode=Mode.ACTIVE)
 
     def tell(self, seed: int) -> dict[str, bytes]:
         """Seal with a random source, deliver, and give what left: batches by the name of their file."""
@@ -287,7 +289,7 @@ def scanned(hashward: Hashward, tmp_path: Path) -> tuple[Hashward, Path]:
     line = next(iter(signals_of(hashward, storage / "aaa-orig.jpg").values()))
     (tmp_path / "list").write_text(f"pdq {line['pdq']['hex']}\n")
     (tmp_path / "more").write_text(f"sha256 {line['sha256']}\n")
-    hashward("hashset", "import", SET, tmp_path / "list")
+    hashward("hashset", "import", SET, tmp_path / "list", "--approve")
     hashward("root", "add", "pictures", storage)
     hashward("scan")
     hashward("reports", "seal")

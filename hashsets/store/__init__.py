@@ -5,10 +5,11 @@ invisible), then `activate` or `discard_staged`. A crash at any moment leaves th
 discards what it left behind.
 """
 
+from hashsets.store.differences import Difference
 from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Staged
 from hashsets.store.sets import Stamp
 from hashsets.store.store import Store
 
-__all__ = ["EntryDetails", "SignalColumns", "Staged", "Stamp", "Store", "Tally"]
+__all__ = ["Difference", "EntryDetails", "SignalColumns", "Staged", "Stamp", "Store", "Tally"]

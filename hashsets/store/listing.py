@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hashsets import hashtypes
 from hashsets.sqlite import Connection, Cursor
-from hashsets.types import Classification, Entry, Shape, Signal
+from hashsets.types import Classification, Entry, Rule, Shape, Signal
 
 # Rows fetched at a time: bounds the Python objects alive at once to a few MB.
 FETCH_ROWS = 50_000
@@ -30,6 +30,12 @@ _COLUMNS = f"""SELECT s.entry_id, s.value, s.type | (s.frames << 8) | (COALESCE(
                FROM signal s WHERE s.set_id = :set_id AND {_IN_FORCE}"""
 _LABELS = """COALESCE((SELECT r.labels FROM relabelled r WHERE r.entry_id = e.id AND r.version <= :version
                        ORDER BY r.version DESC LIMIT 1), e.labels)"""
+
+# Rows that were purged no longer tell: what they would have told lies before every version that is asked about.
+_CHANGED = """MAX(e.first_version, COALESCE((
+              SELECT MAX(CASE WHEN s.withdrawn <= :version THEN s.withdrawn ELSE s.added END)
+              FROM signal s WHERE s.set_id = e.set_id AND s.entry_id = e.id AND s.added <= :version), 0))"""
+_RELABELLED = "COALESCE((SELECT MAX(r.version) FROM relabelled r WHERE r.entry_id = e.id AND r.version <= :version), 0)"
 
 _ANY_SIGNAL = "FROM signal s WHERE s.set_id = e.set_id AND s.entry_id = e.id LIMIT 1"
 
@@ -64,6 +70,12 @@ class EntryDetails:
     ref: str
     classifications: tuple[Classification, ...]
     first_version: int
+    changed_version: int  # that last changed its signals
+    relabelled_version: int  # that last changed its classifications; 0: none did
+
+    def changed_under(self, rule: Rule) -> int:
+        """The version that last changed anything on which a match under a rule depends."""
+        return max(self.changed_version, self.relabelled_version) if rule.codes else self.changed_version
 
 
 def columns(
@@ -148,16 +160,17 @@ def details(
     found: dict[int, EntryDetails] = {}
     for group in _groups(sorted(ids)):
         rows = connection.execute(
-            f"""SELECT e.id, e.key, e.ref, e.first_version, l.json,
+            f"""SELECT e.id, e.key, e.ref, e.first_version, l.json, {_CHANGED}, {_RELABELLED},
                        CASE WHEN e.key IS NULL THEN (SELECT s.type {_ANY_SIGNAL}) END,
                        CASE WHEN e.key IS NULL THEN (SELECT s.value {_ANY_SIGNAL}) END
                 FROM entry e JOIN labels l ON l.id = {_LABELS}
                 WHERE +e.set_id = :set_id AND e.id IN ({_numbers(group)})""",
             {"set_id": set_id, "version": version},
         )
-        for id_, key, ref, first_version, labels, type_number, value in rows:
+        for id_, key, ref, first_version, labels, changed, relabelled, type_number, value in rows:
             whole_key = key if key is not None else types[type_number].encode("ascii") + b"\x00" + value
-            found[id_] = EntryDetails(whole_key, ref_text(ref), classifications(labels), first_version)
+            marks = classifications(labels)
+            found[id_] = EntryDetails(whole_key, ref_text(ref), marks, first_version, changed, relabelled)
     return found
 
 
@@ -195,8 +208,10 @@ def _entry(rows: Sequence[tuple[object, ...]], types: Mapping[int, str]) -> Entr
     return Entry(key or b"", signals, shape, ref_text(ref), classifications(labels))  # type: ignore[arg-type]
 
 
-def changed_ids(connection: Connection, set_id: int, from_version: int, to_version: int) -> set[int]:
-    """Entries whose signals differ, or differed in between, over the versions (from, to]."""
+def changed_ids(
+    connection: Connection, set_id: int, from_version: int, to_version: int, *, labels: bool = False
+) -> set[int]:
+    """Entries whose signals (with `labels`, or classifications) differ, or differed in between, over (from, to]."""
     parameters = (set_id, from_version, to_version)
     listed = connection.execute(
         """SELECT id FROM entry NOT INDEXED WHERE set_id = ? AND first_version > ? AND first_version <= ?
@@ -205,10 +220,18 @@ def changed_ids(connection: Connection, set_id: int, from_version: int, to_versi
     )
     ids = {id_ for (id_,) in listed}
     touched = connection.execute(
-        "SELECT entry_id FROM change WHERE set_id = ? AND version > ? AND version <= ? AND signals_changed", parameters
+        "SELECT entry_id FROM change WHERE set_id = ? AND version > ? AND version <= ? AND (signals_changed OR ?)",
+        (*parameters, labels),
     )
     ids.update(id_ for (id_,) in touched)
     return ids
+
+
+def has_ref(connection: Connection, set_id: int, ref: str) -> bool:
+    """Whether an entry has that ref, in force or not."""
+    raw = bytes.fromhex(ref) if len(ref) == 32 and set(ref) <= set("0123456789abcdef") else ref
+    found = connection.execute("SELECT 1 FROM entry WHERE set_id = ? AND ref IN (?, ?) LIMIT 1", (set_id, raw, ref))
+    return found.fetchone() is not None
 
 
 def ref_text(ref: bytes | str | object) -> str:

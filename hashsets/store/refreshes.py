@@ -140,18 +140,21 @@ class Refreshes:
     def _union_labels(self, left: int, right: int) -> int:
         return self._interned.union(self._database.connection, left, right)
 
-    def activate(self, name: str, *, complete: bool, checkpoint: bytes | None, day: str) -> Version:
+    def activate(
+        self, name: str, *, complete: bool, checkpoint: bytes | None, day: str, rollback_to: int | None = None
+    ) -> Version:
         """Put what was staged in force: prepares it if that was not done, then one small transaction.
 
         A refresh that changes nothing keeps the version (and the catalogue), and only moves the checkpoint and the day
-        of the last refresh. `day` is the UTC date, ISO 8601.
+        of the last refresh. `day` is the UTC date, ISO 8601. `rollback_to` names the version whose entries these are.
         """
         tally = self.prepare(name, complete=complete)
         refresh = self._under_way[name]
         with self._database.write() as connection:
             row = self._owned(connection, name, refresh)
             number = row.hash_set.version + 1
-            version = Version(number, day, tally.added, tally.changed, tally.withdrawn, complete, checkpoint)
+            counts = (tally.added, tally.changed, tally.withdrawn)
+            version = Version(number, day, *counts, complete, checkpoint, rollback_to)
             connection.execute(
                 """UPDATE hash_set SET checkpoint = ?, refreshed = ?, staging_token = NULL, staging_first_id = NULL
                    WHERE id = ?""",
@@ -164,9 +167,10 @@ class Refreshes:
 
     def _raise_version(self, connection: Connection, row: sets.SetRow, version: Version) -> None:
         connection.execute(
-            "INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO version (set_id, version, day, added, changed, withdrawn, complete, checkpoint, first_id,"
+            " token, rollback_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (row.id, version.version, version.day, version.added, version.changed, version.withdrawn,
-             version.complete, version.checkpoint, row.staging_first_id, os.urandom(16)),
+             version.complete, version.checkpoint, row.staging_first_id, os.urandom(16), version.rollback_to),
         )  # fmt: skip
         connection.execute(
             "UPDATE hash_set SET version = ?, entries = entries + ? WHERE id = ?",

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hashsets import hashtypes
 from hashsets.errors import NoSuchSet, SetExists, UsageError
-from hashsets.limits import MAX_SET_NAME_LETTERS, is_set_name
+from hashsets.limits import MAX_SET_NAME_LETTERS, is_code, is_set_name
 from hashsets.sqlite import Connection
-from hashsets.types import EDITS, FrameShares, HashSet, Mode, Role, Rule, Version
+from hashsets.types import EDITS, Bounds, FrameShares, HashSet, Mode, Role, Rule, Version
 
-_COLUMNS = "uid, name, source, role, mode, enabled, rule, rule_revision, version, entries"
+_COLUMNS = "uid, name, source, role, mode, enabled, rule, rule_revision, version, entries, bounds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def create(connection: Connection, name: str, source: str, role: Role, mode: Mod
     check_name(name)
     if connection.execute("SELECT 1 FROM hash_set WHERE name = ?", (name,)).fetchone():
         raise SetExists("a hash set of that name exists already: choose another name, or remove it first")
-    values = (os.urandom(16), name, source, role.value, mode.value, 1, rule_json(rule), 1, 0, 0)
+    values = (os.urandom(16), name, source, role.value, mode.value, 1, rule_json(rule), 1, 0, 0, None)
     connection.execute(f"INSERT INTO hash_set ({_COLUMNS}) VALUES ({','.join('?' * len(values))})", values)
     bump_catalogue(connection)
 
@@ -127,16 +127,17 @@ def _one(connection: Connection, where: str, value: str | bytes) -> SetRow:
 
 
 def _row(row: tuple[Any, ...]) -> SetRow:
-    uid, name, source, role, mode, enabled, rule, rule_revision, version, entries = row[6:]
+    uid, name, source, role, mode, enabled, rule, rule_revision, version, entries, bounds = row[6:]
     hash_set = HashSet(
-        uid, name, source, Role(role), Mode(mode), bool(enabled), rule_of_json(rule), rule_revision, version, entries
-    )
+        uid, name, source, Role(role), Mode(mode), bool(enabled), rule_of_json(rule), rule_revision, version, entries,
+        Bounds() if bounds is None else Bounds(**json.loads(bounds)),
+    )  # fmt: skip
     return SetRow(row[0], hash_set, *row[1:6])
 
 
 def update(connection: Connection, name: str, column: str, value: object, *, revises_rule: bool) -> None:
     """Change one column of a set; a value that is there already changes nothing and bumps nothing."""
-    assert column in ("rule", "role", "mode", "enabled")
+    assert column in ("rule", "role", "mode", "enabled", "bounds")
     read(connection, name)
     changed = connection.execute(
         f"""UPDATE hash_set SET {column} = :value, rule_revision = rule_revision + :revises
@@ -160,13 +161,13 @@ def remove(connection: Connection, name: str) -> None:
 def history(connection: Connection, set_id: int) -> list[Version]:
     """The committed deltas of a set, oldest first."""
     rows = connection.execute(
-        """SELECT version, day, added, changed, withdrawn, complete, checkpoint
+        """SELECT version, day, added, changed, withdrawn, complete, checkpoint, rollback_to
            FROM version WHERE set_id = ? ORDER BY version""",
         (set_id,),
     )
     return [
-        Version(version, day, added, changed, withdrawn, bool(complete), checkpoint)
-        for version, day, added, changed, withdrawn, complete, checkpoint in rows
+        Version(version, day, added, changed, withdrawn, bool(complete), checkpoint, rollback_to)
+        for version, day, added, changed, withdrawn, complete, checkpoint, rollback_to in rows
     ]
 
 
@@ -185,6 +186,12 @@ def check_rule(rule: Rule) -> None:
             raise UsageError("a quality floor can be set only for types that have a quality: pdq")
         if not 0 <= floor <= 100:
             raise UsageError("a quality floor is 0 to 100")
+    if any(hashtypes.find(name) is None or not hashtypes.get(name).matchable for name in rule.hash_types):
+        raise UsageError("the types to compare are among " + ", ".join(_matchable_names()))
+    if not 1 <= rule.agreeing <= len(hashtypes.names()):
+        raise UsageError("how many hash types must agree is a whole number from 1 on")
+    if any(not is_code(code) for code in rule.codes):
+        raise UsageError("a classification to match is a code, or a scheme, ':' and a code")
     if not rule.edits <= set(EDITS):
         raise UsageError("an edit to undo is one of " + ", ".join(EDITS))
     shares = rule.frame_shares
@@ -196,6 +203,17 @@ def _near_names() -> list[str]:
     return [name for name in hashtypes.names() if hashtypes.get(name).comparison != "exact"]
 
 
+def _matchable_names() -> list[str]:
+    return [name for name in hashtypes.names() if hashtypes.get(name).matchable]
+
+
+def bounds_json(bounds: Bounds) -> str:
+    """The stored form of bounds. Raises UsageError for what bounds nothing."""
+    if bounds.matches < 0 or not (0 <= bounds.share <= 1 and 0 <= bounds.shrink <= 1 and bounds.growth >= 0):
+        raise UsageError("a bound is a number of matches, a share from 0 to 1, or for growth a factor from 0 on")
+    return json.dumps(asdict(bounds), sort_keys=True)
+
+
 def rule_json(rule: Rule) -> str:
     """The stored form of a rule: equal rules have equal text."""
     check_rule(rule)
@@ -205,6 +223,12 @@ def rule_json(rule: Rule) -> str:
     }  # fmt: skip
     if rule.edits:  # left out where there are none: the text of rules that were stored before stays equal
         form["edits"] = sorted(rule.edits)
+    if rule.hash_types:
+        form["hash_types"] = sorted(rule.hash_types)
+    if rule.codes:
+        form["codes"] = sorted(rule.codes)
+    if rule.agreeing != 1:
+        form["agreeing"] = rule.agreeing
     return json.dumps(form, sort_keys=True)
 
 
@@ -212,4 +236,5 @@ def rule_of_json(text: str) -> Rule:
     """The rule a stored form says."""
     form = json.loads(text)
     shares = FrameShares(**form["frame_shares"])
-    return Rule(form["radius_bits"], form["quality_floor"], shares, frozenset(form.get("edits", ())))
+    edits, hash_types, codes = (frozenset(form.get(key, ())) for key in ("edits", "hash_types", "codes"))
+    return Rule(form["radius_bits"], form["quality_floor"], shares, edits, hash_types, codes, form.get("agreeing", 1))

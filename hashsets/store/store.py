@@ -12,7 +12,8 @@ from pathlib import Path
 from hashsets.errors import NoSuchSet, UsageError
 from hashsets.migrations import MIGRATIONS
 from hashsets.sqlite import Connection, Database
-from hashsets.store import checks, listing, merging, sets
+from hashsets.store import checks, differences, listing, merging, sets
+from hashsets.store.differences import Difference
 from hashsets.store.interning import Interned
 from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
@@ -20,7 +21,7 @@ from hashsets.store.refreshes import Refreshes, Staged
 from hashsets.store.sets import Stamp
 from hashsets.store.standings import Standings
 from hashsets.store.votes import Votes
-from hashsets.types import Delta, Entry, HashSet, Mode, Role, Rule, Version
+from hashsets.types import Bounds, Delta, Entry, HashSet, Mode, Role, Rule, Version
 
 FILE_NAME = "hashsets.db"
 
@@ -105,6 +106,10 @@ class Store:
     def set_mode(self, name: str, mode: Mode) -> HashSet:
         """Change whether matches may be reported."""
         return self._update(name, "mode", mode.value, revises_rule=False)
+
+    def set_bounds(self, name: str, bounds: Bounds) -> HashSet:
+        """Change what a version may bring without a person's word."""
+        return self._update(name, "bounds", sets.bounds_json(bounds), revises_rule=False)
 
     def set_enabled(self, name: str, enabled: bool) -> HashSet:
         """Switch new matches of a set on or off; it withdraws nothing."""
@@ -199,9 +204,13 @@ class Store:
         """Write the difference to what is listed, invisible, and count it. See Refreshes.prepare."""
         return self._refreshes.prepare(name, complete=complete)
 
-    def activate(self, name: str, *, complete: bool, checkpoint: bytes | None, day: str) -> Version:
+    def activate(
+        self, name: str, *, complete: bool, checkpoint: bytes | None, day: str, rollback_to: int | None = None
+    ) -> Version:
         """Put what was staged in force, in one small transaction. See Refreshes.activate."""
-        return self._refreshes.activate(name, complete=complete, checkpoint=checkpoint, day=day)
+        return self._refreshes.activate(
+            name, complete=complete, checkpoint=checkpoint, day=day, rollback_to=rollback_to
+        )
 
     def discard_staged(self, name: str) -> None:
         """Forget what was staged or prepared for a set, in chunks; what is in force stays."""
@@ -258,16 +267,34 @@ class Store:
                 return {}
             return listing.details(connection, row.id, version, self._interned.type_names, ids)
 
-    def changed_ids(self, uid: bytes, from_version: int, to_version: int) -> set[int]:
+    def oldest_kept(self, uid: bytes) -> int:
+        """The earliest version whose entries can still be told. Raises NoSuchSet."""
+        return max(self._row(uid).purged_version, 1)
+
+    def lists_ref(self, uid: bytes, ref: str) -> bool:
+        """Whether a set lists, or listed, an entry of that ref. Goes through all of them."""
+        with self._database.read() as connection:
+            return listing.has_ref(connection, sets.read_by_uid(connection, uid).id, ref)
+
+    def differences(self, uid: bytes, from_version: int, to_version: int) -> Iterator[Difference]:
+        """The entries that differ between two versions of a set, as they were and as they became.
+
+        Raises UsageError where changes so far back were purged, NoSuchSet.
+        """
+        ids = sorted(self.changed_ids(uid, from_version, to_version, labels=True))
+        return differences.between(self, uid, from_version, to_version, ids)
+
+    def changed_ids(self, uid: bytes, from_version: int, to_version: int, *, labels: bool = False) -> set[int]:
         """Entries whose signals changed over (from, to], the wholly withdrawn and re-listed included.
 
+        With `labels` also those whose classifications did.
         Raises UsageError when versions that far back were purged: only a full sweep tells then.
         """
         with self._database.read() as connection:
             row = sets.read_by_uid(connection, uid)
             if 0 < from_version < row.purged_version:
                 raise UsageError("changes that far back have been purged: compare with the whole set")
-            return listing.changed_ids(connection, row.id, from_version, to_version)
+            return listing.changed_ids(connection, row.id, from_version, to_version, labels=labels)
 
     def changed_keys(self, uid: bytes, from_version: int, to_version: int) -> Iterator[bytes]:
         """The entry keys of `changed_ids`."""

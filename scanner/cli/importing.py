@@ -15,13 +15,14 @@ import click
 from hashsets.formats import Options
 from hashsets.refresh import RefreshSummary, import_list, is_complete
 from hashsets.sources.file import FileSource, open_list_file
-from hashsets.types import Role
+from hashsets.types import Mode, Role
 from scanner.api import Scanner
 from scanner.cli.groups import set_name
 from scanner.cli.hash_sets import ROLES, hashset
 from scanner.cli.output import counts, emit_json, json_option, number_of
 from scanner.cli.progress import Advance, Bars, bars
 from scanner.clock import utc_day
+from scanner.curation import Curation
 from scanner.errors import UsageError
 from scanner.feeds import chosen_categories
 from scanner.isolation.databases import read_database
@@ -39,6 +40,7 @@ from scanner.isolation.databases import read_database
 @click.option("--add", is_flag=True, help="The list adds to what is listed.")
 @click.option("--complete", is_flag=True, help="The list is the whole set: what it lacks is withdrawn.")
 @click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set and 100 entries.")
+@click.option("--approve", is_flag=True, help="Let its matches be reported at once, without looking at them first.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @json_option
 @click.pass_obj
@@ -52,11 +54,13 @@ def import_(
     add: bool,
     complete: bool,
     allow_shrink: bool,
+    approve: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Import a list into a set, which is created if there is none of that name.
 
+    A new set is in shadow: it matches, and nothing of that is reported until `hashset approve`.
     FILE is a list file, or `-` for standard input. The format is recognised by content. A refused list changes nothing.
     """
     known = {each.name: each for each in scanner.store.hash_sets()}.get(name)
@@ -76,7 +80,11 @@ def import_(
             dry_run=dry_run,
             progress=_import_bar(display, stream),
         )
+    if approve and not dry_run:
+        Curation.of(scanner).approve_at_once(name)
     emit_json(summary_object(summary)) if as_json else print_summary(summary)
+    if not dry_run and not as_json and scanner.store.hash_set(name).mode is Mode.SHADOW:
+        click.echo(f"In shadow: matches are recorded and none is reported until `hashward hashset approve {name}`.")
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def lookup(scanner: Scanner, type: str, value: tuple[str, ...], radius: int | No
         for answer in _answers(snapshot, names, hash_type, radius_bits, chunk):
             hits += bool(answer["hits"])
             emit_json(answer) if as_json else _print(answer)
-    if not any(each.enabled and each.entries for each in known):
+    if not any(each.in_force and each.entries for each in known):
         note("hashward: No hash set is in force, so nothing can be found: `hashward hashset import NAME FILE`.")
     if hits:
         raise SystemExit(1)

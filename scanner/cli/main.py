@@ -12,6 +12,7 @@ import click
 from scanner.api import Scanner
 from scanner.cli import (
     acting,
+    curating,
     forgetting,
     hash_sets,
     hashing,
@@ -22,6 +23,7 @@ from scanner.cli import (
     reporting,
     resolving,
     roots,
+    rules,
     scanning,
     selftest,
     serving,
@@ -71,6 +73,8 @@ for module in (
     looking_up,
     publishing,
     hash_sets,
+    rules,
+    curating,
     importing,
     refreshing,
     resolving,

@@ -10,11 +10,12 @@ from scanner.api import Scanner, ScanSummary
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import counts, emit_json, json_option, number_of, printable
 from scanner.cli.progress import bars
+from scanner.cli.set_objects import warn_of_held
 from scanner.ledger import tallies
 from scanner.ledger.tallies import Outcomes
 from scanner.rescan import RescanSummary
 
-EXIT_MATCH, EXIT_COULD_NOT_LOOK = 1, 3
+EXIT_MATCH, EXIT_COULD_NOT_LOOK, EXIT_HELD = 1, 3, 11
 
 
 class _Scan(click.Command):
@@ -63,11 +64,12 @@ def scan(
         compared = display.add("re-scan", left=scanner.behind, from_start=False)
         summary = scanner.scan(path, owed=owed, progress=files, rescanned=compared)
     if as_json:
-        emit_json(_scan_object(summary, sum(each.enabled for each in scanner.store.hash_sets())))
+        emit_json(_scan_object(summary, sum(each.in_force for each in scanner.store.hash_sets())))
     else:
         _print_scan(summary)
     if show_paths:
         _print_paths(scanner, summary, to_stderr=as_json)
+    warn_of_held(scanner)
     if not as_json:
         _print_next(scanner, summary, show_paths=show_paths)
     if summary.outcomes.matched:
@@ -151,7 +153,7 @@ def _of_matched(outcomes: Outcomes) -> str:
 
 
 def _print_next(scanner: Scanner, summary: ScanSummary, *, show_paths: bool) -> None:
-    if not any(each.enabled and each.entries for each in scanner.store.hash_sets()):
+    if not any(each.in_force and each.entries for each in scanner.store.hash_sets()):
         click.echo("Compared with nothing, as no hash set is in force: `hashward hashset import`,")
         click.echo("then `hashward rescan` compares what was read now without opening it again.")
     elif summary.outcomes.matched and not show_paths:
@@ -167,7 +169,10 @@ def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> 
 @json_option
 @click.pass_obj
 def rescan(scanner: Scanner, as_json: bool) -> None:
-    """Bring every content up to every set's version and rule, from stored signals; opens no file."""
+    """Bring every content up to every set's version and rule, from stored signals; opens no file.
+
+    Exit 11: a version of a set is held, as it would bring too much at once.
+    """
     started = time.monotonic()
     with bars() as display:
         summary = scanner.rescan(display.add("re-scan", left=scanner.behind))
@@ -182,6 +187,8 @@ def rescan(scanner: Scanner, as_json: bool) -> None:
             f"  {len(summary.change.contents):,} newly matched;"
             f" matches added {summary.change.added:,}, withdrawn {summary.change.withdrawn:,}"
         )
+    if warn_of_held(scanner):
+        raise SystemExit(EXIT_HELD)
 
 
 def _rescan_object(summary: RescanSummary, holding: int, opened_files: int, seconds: float) -> dict[str, object]:

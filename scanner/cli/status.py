@@ -15,6 +15,7 @@ from hashsets.types import HashSet
 from scanner.api import Scanner
 from scanner.cli import watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
+from scanner.cli.set_objects import held_line, speech_object
 from scanner.config import SinkConfig, SourceConfig
 from scanner.hashing import kernel_name as fingerprint_kernel
 from scanner.ledger import coverage, recipes, tallies
@@ -91,6 +92,8 @@ def _hash_set(scanner: Scanner, each: HashSet) -> dict[str, object]:
         "role": each.role.value,
         "mode": each.mode.value,
         "enabled": each.enabled,
+        **speech_object(scanner, each),
+        "alarm": held_line(scanner, each),
         "version": each.version,
         "entries": each.entries,
         "changed": history[-1].day if history else None,
@@ -184,11 +187,19 @@ def _print_sets(sets: list[dict[str, Any]]) -> None:
     numbers = ("version", "entries", "contents behind")
     rows = table("hash set", "role", "mode", "version", "entries", "refreshed", "contents behind", numbers=numbers)
     for each in sets:
-        mode = each["mode"] if each["enabled"] else "disabled"
+        mode = each["mode"] + (", version held" if each["held"] else "") if each["enabled"] else "disabled"
         refreshed = each["refreshed"] or "never"
         sizes = (str(each["version"]), f"{each['entries']:,}", refreshed, f"{each['contents_behind']:,}")
         rows.add_row(each["name"], each["role"], mode, *sizes)
     show(rows)
+    for each in sets:
+        if each["alarm"]:
+            _line("HELD", f"{each['name']}: {each['alarm']}")
+        elif each["mode"] == "shadow" and each["enabled"] and each["version"]:
+            new = number_of(each["waiting"]["matches"], "match", "matches")
+            _line("shadow", f"{each['name']}: {new} recorded, none reported; `hashset approve` lets them")
+        if each["muted"]:
+            _line("muted", f"{each['name']}: {number_of(len(each['muted']), 'entry', 'entries')}")
     behind = [each["name"] for each in sets if each["index"] == "behind"]
     if behind:
         _line("index", f"to be made or brought up to date, by whoever needs it next: {', '.join(behind)}")

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from hashsets.errors import HashsetsError
-from hashsets.types import Mode, Queries
+from hashsets.types import Queries
 from scanner.decoding import Form
 from scanner.doors import cuts
 from scanner.doors.answers import ACCEPTED, CLEAR, Answer, Undecided, matched, undecidable
@@ -183,8 +183,8 @@ class Judge:
         """Of each match that may be acted on, whether a digest supports it."""
         if not outcome.matches:
             return ()
-        shadows = {known.uid for known in self._sets.pin()[0].sets if known.mode is Mode.SHADOW}
-        return tuple(bool(hit.exact_types) for hit in outcome.matches if hit.set_uid not in shadows)
+        quiet = self._ledger.probation.quiet(outcome.content_seq)
+        return tuple(bool(hit.exact_types) for hit in outcome.matches if (hit.set_uid, hit.entry_key) not in quiet)
 
     def _unmatched(self, job: Job, outcome: Outcome) -> Answer:
         """Truth before comfort."""

@@ -5,7 +5,8 @@ Rules
   brings reports in line with it; `draw` turns marks into actions, from how the matches then stand.
 - One chain of actions for every (asset, content). An action that was never tried is dropped once it is no longer true;
   one that was tried may have been taken, so its opposite follows.
-- A standing match that may not be said (held, of a set in shadow) starts nothing and ends nothing.
+- A standing match that may not be said (held, of a set in shadow, of a version that is not settled) starts nothing and
+  ends nothing. One of a muted entry asks for nothing.
 - An asset that is gone is told of no more restrictions, but of a release: what was restricted may have been moved away.
 """
 
@@ -15,9 +16,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from hashsets.sqlite import Database
-from hashsets.types import EntryHit, Mode, Role
-from scanner.ledger import assets, matches, outbox
-from scanner.ledger.matches import Match, State
+from hashsets.types import EntryHit, Role
+from scanner.ledger import assets, matches, outbox, speech
+from scanner.ledger.matches import State
 from scanner.reports import Proximity
 from scanner.types import MediaKind, Verb
 
@@ -209,19 +210,17 @@ def _asked(db: Database, seq: int, rules: ActionRules) -> tuple[tuple[Verb, Prox
     standing = False
     for match in matches.of_content(db, seq):
         name, role, _ = sets[match.hit.set_uid]
+        if speech.is_muted(db, match.hit):
+            continue
         in_scope = name in rules.hash_sets if rules.hash_sets else role is Role.ALERT
         if not in_scope or role is Role.KNOWN_GOOD or match.state not in (State.ACTIVE, State.HELD):
             continue
         verb = rules.verb(tier_of(match.hit))
-        if _may_be_said(sets, match):
+        if outbox.may_be_said(db, match):
             asked += [] if verb is None else [(verb, tier_of(match.hit))]
         else:
             standing = True
     return (max(asked, key=_rank) if asked else None), standing
-
-
-def _may_be_said(sets: dict[bytes, tuple[str, Role, Mode]], match: Match) -> bool:
-    return match.state is State.ACTIVE and sets[match.hit.set_uid][2] is Mode.ACTIVE
 
 
 def tier_of(hit: EntryHit) -> Proximity:

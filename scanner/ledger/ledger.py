@@ -9,21 +9,23 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
-from scanner.ledger import assets, contents, coverage, matches, outbox, recipes, resolutions
+from scanner.ledger import assets, contents, coverage, matches, outbox, probation, recipes, resolutions, speech
 from scanner.ledger.actions import Actions
 from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
+from scanner.ledger.matches import Grounds, Scope
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.places import Places
+from scanner.ledger.probation import Probation
 from scanner.ledger.refusals import Refusals
 from scanner.ledger.resolutions import Resolution
 from scanner.ledger.sealing import Sealing
@@ -99,8 +101,8 @@ class Pinned:
     sets: tuple[HashSet, ...]
 
     def targets(self) -> dict[bytes, Met]:
-        """What a content has met once compared with all enabled sets."""
-        return {s.uid: Met(s.rule_revision, s.version) for s in self.sets if s.enabled}
+        """What a content has met once compared with all sets in force."""
+        return {s.uid: Met(s.rule_revision, s.version) for s in self.sets if s.in_force}
 
 
 class Ledger:
@@ -115,6 +117,7 @@ class Ledger:
         self.uploads = Uploads(db)
         self.actions = Actions(db)
         self.refusals = Refusals(db)
+        self.probation = Probation(db)
 
     @classmethod
     def open(cls, home: Path) -> Ledger:
@@ -162,6 +165,7 @@ class Ledger:
                 raise Stale("the sets have changed meanwhile")
             for hash_set in pinned.sets:
                 self._meet(hash_set, occasion)
+            self._settle(pinned, occasion)  # what all have met speaks, or is held, before others come
             recorded = [self._record_one(item, pinned, occasion) for item in items]
             compared = {
                 done.outcome.content_seq for item, done in zip(items, recorded, strict=True) if item.hits is not None
@@ -169,7 +173,13 @@ class Ledger:
             for seq_lo, seq_hi in _runs(sorted(compared)):
                 for uid, met in pinned.targets().items():
                     coverage.assign(self.db, uid, seq_lo, seq_hi, met)
+            self._settle(pinned, occasion)  # these may have been the last
             return recorded
+
+    def _settle(self, pinned: Pinned, occasion: Occasion) -> None:
+        for hash_set in pinned.sets:
+            if hash_set.in_force:
+                probation.settle(self.db, hash_set, occasion, rejudge=False)
 
     def _meet(self, hash_set: HashSet, occasion: Occasion) -> None:
         """Take note of how a set stands; where role or mode changed, bring what is said of its matches in line."""
@@ -185,7 +195,8 @@ class Ledger:
                 outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
             match = matches.one(self.db, seq, hash_set.uid, key)
             if match is not None:
-                outbox.reconcile(self.db, match, Occasion(occasion.trigger, occasion.day, Cause.RULE))
+                why = Occasion(occasion.trigger, occasion.day, Cause.RULE)
+                outbox.reconcile(self.db, match, outbox.belated(why, match))
 
     def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
         old = contents.find(self.db, item.digests.sha256)
@@ -232,11 +243,12 @@ class Ledger:
             return change
         targets = pinned.targets()
         for uid in sorted(targets):
-            revision = coverage.at(self.db, uid, seq).rule_revision
-            same_rule = not changed and revision in (NOTHING.rule_revision, targets[uid].rule_revision)
-            why = Occasion(occasion.trigger, occasion.day, Cause.ENTRY if same_rule else Cause.RULE)
-            own = [_owned(hit, seq) for hit in hits if hit.set_uid == uid]
-            change += self._replace_matches(uid, seq, seq, None, own, why)
+            met, target = coverage.at(self.db, uid, seq), targets[uid]
+            same_rule = not changed and met.rule_revision in (NOTHING.rule_revision, target.rule_revision)
+            version = 0 if met.version == target.version else target.version
+            scope = Scope(Grounds(Cause.ENTRY if same_rule else Cause.RULE, version))
+            own = [replace(hit, owner=seq) for hit in hits if hit.set_uid == uid]
+            change += self._replace_matches(uid, seq, seq, scope, own, occasion)
         if changed:  # sets that are switched off have met what it was before
             for uid in coverage.sets(self.db):
                 if uid not in targets and coverage.at(self.db, uid, seq) != NOTHING:
@@ -248,13 +260,13 @@ class Ledger:
         uid: bytes,
         lo: int,
         hi: int,
-        keys: Collection[bytes] | None,
+        scope: Scope,
         hits: Sequence[EntryHit],
         occasion: Occasion,
     ) -> Change:
-        """Make the matches of lo..hi with a set (its entries in `keys`) exactly `hits`, and settle what follows."""
-        fresh, stirred = matches.put(self.db, hits)
-        lost = matches.withdraw_unsupported(self.db, uid, lo, hi, keys, hits)
+        """Make the matches of lo..hi with a set (its entries in scope) exactly `hits`, and settle what follows."""
+        fresh, stirred = matches.put(self.db, hits, occasion.trigger)
+        lost = matches.withdraw_unsupported(self.db, uid, lo, hi, scope, hits)
         for seq in sorted(stirred | {identity[0] for identity in (*fresh, *lost)}):
             for moved in matches.settle(self.db, seq):
                 outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
@@ -276,7 +288,7 @@ class Ledger:
         self,
         hash_set: HashSet,
         stretch: Interval,
-        keys: Collection[bytes] | None,
+        scope: Scope,
         hits: Sequence[EntryHit],
         occasion: Occasion,
         catalogue_now: Callable[[], int],
@@ -289,7 +301,7 @@ class Ledger:
             if not coverage.all_at(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, stretch.met):
                 raise Stale("another process has moved these contents")
             self._meet(hash_set, occasion)
-            change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, keys, hits, occasion)
+            change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, scope, hits, occasion)
             target = Met(hash_set.rule_revision, hash_set.version)
             coverage.assign(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, target)
             return change
@@ -310,16 +322,23 @@ class Ledger:
                     outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
             return len(seqs)
 
-    def withdraw_set(self, set_uid: bytes, occasion: Occasion) -> Change:
-        """A set was removed: withdraw all its matches and forget its coverage."""
+    def withdraw_set(self, set_uid: bytes, occasion: Occasion, *, removed: bool = True) -> Change:
+        """A set was removed or retired: withdraw its matches and forget its coverage; of a removed one all else too."""
         if set_uid not in coverage.sets(self.db):
             return Change()
         with self.db.write():
-            change = self._replace_matches(
-                set_uid, 1, contents.top_seq(self.db), None, (), Occasion(occasion.trigger, occasion.day, Cause.SET)
-            )
+            why = Occasion(occasion.trigger, occasion.day, Cause.SET)
+            waiting = matches.waiting_withdrawals(self.db, set_uid)
+            matches.loosen(self.db, set_uid, Cause.SET)
+            change = self._replace_matches(set_uid, 1, contents.top_seq(self.db), Scope(Grounds(Cause.SET)), (), why)
+            for seq, uid, key in waiting:
+                match = matches.one(self.db, seq, uid, key)
+                assert match is not None
+                outbox.reconcile(self.db, match, why)
             coverage.forget(self.db, set_uid)
-            resolutions.forget(self.db, set_uid)
+            if removed:
+                resolutions.forget(self.db, set_uid)
+                speech.forget(self.db, set_uid)
             return change
 
     def passed_version(self, set_uid: bytes) -> int:
@@ -329,21 +348,6 @@ class Ledger:
         """
         with self.db.read():
             return coverage.least_version(self.db, set_uid)
-
-
-def _owned(hit: EntryHit, seq: int) -> EntryHit:
-    """The hit with the content's own number (a new content has none when it is compared)."""
-    return EntryHit(
-        seq,
-        hit.set_uid,
-        hit.entry_key,
-        hit.ref,
-        hit.classifications,
-        hit.first_version,
-        hit.hash_type,
-        hit.distance,
-        hit.exact_types,
-    )
 
 
 def _runs(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -8,14 +8,16 @@ other two); `withdrawn` (nothing supports it).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hashsets.sqlite import Database
 from hashsets.types import Classification, EntryHit, Role
 from scanner.ledger import resolutions
 from scanner.ledger.resolutions import Resolution
+from scanner.report_fields import Cause
+from scanner.types import Trigger
 
 
 class State(StrEnum):
@@ -29,11 +31,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A stored match: the hit that is its evidence (`owner` is the content's seq), its state, and its set's role."""
+    """A stored match: the hit that is its evidence (`owner` is the content's seq), its state, and its set's role.
+
+    `version` is the set's version that made it a match or withdrew it, 0 where none did; `cause` why it was withdrawn,
+    `trigger` what made it a match.
+    """
 
     hit: EntryHit
     state: State
     role: Role
+    version: int = 0
+    cause: Cause | None = None
+    trigger: Trigger = Trigger.RESCAN
 
     @property
     def content_seq(self) -> int:
@@ -43,12 +52,13 @@ class Match:
 
 _COLUMNS = (
     "m.content_seq, m.set_uid, m.entry_key, m.state, m.ref, m.classifications, m.first_version, m.hash_type,"
-    " m.distance, m.exact_types, s.role FROM match m JOIN met_set s USING (set_uid)"
+    " m.distance, m.exact_types, s.role, m.version, m.cause, m.trigger FROM match m JOIN met_set s USING (set_uid)"
 )
 
 
 def _match(row: tuple[object, ...]) -> Match:
-    seq, uid, key, state, ref, classifications, first_version, hash_type, distance, exact, role = row
+    seq, uid, key, state, ref, classifications, first_version, hash_type, distance, exact, role, *rest = row
+    version, cause, trigger = rest
     hit = EntryHit(
         owner=seq,  # type: ignore[arg-type]
         set_uid=uid,  # type: ignore[arg-type]
@@ -60,7 +70,8 @@ def _match(row: tuple[object, ...]) -> Match:
         distance=distance,  # type: ignore[arg-type]
         exact_types=frozenset(str(exact).split()),
     )
-    return Match(hit, State(str(state)), Role(str(role)))
+    why = None if cause is None else Cause(str(cause))
+    return Match(hit, State(str(state)), Role(str(role)), version, why, Trigger(str(trigger)))  # type: ignore[arg-type]
 
 
 def of_content(db: Database, seq: int) -> list[Match]:
@@ -104,7 +115,7 @@ def of_entry(db: Database, set_uid: bytes, entry_key: bytes) -> list[int]:
     return [row[0] for row in rows]
 
 
-def put(db: Database, hits: Iterable[EntryHit]) -> tuple[list[tuple[int, bytes, bytes]], set[int]]:
+def put(db: Database, hits: Iterable[EntryHit], trigger: Trigger) -> tuple[list[tuple[int, bytes, bytes]], set[int]]:
     """Write hits over what was there.
 
     Returns the (content, set, entry) that were not matches before, or were withdrawn; and the contents of which another
@@ -115,9 +126,12 @@ def put(db: Database, hits: Iterable[EntryHit]) -> tuple[list[tuple[int, bytes, 
     for hit in hits:
         identity = (hit.owner, hit.set_uid, hit.entry_key)
         old = db.execute(
-            "SELECT state, exact_types FROM match WHERE content_seq = ? AND set_uid = ? AND entry_key = ?", identity
+            "SELECT state, exact_types, version, trigger FROM match"
+            " WHERE content_seq = ? AND set_uid = ? AND entry_key = ?",
+            identity,
         ).fetchone()
-        if old is None or old[0] == State.WITHDRAWN:
+        is_fresh = old is None or old[0] == State.WITHDRAWN
+        if is_fresh:
             fresh.append(identity)
         evidence = (
             hit.ref,
@@ -129,27 +143,82 @@ def put(db: Database, hits: Iterable[EntryHit]) -> tuple[list[tuple[int, bytes, 
         )
         if old is not None and old[1] != evidence[-1]:
             stirred.add(hit.owner)
-        state = State.ACTIVE.value if old is None or old[0] == State.WITHDRAWN else old[0]
+        state, version, by = (State.ACTIVE.value, hit.changed_version, trigger.value)
+        if not is_fresh:
+            state, _, version, by = old
         db.execute(
             "INSERT OR REPLACE INTO match (content_seq, set_uid, entry_key, state, ref, classifications,"
-            " first_version, hash_type, distance, exact_types) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*identity, state, *evidence),
+            " first_version, hash_type, distance, exact_types, version, trigger)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*identity, state, *evidence, version, by),
         )
     return fresh, stirred
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why matches with an entry are withdrawn: the cause, and the set's version that did it; 0: none did."""
+
+    cause: Cause
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a comparison was about: the entries of these keys, each with its grounds; else all, on `otherwise`."""
+
+    otherwise: Grounds
+    keys: Mapping[bytes, Grounds] | None = None
+
+    def grounds(self, key: bytes) -> Grounds | None:
+        """On what grounds a match with that entry is withdrawn, if nothing supports it; None: it was not compared."""
+        return self.otherwise if self.keys is None else self.keys.get(key)
+
+
 def withdraw_unsupported(
-    db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, keys: Collection[bytes] | None, hits: Iterable[EntryHit]
+    db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, scope: Scope, hits: Iterable[EntryHit]
 ) -> list[tuple[int, bytes, bytes]]:
-    """Withdraw the set's matches in seq_lo..seq_hi (with entries in `keys`, where given) that no hit supports."""
+    """Withdraw the set's matches in seq_lo..seq_hi with entries of the scope that no hit supports."""
     supported = {(hit.owner, hit.entry_key) for hit in hits if hit.set_uid == set_uid}
     rows = db.execute(
         "SELECT content_seq, entry_key FROM match WHERE content_seq BETWEEN ? AND ? AND set_uid = ? AND state != ?",
         (seq_lo, seq_hi, set_uid, State.WITHDRAWN.value),
     ).fetchall()
-    lost = [(seq, set_uid, key) for seq, key in rows if (keys is None or key in keys) and (seq, key) not in supported]
-    set_state(db, lost, State.WITHDRAWN)
+    lost = []
+    for seq, key in rows:
+        grounds = scope.grounds(key)
+        if grounds is not None and (seq, key) not in supported:
+            db.execute(
+                "UPDATE match SET state = ?, version = ?, cause = ?"
+                " WHERE content_seq = ? AND set_uid = ? AND entry_key = ?",
+                (State.WITHDRAWN.value, grounds.version, grounds.cause.value, seq, set_uid, key),
+            )
+            lost.append((seq, set_uid, key))
     return lost
+
+
+def waiting_withdrawals(db: Database, set_uid: bytes) -> list[tuple[int, bytes, bytes]]:
+    """(content, set, entry) of a set's matches that a version withdrew."""
+    rows = db.execute(
+        "SELECT content_seq, set_uid, entry_key FROM match WHERE set_uid = ? AND version > 0 AND state = ?",
+        (set_uid, State.WITHDRAWN.value),
+    )
+    return rows.fetchall()
+
+
+def loosen(db: Database, set_uid: bytes, cause: Cause) -> None:
+    """No version is answerable for a set's matches any more: nothing waits."""
+    db.execute("UPDATE match SET version = 0, cause = ? WHERE set_uid = ? AND version > 0", (cause.value, set_uid))
+
+
+def top_firing(db: Database, set_uid: bytes, most: int) -> list[tuple[str, int]]:
+    """(ref, contents) of the entries of a set that most contents match, the most first."""
+    rows = db.execute(
+        "SELECT ref, count(*) AS contents FROM match WHERE set_uid = ? AND state IN ('active', 'held')"
+        " GROUP BY entry_key ORDER BY contents DESC, ref LIMIT ?",
+        (set_uid, most),
+    )
+    return rows.fetchall()
 
 
 def set_state(db: Database, identities: Iterable[tuple[int, bytes, bytes]], state: State) -> None:
@@ -172,7 +241,7 @@ def settle(db: Database, seq: int) -> list[Match]:
         state = _settled_state(db, match, known_good)
         if state is not match.state:
             set_state(db, [(seq, match.hit.set_uid, match.hit.entry_key)], state)
-            moved.append(Match(match.hit, state, match.role))
+            moved.append(replace(match, state=state))
     return moved
 
 

@@ -236,10 +236,45 @@ _TROUBLES = """
 ALTER TABLE batch ADD COLUMN why TEXT;
 """
 
+_SPEECH = """
+-- Of its set: the version that made it a match or, where `cause` says why it was withdrawn, that did so. 0: none did.
+ALTER TABLE match ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE match ADD COLUMN cause TEXT;
+ALTER TABLE match ADD COLUMN trigger TEXT NOT NULL DEFAULT 'rescan';  -- what made it a match: scan, upload, rescan
+CREATE INDEX match_version ON match (set_uid, version);
+
+-- Up to which version a set may speak, and what is held since. Written where versions are settled, held and approved;
+-- dies when the set is removed.
+CREATE TABLE speech (
+    set_uid BLOB PRIMARY KEY,
+    version INTEGER NOT NULL,
+    entries INTEGER NOT NULL,            -- in force then; 0: not known
+    held_version INTEGER,                -- NULL: none is held
+    held_reasons TEXT,                   -- JSON: matches, share, growth
+    held_matches INTEGER,
+    held_contents INTEGER,
+    held_day TEXT
+) WITHOUT ROWID;
+INSERT INTO speech (set_uid, version, entries)
+    SELECT set_uid, max(version), 0 FROM coverage GROUP BY set_uid HAVING max(version) > 0;
+
+-- Entries that are not spoken of. Written by `hashset mute`; dies when taken back, when its last day is over, or when
+-- the set is removed.
+CREATE TABLE mute (
+    set_uid BLOB NOT NULL,
+    ref TEXT NOT NULL,
+    until TEXT NOT NULL,                 -- its last UTC day
+    reason TEXT NOT NULL,
+    day TEXT NOT NULL,
+    PRIMARY KEY (set_uid, ref)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),
     Migration(2, "actions", _ACTIONS),
     Migration(3, "uploads and tokens", _UPLOADS),
     Migration(4, "refusals", _REFUSED),
     Migration(5, "why a sink took no batch", _TROUBLES),
+    Migration(6, "versions that may speak, held versions, mutes", _SPEECH),
 )

@@ -7,11 +7,11 @@ to be told. A thing unsaid before it was sealed leaves no trace: its pending row
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, Mode, Role
-from scanner.ledger import assets, matches
+from scanner.ledger import assets, matches, speech
 from scanner.ledger.matches import Match, State
 from scanner.reports import (
     Batch,
@@ -36,6 +36,11 @@ class Occasion:
     trigger: Trigger
     day: str
     cause: Cause = Cause.ENTRY
+
+
+def belated(occasion: Occasion, match: Match) -> Occasion:
+    """The occasion on which a match that waited is told: as it would have been, by what made it a match."""
+    return replace(occasion, trigger=match.trigger) if match.state is State.ACTIVE else occasion
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +84,44 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
     name, role, mode = met_sets(db)[hit.set_uid]
     counts = role is not Role.KNOWN_GOOD
     _mark_for_action(db, hit.owner, only_if_known=not counts)
-    if counts and match.state in (State.ACTIVE, State.HELD):
+    waits, muted = _waits(db, match), speech.is_muted(db, hit)
+    # A sealed report of a held match, or of a set now in shadow, stands: its verdict has not changed. What a version on
+    # probation withdrew stands until that is settled.
+    standing = match.state in (State.ACTIVE, State.HELD)
+    stands = counts and not muted and (standing or (waits and match.state is State.WITHDRAWN))
+    if stands:
         _take_back_withdrawals(db, hit)
-    if counts and match.state is State.ACTIVE and mode is Mode.ACTIVE:
+    speaks = counts and mode is Mode.ACTIVE and not muted
+    if speaks and match.state is State.ACTIVE and not waits:
         for asset_id in assets.of_content(db, hit.owner):
             _say(db, asset_id, match, name, occasion)
         return
-    # A sealed report of a held match, or of a set now in shadow, stands: its verdict has not changed.
-    stands = counts and match.state in (State.ACTIVE, State.HELD)
     for asset_id, last in _said_of(db, hit):
         other = _held_now(db, asset_id, hit) if counts else None
         if not last.sealed:
             db.execute("DELETE FROM report WHERE id = ?", (last.id,))
-            if other is not None and other.state is State.ACTIVE and mode is Mode.ACTIVE:
+            if other is not None and other.state is State.ACTIVE and speaks and not _waits(db, other):
                 _say(db, asset_id, other, name, occasion)
         elif not stands and other is not None:
             _tell_of(db, last.id, other.content_seq)
         elif not stands:
-            _withdraw(db, last.id, occasion)
+            _withdraw(db, last.id, occasion if match.cause is None else replace(occasion, cause=match.cause))
+
+
+def _waits(db: Database, match: Match) -> bool:
+    """Whether the version that made it a match, or withdrew it, is not settled yet."""
+    return match.version > speech.version(db, match.hit.set_uid)
+
+
+def is_quiet(db: Database, match: Match) -> bool:
+    """Whether its set's mode, its version or a mute keeps a match from being spoken of and acted on."""
+    mode = met_sets(db)[match.hit.set_uid][2]
+    return mode is not Mode.ACTIVE or _waits(db, match) or speech.is_muted(db, match.hit)
+
+
+def may_be_said(db: Database, match: Match) -> bool:
+    """Whether a match is one of which the world may hear, and on which something may be done."""
+    return match.state is State.ACTIVE and match.role is not Role.KNOWN_GOOD and not is_quiet(db, match)
 
 
 def _mark_for_action(db: Database, seq: int, *, only_if_known: bool) -> None:

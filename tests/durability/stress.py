@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hashsets.refresh import import_list
 from hashsets.sources import FileSource
-from hashsets.types import Signal
+from hashsets.types import Bounds, Mode, Signal
 from scanner import delivery
 from scanner.ledger.ledger import Stale
 from scanner.reports import system_random
@@ -93,7 +93,8 @@ def _import(base: Path, role: str) -> Iterator[None]:
         (base / "list.csv").write_text("\n".join(["type,value,ref", *rows, ""]))
         with Site(base / "home") as site:
             source = FileSource(base / "list.csv", complete=True)
-            import_list(site.store, "A", source, day=site.day, allow_shrink=True)
+            import_list(site.store, "A", source, day=site.day, mode=Mode.ACTIVE, allow_shrink=True)
+            site.store.set_bounds("A", Bounds(matches=10**6, share=1.0, growth=1e6))  # what is held is tested elsewhere
             say(listed=version)
         yield
         time.sleep(0.05)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hashsets.refresh import import_list
 from hashsets.sources import FileSource
+from hashsets.types import Bounds, Mode
 from scanner import config, delivery
 from scanner.config import Config, Home
 from scanner.ledger import coverage
@@ -97,7 +98,8 @@ def take_list(base: Path, version: int) -> None:
     """`hashset import A list.csv --complete`."""
     with Site(base / "home") as site:
         source = FileSource(base / f"list-{version}.csv", complete=True)
-        import_list(site.store, "A", source, day=site.day, allow_shrink=True)
+        import_list(site.store, "A", source, day=site.day, mode=Mode.ACTIVE, allow_shrink=True)
+        site.store.set_bounds("A", Bounds(matches=10**6, share=1.0, growth=1e6))  # what is held is tested elsewhere
 
 
 def scan(base: Path, clock: MovableClock | None = None) -> None:

@@ -32,7 +32,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hashsets.types import Classification, Entry, FrameShares, HashSet, Mode, Role, Rule, Shape, Signal
+from hashsets.types import Bounds, Classification, Entry, FrameShares, HashSet, Mode, Role, Rule, Shape, Signal
+from scanner.clock import utc_day
+from scanner.curation import Curation
 from scanner.ledger import coverage
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.packing import unpack
@@ -49,7 +51,7 @@ FLIPS = (0, 0, 5, 20, 31, 32)
 QUALITIES = (100, 80, 50, 49, 30)
 DEGENERATE = Signal("pdq", bytes(29) + b"\x07\xff\xff", quality=100)
 EDGE = Signal("pdq", bytes(28) + b"\xff\xff\xff\xff", quality=100)  # an eighth of its bits: not degenerate, and near it
-CONTENTS, ENTRIES, VARIANTS = 12, 12, 3
+CONTENTS, ENTRIES, VARIANTS, MARKED = 12, 12, 3, 6  # of MARKED forms, two at a time differ in their mark alone
 QUICK_EXAMPLES = 150
 
 
@@ -110,9 +112,10 @@ def listed_content(number: int) -> int:
 
 def drawn_entry(number: int, variant: int) -> Entry:
     """One of the entries a list may hold, in one of its forms."""
+    marks = (Classification("scheme", f"{variant % 2}"),)
+    variant %= VARIANTS
     draw = random.Random(f"entry {number} {variant}")
     ref = f"ref-{number}"
-    marks = (Classification("scheme", f"{variant}"),)
     shape = Shape.ITEM
     signals: tuple[Signal, ...]
     form = number % 4
@@ -146,8 +149,12 @@ RULES = st.builds(
     radius_bits=st.sampled_from([{}, {"pdq": 0}, {"pdq": 4}, {"pdq": 32, "phash": 9}, {"pdq": 80}]),
     quality_floor=st.sampled_from([{}, {"pdq": 0}, {"pdq": 49}, {"pdq": 100}]),
     frame_shares=st.sampled_from([FrameShares(), FrameShares(0.0, 0.5), FrameShares(0.5, 1.0), FrameShares(1.0, 0.0)]),
+    hash_types=st.sampled_from([frozenset[str](), frozenset[str](), frozenset({"pdq", "md5"}), frozenset({"sha256"})]),
+    codes=st.sampled_from([frozenset[str](), frozenset[str](), frozenset({"0"}), frozenset({"scheme:1", "other:0"})]),
+    agreeing=st.sampled_from([1, 1, 2, 3]),
 )
-LISTED = st.lists(st.tuples(st.integers(0, ENTRIES - 1), st.integers(0, VARIANTS - 1)), min_size=1, max_size=8)
+LISTED = st.lists(st.tuples(st.integers(0, ENTRIES - 1), st.integers(0, MARKED - 1)), min_size=1, max_size=8)
+BOUNDS = st.sampled_from([Bounds(), Bounds(matches=0), Bounds(matches=2, share=1.0), Bounds(matches=99, share=0.5)])
 
 
 class Join(RuleBasedStateMachine):
@@ -181,7 +188,7 @@ class Join(RuleBasedStateMachine):
 
     @initialize(
         numbers=st.permutations(range(CONTENTS)),
-        listed=st.permutations([(n, v) for n in range(ENTRIES) for v in range(VARIANTS)]),
+        listed=st.permutations([(n, v) for n in range(ENTRIES) for v in range(MARKED)]),
     )
     def begin(self, numbers: list[int], listed: list[tuple[int, int]]) -> None:
         """A world in which much matches: most files differ, one lies in two places, one set vouches for some."""
@@ -330,7 +337,7 @@ class Join(RuleBasedStateMachine):
         assert sorted(key for (key,) in rows) == sorted(hit.entry_key for hit in recorded.outcome.matches)
         for hash_set in self.site.store.hash_sets():
             met = coverage.at(self.site.ledger.db, hash_set.uid, recorded.outcome.content_seq)
-            assert not hash_set.enabled or met == Met(hash_set.rule_revision, hash_set.version)
+            assert not hash_set.in_force or met == Met(hash_set.rule_revision, hash_set.version)
 
     @rule(number=st.integers(2, CONTENTS - 1), name=st.sampled_from([*NAMES, None]), listed=LISTED)
     def look_twice(self, number: int, name: str | None, listed: list[tuple[int, int]]) -> None:
@@ -349,7 +356,7 @@ class Join(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         number=st.integers(0, ENTRIES - 1),
-        variants=st.permutations(range(VARIANTS)),
+        variants=st.permutations(range(MARKED)),
         as_rule=st.one_of(st.none(), RULES),
         told=st.booleans(),
     )
@@ -440,7 +447,7 @@ class Join(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(NAMES),
         role=st.sampled_from([Role.ALERT, Role.KNOWN_GOOD, None]),
-        mode=st.sampled_from([Mode.ACTIVE, Mode.SHADOW, None]),
+        mode=st.sampled_from([Mode.ACTIVE, Mode.SHADOW, None, None]),
         enabled=st.sampled_from([True, False, None, None]),
     )
     def change_standing(self, name: str, role: Role | None, mode: Mode | None, enabled: bool | None) -> None:
@@ -453,6 +460,72 @@ class Join(RuleBasedStateMachine):
         if enabled is not None:
             self.site.store.set_enabled(name, enabled)
         self.current = False
+
+    # -- what a person decides ---------------------------------------------------------------------------------------
+
+    @property
+    def curation(self) -> Curation:
+        return Curation(self.site.store, self.site.ledger, self.site.clock, self.rescan)
+
+    @rule(name=st.sampled_from(NAMES), bounds=BOUNDS)
+    def change_bounds(self, name: str, bounds: Bounds) -> None:
+        if self.known(name) is not None:
+            self.site.store.set_bounds(name, bounds)
+
+    @rule(name=st.sampled_from(NAMES), back=st.integers(0, 2))
+    def approve(self, name: str, back: int) -> None:
+        """A person lets a set speak, up to its present version or an earlier one."""
+        known = self.known(name)
+        if known is None or not known.version:
+            return
+        version = max(known.version - back, 1)
+        self.curation.approve(name, version)
+        speech = self.site.ledger.probation.of(known.uid)
+
+        assert self.site.hash_set(name).mode is Mode.ACTIVE
+        assert speech is not None
+        assert speech.version >= version
+
+    @rule(name=st.sampled_from(NAMES), back=st.integers(1, 4))
+    def roll_back(self, name: str, back: int) -> None:
+        """A set lists again what it listed some versions ago, and everything follows within the one call."""
+        known = self.known(name)
+        if known is None or not self.site.store.oldest_kept(known.uid) <= known.version - back:
+            return
+        self.entries[known.uid] = dict(self.listed[known.uid, known.version - back])
+        speech = self.site.ledger.probation.of(known.uid)
+        self.curation.roll_back(name, known.version - back)
+        now = self.site.hash_set(name)
+        after = self.site.ledger.probation.of(known.uid)
+
+        assert {e.key: e for e in self.site.store.entries(known.uid)}.keys() == self.entries[known.uid].keys()
+        if speech is not None and known.version - back <= speech.version and now.in_force:
+            assert after is not None
+            assert (now.version, None) == (after.version, after.held) or now.version == known.version
+
+    @rule(name=st.sampled_from(NAMES))
+    def retire(self, name: str) -> None:
+        """Its matches are withdrawn, and nothing of it matches."""
+        known = self.known(name)
+        if known is not None:
+            self.curation.retire(name)
+            standing = self.site.ledger.db.execute(
+                "SELECT count(*) FROM match WHERE set_uid = ? AND state != 'withdrawn'", (known.uid,)
+            )
+
+            assert 0 == standing.fetchone()[0]
+
+    @rule(name=st.sampled_from(NAMES), number=st.integers(0, ENTRIES - 1), days=st.integers(0, 2), end=st.booleans())
+    def mute(self, name: str, number: int, days: int, end: bool) -> None:
+        """An entry is muted for some days, and perhaps at once spoken of again."""
+        known, ref = self.known(name), f"ref-{number}"
+        if known is None or not self.site.store.lists_ref(known.uid, ref):
+            return
+        clock = MovableClock(self.site.clock.now_ns())
+        clock.move(days)
+        self.curation.mute(name, ref, utc_day(clock), "a test")
+        if end:
+            self.curation.unmute(name, ref)
 
     @rule(name=st.sampled_from(NAMES))
     def remove_set(self, name: str) -> None:
@@ -499,7 +572,12 @@ class Join(RuleBasedStateMachine):
     @rule()
     def rescan(self) -> None:
         db = self.site.ledger.db
-        off = [known.uid for known in self.site.store.hash_sets() if not known.enabled]
+        sets = self.site.store.hash_sets()
+        for known in sets:  # a version that came by a rollback
+            if (known.uid, known.version) not in self.listed:
+                self.note(known)
+        off = [known.uid for known in sets if not known.enabled and known.mode is not Mode.RETIRED]
+        self.removed |= {known.uid for known in sets if known.mode is Mode.RETIRED}
         before = [coverage.intervals(db, uid) for uid in off]
         self.site.rescan()
         self.current = True
@@ -533,7 +611,7 @@ class Join(RuleBasedStateMachine):
                 assert left.met != right.met
         if self.current and top:
             for hash_set in self.site.store.hash_sets():
-                if hash_set.enabled:
+                if hash_set.in_force:
                     met = Met(hash_set.rule_revision, hash_set.version)
                     assert [Interval(1, top, met)] == coverage.intervals(db, hash_set.uid)
 
@@ -611,9 +689,11 @@ class Join(RuleBasedStateMachine):
         for asset, uid, key, *link in rows:
             chains.setdefault((asset, uid, key), []).append(tuple(link))  # type: ignore[arg-type]
         standing = {
-            (seq, uid, key): (state, Role(role), Mode(mode))
-            for seq, uid, key, state, role, mode in db.execute(
-                "SELECT content_seq, set_uid, entry_key, state, role, mode FROM match JOIN met_set USING (set_uid)"
+            (seq, uid, key): (state, Role(role), Mode(mode), bool(waits), bool(muted))
+            for seq, uid, key, state, role, mode, waits, muted in db.execute(
+                "SELECT content_seq, m.set_uid, entry_key, state, role, mode, m.version > coalesce(p.version, 0),"
+                " EXISTS (SELECT 1 FROM mute WHERE mute.set_uid = m.set_uid AND mute.ref = m.ref)"
+                " FROM match m JOIN met_set s USING (set_uid) LEFT JOIN speech p ON p.set_uid = m.set_uid"
             )
         }
         for (_, uid, key), chain in chains.items():
@@ -622,18 +702,58 @@ class Join(RuleBasedStateMachine):
                 assert withdraws == (chain[place - 1][0] if place % 2 else None)
                 assert report_id is not None or place == len(chain) - 1
             _, seq, kind, _, report_id = chain[-1]
-            state, role, mode = standing[seq, uid, key]
-            stands = state in ("active", "held") and role is not Role.KNOWN_GOOD
+            state, role, mode, waits, muted = standing[seq, uid, key]
+            stands = role is not Role.KNOWN_GOOD and not muted
+            stands = stands and (state in ("active", "held") or (state == "withdrawn" and waits))
             if kind == "match":
                 assert stands
-                assert report_id is not None or (state == "active" and mode is Mode.ACTIVE)
+                assert report_id is not None or (state == "active" and mode is Mode.ACTIVE and not waits)
             elif report_id is None:
                 assert not stands
         held = db.execute("SELECT id, content_seq FROM asset WHERE NOT gone AND content_seq IS NOT NULL")
         for asset, seq in held.fetchall():
-            for (of, uid, key), (state, role, mode) in standing.items():
-                if of == seq and state == "active" and role is not Role.KNOWN_GOOD and mode is Mode.ACTIVE:
+            for (of, uid, key), (state, role, mode, waits, muted) in standing.items():
+                due = state == "active" and role is not Role.KNOWN_GOOD and mode is Mode.ACTIVE
+                if of == seq and due and not waits and not muted:
                     assert "match" == chains[asset, uid, key][-1][2]
+
+    @invariant()
+    def what_no_settled_version_matches_waits(self) -> None:
+        """Of a pair that meets only by what a version on probation lists, nothing may be said."""
+        db = self.site.ledger.db
+        rows = db.execute(
+            "SELECT c.seq, c.sha256, c.signals, m.set_uid, m.entry_key, m.version, p.version FROM match m"
+            " JOIN content c ON c.seq = m.content_seq JOIN speech p USING (set_uid)"
+            " WHERE m.state IN ('active', 'held') AND m.version <= p.version"
+        ).fetchall()
+        for seq, digest, blob, uid, key, _, settled in rows:
+            met = coverage.at(db, uid, seq)
+            entry = self.listed.get((uid, settled), {}).get(key)
+            if digest in self.looked_again or met.version <= settled or (uid, settled) not in self.listed:
+                continue
+            rules = [rule for (of, _), rule in self.rules.items() if of == uid]
+            assert entry is not None
+            assert any(self.join(digests_of(self.contents[digest]), unpack(blob), entry, each) for each in rules)
+
+    @invariant()
+    def what_is_held_is_past_a_bound(self) -> None:
+        """Once all have met a version it speaks, or is held for a reason that can be counted."""
+        if not self.current:
+            return
+        db = self.site.ledger.db
+        (contents,) = db.execute("SELECT count(*) FROM content").fetchone()
+        for known in self.site.store.hash_sets():
+            speech = self.site.ledger.probation.of(known.uid)
+            if not known.in_force or not contents:
+                continue
+            assert speech is not None
+            if speech.version == known.version:
+                assert speech.held is None
+                continue
+            assert speech.held is not None
+            assert (known.version, Mode.ACTIVE) == (speech.held.version, known.mode)
+            assert known.role is not Role.KNOWN_GOOD
+            assert {"matches", "share"} >= set(speech.held.reasons)
 
     @invariant()
     def assets_are_where_they_should_be(self) -> None:

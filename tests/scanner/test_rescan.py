@@ -14,7 +14,7 @@ from hashsets.types import Classification, Entry, Mode, Role, Rule, Signal, entr
 from scanner.ledger import contents
 from scanner.ledger.inventory import Inventory, Stretch
 from scanner.ledger.ledger import Ledger
-from scanner.rescan import Rescan
+from scanner.rescan import KEPT_VERSIONS, Rescan
 from tests.scanner.fakes import (
     Site,
     entry_of,
@@ -380,16 +380,21 @@ def test_an_older_ledger_put_back_catches_up_although_changes_were_purged(site: 
 
 
 def test_withdrawn_rows_go_once_every_content_has_passed_them(site: Site) -> None:
-    """And what is listed stays right."""
+    """And no rollback can ask for them; what is listed stays right."""
     content = fake_media(pdq(1))
     site.upload(content, b"u")
     entry = entry_of(pdq(1), ref="e")
     site.list_entries("A", entry)
     site.rescan()
     site.list_entries("A", removed=[entry.key])
-    site.rescan()
     uid = site.hash_set("A").uid
+    for number in range(KEPT_VERSIONS):
+        site.list_entries("A", entry_of(pdq(2 + number), ref=f"e{number}"))
+        site.upload(fake_media(comment=f"{number}"), b"%d" % number)
+        kept = [each.ref for each in site.store.entries(uid, 1)]
+        site.rescan()
 
+    assert ["e"] == kept
     assert [] == list(site.store.entries(uid, 1))
     assert [] == site.store.verify("A")
 

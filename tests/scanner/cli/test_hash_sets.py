@@ -50,8 +50,8 @@ def test_every_set_command_speaks_to_people(full: Hashward) -> None:
     assert full("hashset", "show", "set").out.startswith("set: 300 entries at version 1\n")
     assert "complete" in full("hashset", "history", "set").out
     assert "Nothing wrong.\n" == full("hashset", "verify", "set").out
-    assert "rescan" in full("hashset", "set", "set", "--mode", "shadow").out
-    assert "Nothing to change.\n" == full("hashset", "set", "set", "--mode", "shadow").out
+    assert "rescan" in full("hashset", "set", "set", "--mode", "active").out
+    assert "Nothing to change.\n" == full("hashset", "set", "set", "--mode", "active").out
     assert "Nothing is withdrawn" in full("hashset", "disable", "set").out
     assert "rescan" in full("hashset", "enable", "set").out
     assert "rescan" in full("hashset", "remove", "set").out

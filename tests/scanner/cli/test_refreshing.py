@@ -62,6 +62,7 @@ def test_what_a_feed_withdraws_is_withdrawn_from_whoever_heard_of_it(
         source = NCMEC(Web(server.base), Selection("industry-csam"), now=lambda: then)
         import_list(store, "csam", source, day="2026-01-01")
     assert 0 == hashward("hashset", "refresh", "own").code
+    assert [0, 0] == [hashward("hashset", "approve", name).code for name in ("csam", "own")]
     assert 1 == hashward("scan", folder).code
     assert 0 == hashward("reports", "seal").code
 

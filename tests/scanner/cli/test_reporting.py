@@ -31,7 +31,7 @@ def matched(hashward: Hashward, folder: Path, listed: Path) -> Hashward:
     """A home with one pending report."""
     hashward.home.mkdir()
     (hashward.home / "config.toml").write_text(SINK)
-    hashward("hashset", "import", "set", listed)
+    hashward("hashset", "import", "set", listed, "--approve")
     hashward("scan", folder)
     return hashward
 

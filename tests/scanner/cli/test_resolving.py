@@ -14,7 +14,7 @@ from tests.command import Hashward
 def held(hashward: Hashward, folder: Path, listed: Path, tmp_path: Path) -> str:
     """A picture that is listed and known good at once; the ref of the entry that lists it."""
     (tmp_path / "refs.csv").write_text(f"type,value,ref\nsha256,{listed.read_text().split()[1]},case-7\n")
-    hashward("hashset", "import", "set", tmp_path / "refs.csv")
+    hashward("hashset", "import", "set", tmp_path / "refs.csv", "--approve")
     hashward("hashset", "import", "good", listed, "--role", "known_good")
     hashward("scan", folder)
     assert 1 == hashward.json("status")["outcomes"]["held"]

@@ -125,7 +125,7 @@ def test_a_self_test_that_fails_ends_in_1(hashward: Hashward) -> None:
 
 def test_a_sink_that_takes_nothing_is_told_with_the_reason(hashward: Hashward, folder: Path, listed: Path) -> None:
     """In one word of a closed list, without its address; once it takes again nothing is said."""
-    hashward("hashset", "import", "a", listed)
+    hashward("hashset", "import", "a", listed, "--approve")
     text = '[[sink]]\nname = "far"\nkind = "http"\nurl = "http://127.0.0.1:{port}/x"\nhash_sets = ["a"]\n'
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -27,28 +27,31 @@ class Met:
 
 def join(digests: Mapping[str, bytes], signals: Iterable[Signal], entry: Entry, rule: Rule) -> Met | None:
     """Whether and how a content meets an entry under a rule."""
-    exact = frozenset(
-        listed.hash_type
-        for listed in entry.signals
-        if listed.hash_type in EXACT
-        and digests[listed.hash_type] == listed.value
-        and listed.value != hashlib.new(listed.hash_type, b"").digest()
-    )
+    if rule.codes and not any({c.code, f"{c.scheme}:{c.code}"} & rule.codes for c in entry.classifications):
+        return None
+    listed = [s for s in entry.signals if not rule.hash_types or s.hash_type in rule.hash_types]
+    digests_listed = [s for s in listed if s.hash_type in EXACT and s.value != hashlib.new(s.hash_type, b"").digest()]
+    exact = frozenset(s.hash_type for s in digests_listed if digests[s.hash_type] == s.value)
     near = _near_frames if entry.shape is Shape.FRAMES else _near_items
-    distances = [
-        distance
+    distances = {
+        hash_type: distance
         for hash_type in DEFAULT_RADIUS
         if (
             distance := near(
                 [s for s in signals if s.hash_type == hash_type and _counts(s, rule)],
-                [s for s in entry.signals if s.hash_type == hash_type and _counts(s, rule)],
+                [s for s in listed if s.hash_type == hash_type and _counts(s, rule)],
                 rule.radius_bits.get(hash_type, DEFAULT_RADIUS[hash_type]),
                 rule,
             )
         )
         is not None
-    ]
-    return Met(exact, min(distances, default=None)) if exact or distances else None
+    }
+    types = {s.hash_type for s in digests_listed}
+    types |= {s.hash_type for s in listed if s.hash_type in DEFAULT_RADIUS and _counts(s, rule)}
+    agreeing = len(exact) + len(distances)
+    if not agreeing or agreeing < min(rule.agreeing, len(types)):
+        return None
+    return Met(exact, min(distances.values(), default=None))
 
 
 def _counts(signal: Signal, rule: Rule) -> bool:

@@ -121,6 +121,7 @@ def test_a_report_says_nothing_of_the_place(site: Site) -> None:
     content = fake_media(pdq(5, flipped=7), comment="EXIF-CANARY")
     site.list_entries("A", entry_of(pdq(5), ref="near"))
     site.upload(content, b"REF-CANARY")
+    site.rescan()
     site.seal(0, [BOTH])
     payload = b"".join(b"".join(encode_jsonl(item.batch)) for item in site.ledger.sealing.owed())
     hidden = [
