@@ -1,7 +1,7 @@
-"""POST /v1/requests: the body of a request as an application got it, handed on by the middleware of `scanner.clients`.
+"""POST /v1/requests: the body of a request as an application got it, from the middleware of `scanner.clients`.
 
-Forms are taken apart as the ICAP door does, each file judged, codings undone; a form without files is clear. A ref is of
-the first file, those behind it get `#2`, `#3`, ... behind it.
+Forms are taken apart as the ICAP door does, each file judged, codings undone; a form without files is clear. A ref is
+of the first file; those behind it get `#2`, `#3`, ... behind it.
 """
 
 from __future__ import annotations
