@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hashsets.errors import HashsetsError, ListError, NoSuchSet, ShrinkRefused, UsageError
 from hashsets.indexes import Indexes
@@ -45,6 +45,8 @@ class RefreshSummary:
     filtered: Mapping[str, int]
     unknown_columns: int
     dry_run: bool
+    unsaid: int = 0
+    """Entries whose ref or classification may not leave in a report: they match under a random ref."""
 
 
 def is_complete(hash_set: HashSet | None, *, add: bool, complete: bool) -> bool:
@@ -76,17 +78,18 @@ def refresh(
     try:
         complete, checkpoint = _stage(store, name, source, progress)
         tally = store.prepare(name, complete=complete)
+        unsaid = store.staged(name).unsaid
         if not allow_shrink:
             _guard(before, tally)
         if dry_run:
             store.discard_staged(name)
-            return _summary(before, source, tally, dry_run=True)
+            return replace(_summary(before, source, tally, dry_run=True), unsaid=unsaid)
         store.activate(name, complete=complete, checkpoint=checkpoint, day=day)
     except HashsetsError:
         _discard(store, name)
         raise
     Indexes(store).keep_up(before.uid)
-    return _summary(store.hash_set(name), source, tally, dry_run=False)
+    return replace(_summary(store.hash_set(name), source, tally, dry_run=False), unsaid=unsaid)
 
 
 def import_list(

@@ -133,7 +133,7 @@ def bring_up(
 def _together(first: RefreshSummary, then: RefreshSummary) -> RefreshSummary:
     return replace(
         then, added=first.added + then.added, changed=first.changed + then.changed,
-        withdrawn=first.withdrawn + then.withdrawn,
+        withdrawn=first.withdrawn + then.withdrawn, unsaid=first.unsaid + then.unsaid,
     )  # fmt: skip
 
 

@@ -11,11 +11,10 @@ with -1 for an absent number. A bare record (flag BARE) is key_hash | flags | la
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -98,8 +97,6 @@ def pack_entry(entry: Entry, labels: int, types: Mapping[str, TypeId], *, fragme
         raise ListError("an entry of the list has no value")
     if entry.ref is not None and not is_ref(entry.ref):
         raise ListError(f"a ref of the list is not 1 to {MAX_REF_LETTERS} printable characters")
-    if entry.ref is not None and _tells_a_value(entry.ref, entry.signals):
-        entry = replace(entry, ref=None)
     if entry.classifications:
         _check_classifications(entry.classifications)
     hashed = key_hash(entry.key)
@@ -167,16 +164,6 @@ def bare_records(body: bytes) -> NDArray[np.void] | None:
     first = records[0]
     alike = all((records[name] == first[name]).all() for name in ("flags", "type", "size"))
     return records if alike else None
-
-
-def _tells_a_value(ref: str, signals: tuple[Signal, ...]) -> bool:
-    """Whether a ref repeats one of the entry's values: a report must not say a hash of what it is about."""
-    folded = ref.lower()
-    return any(
-        (2 * len(signal.value) <= len(folded) and signal.value.hex() in folded)
-        or base64.b64encode(signal.value).decode("ascii").rstrip("=") in ref
-        for signal in signals
-    )
 
 
 def _pack_signal(signal: Signal, type_id: int) -> bytes:

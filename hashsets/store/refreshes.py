@@ -16,6 +16,7 @@ from hashsets.store import merging, sets
 from hashsets.store.interning import Interned, LabelMemo
 from hashsets.store.merging import Merger, Tally, Target
 from hashsets.store.pages import pack_block, pack_entry, pack_removal, part_of
+from hashsets.store.speakable import speakable
 from hashsets.types import Delta, Version
 
 
@@ -28,15 +29,20 @@ class _Refresh:
     tally: Tally | None = None
     pages: int = 0
     operations: int = 0
+    unsaid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a refresh has staged so far; `tally` once it is prepared."""
+    """What a refresh has staged so far; `tally` once it is prepared.
+
+    `unsaid` entries had a ref or classification that may not leave in a report (see `speakable`).
+    """
 
     pages: int
     operations: int
     tally: Tally | None
+    unsaid: int = 0
 
 
 class Refreshes:
@@ -64,7 +70,7 @@ class Refreshes:
             raise UsageError("this refresh is prepared already: activate or discard it first")
         with self._database.write(durable=False) as connection:
             row = self._owned(connection, name, refresh)
-            parts = self._pack(connection, delta, fragments)
+            parts = self._pack(connection, refresh, delta, fragments)
             packed = [(row.id, part, len(records), b"".join(records)) for part, records in sorted(parts.items())]
             for block in delta.blocks:
                 packed += [(row.id, *body) for body in pack_block(block, self._interned.types, fragment=fragments)]
@@ -99,13 +105,15 @@ class Refreshes:
             raise StoreError("another refresh of this hash set has taken over: let it finish, then try again")
         return row
 
-    def _pack(self, connection: Connection, delta: Delta, fragments: bool) -> dict[int, list[bytes]]:
+    def _pack(self, connection: Connection, refresh: _Refresh, delta: Delta, fragments: bool) -> dict[int, list[bytes]]:
         parts: dict[int, list[bytes]] = {}
         types, labels = self._interned.types, LabelMemo(self._interned, connection)
         for key in delta.removed:
             hashed, record = pack_removal(key)
             parts.setdefault(part_of(hashed), []).append(record)
-        for entry in delta.added:
+        for said in delta.added:
+            entry = speakable(said)
+            refresh.unsaid += entry is not said
             hashed, record = pack_entry(entry, labels(entry.classifications), types, fragment=fragments)
             parts.setdefault(part_of(hashed), []).append(record)
         return parts
@@ -115,7 +123,7 @@ class Refreshes:
         refresh = self._under_way.get(name)
         if refresh is None:
             return Staged(0, 0, None)
-        return Staged(refresh.pages, refresh.operations, refresh.tally)
+        return Staged(refresh.pages, refresh.operations, refresh.tally, refresh.unsaid)
 
     def prepare(self, name: str, *, complete: bool) -> Tally:
         """Write the difference between the staged pages and what is listed, invisible, in chunks; and count it.

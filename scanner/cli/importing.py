@@ -137,6 +137,7 @@ def summary_object(summary: RefreshSummary) -> dict[str, object]:
         "unmatchable": dict(summary.unmatchable),
         "filtered": dict(summary.filtered),
         "unknown_columns": summary.unknown_columns,
+        "unsaid": summary.unsaid,
         "dry_run": summary.dry_run,
     }
 
@@ -158,6 +159,11 @@ def print_summary(summary: RefreshSummary) -> None:
         click.echo(f"  of categories not chosen: {counts(dict(summary.filtered))}")
     if summary.unknown_columns:
         click.echo(f"  columns not known and not used: {summary.unknown_columns}")
+    if summary.unsaid:
+        click.echo(
+            f"  with a ref or class that may not leave in a report, so that a random ref or none does:"
+            f" {number_of(summary.unsaid, 'entry', 'entries')}"
+        )
     if changes and not summary.dry_run:
         click.echo("Next: `hashward rescan` compares what was scanned before with the change.")
 

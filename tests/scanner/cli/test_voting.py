@@ -21,7 +21,7 @@ def server() -> Iterator[NCMECServer]:
     """NCMEC's, with two entries."""
     server = NCMECServer()
     server.records = [
-        entry(LONG_AGO, "image", 42, "image/1", f"<md5>{5:032x}</md5><sha1>{6:040x}</sha1>"),
+        entry(LONG_AGO, "image", 42, "image1", f"<md5>{5:032x}</md5><sha1>{6:040x}</sha1>"),
         entry(LONG_AGO, "video", 42, "v", f"<md5>{7:032x}</md5>"),
     ]
     with server.running():
@@ -37,20 +37,18 @@ def listed(hashward: Hashward, server: NCMECServer) -> Hashward:
 
 
 def test_votes_are_sent_as_the_interface_has_them(listed: Hashward, server: NCMECServer) -> None:
-    """The id escaped in the path, the reason by its number; which fingerprint is said where there are several."""
+    """The reason by its number; which fingerprint is said where there are several."""
     up = listed("hashset", "vote", "csam", "42-v", "up")
-    unsaid = listed("hashset", "vote", "csam", "42-image/1", "down")
-    nowhy = listed("hashset", "vote", "csam", "42-image/1", "down", "--type", "sha1")
-    down = listed.json(
-        "hashset", "vote", "csam", "42-image/1", "down", "--type", "sha1", "--reason", "Example Reason 2"
-    )
+    unsaid = listed("hashset", "vote", "csam", "42-image1", "down")
+    nowhy = listed("hashset", "vote", "csam", "42-image1", "down", "--type", "sha1")
+    down = listed.json("hashset", "vote", "csam", "42-image1", "down", "--type", "sha1", "--reason", "Example Reason 2")
     (first, for_it), (second, against) = server.votes
 
     assert (0, 2, 2) == (up.code, unsaid.code, nowhy.code)
     assert "md5, sha1" in unsaid.err
     assert "Example Reason 1; Example Reason 2" in nowhy.err
     assert ("sha1", "down", "Example Reason 2") == (down["type"], down["vote"], down["reason"])
-    assert ["/v2/entries/42/v/MD5/feedback", "/v2/entries/42/image%2F1/SHA1/feedback"] == [first, second]
+    assert ["/v2/entries/42/v/MD5/feedback", "/v2/entries/42/image1/SHA1/feedback"] == [first, second]
     assert [f"{NAMESPACE}affirmative"] == [each.tag for each in ET.fromstring(for_it)]
     assert ["guid-2"] == [each.text for each in ET.fromstring(against).iter(f"{NAMESPACE}guid")]
     assert "application/xml; charset=utf-8" == server.headers[-1]["Content-Type"]
