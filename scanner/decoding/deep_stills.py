@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def deep_pixels(file: MediaFile, name: str, budget: Budget) -> Iterable[NDArray[
             return _of_jpeg(file, budget)
         case "tiff" if AVAILABLE:
             return _of_tiff(file, budget)
+        case "heif":
+            return _of_heif(file, budget)
         case "psd":
             return photoshop_pixels(file, name, budget)
         case "sgi" if file.at(3, 1) == b"\2":
@@ -98,6 +101,17 @@ def _of_jpeg(file: MediaFile, budget: Budget) -> list[NDArray[np.uint8]]:
     if (header[1] == _LOSSLESS or header[4] == _DEEP_BITS) and end and file.at(end - 2, 2) == b"\xff\xd9":
         return codec_pixels_by("mjpeg", file, budget)
     return []
+
+
+def _of_heif(file: MediaFile, budget: Budget) -> list[NDArray[np.uint8]]:
+    """HEIF of a brand that Pillow's plug-in has not heard of, which its library reads none the less."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return []
+    opened = pillow_heif.open_heif(BytesIO(file.at(0, min(file.size_bytes, MOST_ENCODED_BYTES))))
+    _charge(budget, *opened.size)
+    return [shown(np.asarray(opened))]
 
 
 def _of_tiff(file: MediaFile, budget: Budget) -> Iterator[NDArray[np.uint8]]:

@@ -140,6 +140,7 @@ STILLS: dict[str, Callable[[], bytes]] = {
     "avif of 12 bits": lambda: imagecodecs.avif_encode(deep(rgb(), 16), bitspersample=12, speed=10),
     "avif 4:4:4": lambda: encoded(picture(), "AVIF", subsampling="4:4:4"),
     "grey avif": lambda: encoded(picture().convert("L"), "AVIF"),
+    "heic of a new brand": lambda: encoded(picture(), "HEIF").replace(b"ftypheic", b"ftypmif3", 1),
     **{f"tiff {kind}": lambda kind=kind: encoded(picture(), "TIFF", compression=kind)  # type: ignore[misc]
        for kind in ("packbits", "tiff_adobe_deflate", "tiff_deflate", "zstd", "lzma", "jpeg")},
     "fax tiff": lambda: encoded(picture().convert("1"), "TIFF", compression="group4"),
