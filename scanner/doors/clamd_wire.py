@@ -18,6 +18,7 @@ from typing import Final
 
 # A path has at most 4,096 bytes (PATH_MAX), and commands are short; clamd itself gives up at about this length.
 MAX_LINE_BYTES: Final = 8192
+_NO_WORD: Final = 64  # longer than any command's word: what goes on so far is no beginning of one
 _SIZE: Final = struct.Struct("!I")
 
 WITH_PATH: Final = frozenset((b"SCAN", b"CONTSCAN", b"MULTISCAN", b"ALLMATCHSCAN"))
@@ -106,7 +107,7 @@ class Decoder:
         if end >= 0:
             line = bytes(buffer[:end])
             del buffer[: end + 1]
-        elif framing is Framing.OLD and (at_end or not _is_begun(bytes(buffer))):
+        elif framing is Framing.OLD and (at_end or not _is_begun(bytes(buffer[:_NO_WORD]))):
             line = bytes(buffer)
             buffer.clear()
         else:
@@ -160,5 +161,5 @@ def _parsed(line: bytes, framing: Framing) -> Command:
 def _is_begun(line: bytes) -> bool:
     """Whether an unended old-style packet is only the beginning of a command."""
     if line.rstrip(b" ") in WITH_PATH:
-        return True
+        return len(line) < _NO_WORD
     return line not in _OLD_STYLE and any(word.startswith(line) for word in _OLD_STYLE)

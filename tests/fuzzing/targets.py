@@ -31,6 +31,7 @@ from scanner.errors import ConfigError, LedgerError, ReportError
 from scanner.isolation import records
 from scanner.ledger.packing import QueryBuilder, pack, unpack
 from scanner.types import WHOLE, Landing, MediaKind, Reason, Resume, digests_only
+from tests.fuzzing.door_targets import DOOR_TARGETS
 from tests.scanner.decoding.containers.made import pdf, tarred, zipped
 
 _PDQ = Signal("pdq", bytes(range(32)), "image/pdq/1", 80)
@@ -269,4 +270,5 @@ TARGETS = (
     ),
     Target("event", _event, (_event_seed(),), (b"null", b"[]", b"{}", b"1e999", b'"', b"\\ud800", b"true", b"-0")),
     Target("segment", _segment, (_segment_seed(),), (b"uint64", b"4096", b"-1", b"[", b"]", b"null")),
+    *(Target(*each) for each in DOOR_TARGETS),
 )  # fmt: skip
