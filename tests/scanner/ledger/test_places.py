@@ -155,19 +155,53 @@ def test_of_two_copies_that_vanish_where_one_appears_one_has_moved_and_one_is_mi
     assert ["missing", "present", "unknown"] == sorted(fate(site, key) for key in (b"x", b"y", b"z"))
 
 
+def found_by_an_unfinished_walk(site: Site, key: bytes) -> None:
+    """Take in what lies at a key and conclude nothing."""
+    root = site.ledger.places.root("root-1")
+    RootWalk(site.ledger, site.pipeline, site.clock, lanes=1).run_below(root, key)
+
+
 def test_a_file_that_an_unfinished_walk_found_and_that_is_gone_again_is_nobodys_new_place(site: Site) -> None:
     """Both have vanished; neither moved to the other."""
     site.scan(media(site))
     (media(site) / "x").write_bytes((media(site) / "3").read_bytes())
     (media(site) / "y").write_bytes((media(site) / "3").read_bytes())
-    root = site.ledger.places.root("root-1")
-    for key in (b"x", b"y"):
-        RootWalk(site.ledger, site.pipeline, site.clock, lanes=1).run_below(root, key)
+    found_by_an_unfinished_walk(site, b"x")
+    found_by_an_unfinished_walk(site, b"y")
     (media(site) / "x").unlink()
     (media(site) / "y").unlink()
     walked = site.scan(media(site))
 
     assert (0, 2) == (walked.moved, walked.missing)
+
+
+def test_a_place_whose_report_has_left_is_nobodys_new_place(site: Site) -> None:
+    """The report cannot be taken back: the vanished one is missing, and both are still spoken of."""
+    content = (media(site) / "3").read_bytes()
+    site.list_entries("A", sha256_entry(content))
+    site.scan(media(site))
+    (media(site) / "copy").write_bytes(content)
+    found_by_an_unfinished_walk(site, b"copy")
+    site.seal()
+    (media(site) / "3").unlink()
+    walked = site.scan(media(site))
+
+    assert (0, 1) == (walked.moved, walked.missing)
+    assert ("missing", "present") == (fate(site, b"3"), fate(site, b"copy"))
+    assert ["match", "match"] == [kind for kind, *_ in site.said()]
+
+
+def test_what_an_unfinished_walk_found_is_lost_like_the_rest(site: Site) -> None:
+    """Half of all is gone at once: that it was new is no sign that it moved."""
+    site.scan(media(site))
+    (media(site) / "sub").mkdir()
+    for number in range(20, 30):
+        (media(site) / "sub" / f"{number}").write_bytes(fake_media(pdq(number)))
+    found_by_an_unfinished_walk(site, b"sub")
+    shutil.rmtree(media(site) / "sub")
+    walked = site.scan(media(site))
+
+    assert "lost_many" == walked.suspect
 
 
 def renamed_away(site: Site) -> Callable[[], object]:
