@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bench import cases, fingerprints, imports, lists, matching, report, rescan, robustness, video, works
+from bench import cases, fingerprints, imports, lists, matching, report, rescan, robustness, serve, video, works
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -173,6 +173,22 @@ def imports_command(rows: int, rounds: int, record: bool) -> None:
     click.echo(json.dumps(figure.as_json()))
     if record:
         click.echo(report.write([figure], sys.argv[1:]).name, err=True)
+
+
+@main.command("serve")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns of each.")
+@click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Listed and unlisted uploads.")
+@click.option("--record", is_flag=True, help="Write the figures under bench/runs/.")
+def serve_command(rounds: int, pairs: int, record: bool) -> None:
+    """The upload doors: known content against ClamAV's daemon, new against its fingerprint, accept's silence."""
+    try:
+        found = serve.run(rounds, pairs, lambda text: click.echo(text, err=True))
+    except WrongAnswer as error:
+        raise click.ClickException(str(error)) from error
+    rounded = {name: round(value, 3) for name, value in found.items()}
+    click.echo(json.dumps(rounded))
+    if record:
+        click.echo(serve.record(rounded, sys.argv[1:]), err=True)
 
 
 @main.command("robustness")

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import threading
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
+from scanner.hashing.digests import three_digests
 from scanner.types import Digests
 
 # A picture of a phone stays in memory; what is longer is worth a file.
@@ -62,9 +62,7 @@ class Body:
         self._fd: int | None = None
         self._is_in_spool = False
         self._written = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
-        self._sha256 = hashlib.sha256()
+        self._digests = three_digests()
         self.size_bytes = 0
 
     async def write(self, data: bytes) -> None:
@@ -81,7 +79,7 @@ class Body:
             await self._absorb_elsewhere()
         else:
             self._absorb()
-        return Digests(self._md5.digest(), self._sha1.digest(), self._sha256.digest(), self.size_bytes)
+        return Digests(*self._digests.digests(), self.size_bytes)
 
     async def _absorb_elsewhere(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._hashers, self._absorb)
@@ -90,8 +88,7 @@ class Body:
         """Hash and keep what is pending."""
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending, self._pending_bytes = [], 0
-        for each in (self._md5, self._sha1, self._sha256):
-            each.update(data)
+        self._digests.update(data)
         if self._fd is None and self._in_memory + len(data) <= self._body_bytes and self._memory.take(len(data)):
             self._in_memory += len(data)
             self._pieces.append(data)

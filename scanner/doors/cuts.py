@@ -82,11 +82,14 @@ def _jpeg(content: Content) -> bool:
         if header[1] == 0xDA:
             break
         offset += 2 + int.from_bytes(header[2:], "big")
-    return _find(content, b"\xff\xd9", offset) is None
+    # The end is nearly always the end: the whole is searched only where it is not.
+    tail = max(offset, content.size_bytes - HEAD_BYTES)
+    return _find(content, b"\xff\xd9", tail) is None and _find(content, b"\xff\xd9", offset) is None
 
 
 def _png(content: Content) -> bool:
-    return _find(content, _PNG_END, 8) is None
+    tail = max(8, content.size_bytes - HEAD_BYTES)
+    return _find(content, _PNG_END, tail) is None and _find(content, _PNG_END, 8) is None
 
 
 def _gif(content: Content) -> bool:
