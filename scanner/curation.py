@@ -70,7 +70,7 @@ class Curation:
         return Approved(target, matches, contents)
 
     def approve_at_once(self, name: str) -> None:
-        """Let the present version of a set speak, joined or not."""
+        """Let the present version of a set speak as soon as it is joined, whatever it brings."""
         hash_set = self._store.hash_set(name)
         if hash_set.version:
             self._ledger.probation.approve(hash_set, hash_set.version, self._occasion())
@@ -106,7 +106,7 @@ class Curation:
         last = self._store.history(name)[-1]
         if known is not None and to_version <= known.version and last.rollback_to == to_version:
             self._ledger.probation.approve(after, after.version, self._occasion())
-        self._rescan()
+        self._rescan()  # what came since is withdrawn before anything speaks
         return version, after.version != before.version
 
     def retire(self, name: str) -> None:

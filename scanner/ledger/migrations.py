@@ -270,6 +270,11 @@ CREATE TABLE mute (
 ) WITHOUT ROWID;
 """
 
+# A person's word on a version that not every content has met yet: once they have, it speaks whatever it brings.
+_APPROVED = """
+ALTER TABLE speech ADD COLUMN approved INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS = (
     Migration(1, "roots, assets, contents, coverage, matches, outbox", _FIRST),
     Migration(2, "actions", _ACTIONS),
@@ -277,4 +282,5 @@ MIGRATIONS = (
     Migration(4, "refusals", _REFUSED),
     Migration(5, "why a sink took no batch", _TROUBLES),
     Migration(6, "versions that may speak, held versions, mutes", _SPEECH),
+    Migration(7, "versions approved before they were joined", _APPROVED),
 )

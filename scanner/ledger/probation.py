@@ -49,10 +49,15 @@ class Probation:
         with self._db.write():
             return settle(self._db, hash_set, occasion) if is_current() else None
 
-    def approve(self, hash_set: HashSet, version: int, occasion: Occasion) -> int:
-        """Let the versions up to one speak, whatever they bring; how many matches waited for it."""
+    def approve(self, hash_set: HashSet, version: int, occasion: Occasion) -> None:
+        """Let the versions up to one speak, whatever they bring: now, or as soon as every content has met the set.
+
+        What a version would withdraw must not speak before it was withdrawn.
+        """
         with self._db.write():
-            return _settle_at(self._db, hash_set, version, occasion)
+            speech.approve(self._db, hash_set.uid, version)
+            if _all_have_met(self._db, hash_set):
+                _settle_at(self._db, hash_set, version, occasion)
 
     def brought(self, set_uid: bytes) -> tuple[int, int]:
         """How many matches wait, of how many contents."""
@@ -102,6 +107,10 @@ def needs_settling(db: Database, hash_set: HashSet) -> bool:
     known = speech.of(db, hash_set.uid)
     if known is not None and known.version == hash_set.version and known.held is None:
         return False
+    return _all_have_met(db, hash_set)
+
+
+def _all_have_met(db: Database, hash_set: HashSet) -> bool:
     top = contents.top_seq(db)
     return coverage.first_behind(db, hash_set.uid, Met(hash_set.rule_revision, hash_set.version), top) is None
 
@@ -116,7 +125,7 @@ def settle(db: Database, hash_set: HashSet, occasion: Occasion, *, rejudge: bool
         return None
     if not needs_settling(db, hash_set):
         return None
-    held = None if known is None else _judged(db, hash_set, known, occasion.day)
+    held = None if known is None or not known.version else _judged(db, hash_set, known, occasion.day)
     if known is None or held is None:
         _settle_at(db, hash_set, hash_set.version, occasion)
         return None
@@ -127,6 +136,8 @@ def settle(db: Database, hash_set: HashSet, occasion: Occasion, *, rejudge: bool
 def _judged(db: Database, hash_set: HashSet, known: Speech, day: str) -> Held | None:
     """The version as held, where it is past a bound."""
     if hash_set.mode is not Mode.ACTIVE or hash_set.role is Role.KNOWN_GOOD or hash_set.version <= known.version:
+        return None
+    if hash_set.version <= known.approved:
         return None
     bounds = hash_set.bounds
     new_matches, new_contents = speech.brought(db, hash_set.uid, known.version)
@@ -141,13 +152,12 @@ def _judged(db: Database, hash_set: HashSet, known: Speech, day: str) -> Held | 
     return Held(hash_set.version, tuple(reasons), new_matches, new_contents, day) if reasons else None
 
 
-def _settle_at(db: Database, hash_set: HashSet, version: int, occasion: Occasion) -> int:
+def _settle_at(db: Database, hash_set: HashSet, version: int, occasion: Occasion) -> None:
     """Versions up to this one may speak: bring what is said of what they brought or withdrew in line."""
     before = speech.version(db, hash_set.uid)
     speech.settle(db, hash_set.uid, version, hash_set.entries, hash_set.version)
     waited = speech.waiting(db, hash_set.uid, before, version)
     _reconcile(db, hash_set.uid, waited, Occasion(occasion.trigger, occasion.day, Cause.RULE))
-    return len(waited)
 
 
 def _reconcile_ref(db: Database, set_uid: bytes, ref: str, occasion: Occasion) -> int:

@@ -27,11 +27,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Up to which version a set may speak, how many entries were in force then, and what is held since."""
+    """Up to which version a set may speak, how many entries were in force then, and what is held since.
+
+    `version` 0: none was settled yet. `approved` is the version that a person let speak before all met it; 0: none.
+    """
 
     version: int
     entries: int
     held: Held | None
+    approved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,17 @@ class Mute:
 
 
 def of(db: Database, set_uid: bytes) -> Speech | None:
-    """How a set stands; None where no version was ever settled or held."""
+    """How a set stands; None where no version was ever settled, held or approved."""
     row = db.execute(
-        "SELECT version, entries, held_version, held_reasons, held_matches, held_contents, held_day FROM speech"
-        " WHERE set_uid = ?",
+        "SELECT version, entries, approved, held_version, held_reasons, held_matches, held_contents, held_day"
+        " FROM speech WHERE set_uid = ?",
         (set_uid,),
     ).fetchone()
     if row is None:
         return None
-    version, entries, held_version, reasons, *figures = row
+    version, entries, approved, held_version, reasons, *figures = row
     held = None if held_version is None else Held(held_version, tuple(json.loads(reasons)), *figures)
-    return Speech(version, entries, held)
+    return Speech(version, entries, held, approved)
 
 
 def version(db: Database, set_uid: bytes) -> int:
@@ -68,9 +72,18 @@ def settle(db: Database, set_uid: bytes, version: int, entries: int, current: in
     """Versions up to this one may speak. The set's current version stays held, if it is held and above."""
     db.execute(
         "INSERT INTO speech (set_uid, version, entries) VALUES (?1, ?2, ?3) ON CONFLICT (set_uid) DO UPDATE"
-        " SET version = ?2, entries = ?3,"
+        " SET version = ?2, entries = ?3, approved = CASE WHEN approved > ?2 THEN approved ELSE 0 END,"
         " held_version = CASE WHEN held_version > ?2 AND held_version = ?4 THEN held_version END",
         (set_uid, version, entries, current),
+    )
+
+
+def approve(db: Database, set_uid: bytes, version: int) -> None:
+    """A person lets the versions up to this one speak, once all have met them."""
+    db.execute(
+        "INSERT INTO speech (set_uid, version, entries, approved) VALUES (?1, 0, 0, ?2)"
+        " ON CONFLICT (set_uid) DO UPDATE SET approved = ?2",
+        (set_uid, version),
     )
 
 

@@ -484,7 +484,8 @@ class Join(RuleBasedStateMachine):
 
         assert self.site.hash_set(name).mode is Mode.ACTIVE
         assert speech is not None
-        assert speech.version >= version
+        assert max(speech.version, speech.approved) >= version
+        assert speech.version >= version or not known.enabled
 
     @rule(name=st.sampled_from(NAMES), back=st.integers(1, 4))
     def roll_back(self, name: str, back: int) -> None:

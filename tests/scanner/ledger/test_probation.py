@@ -231,3 +231,16 @@ def test_a_ledger_of_before_goes_on_speaking(tmp_path: Path) -> None:
 
     assert os.path.exists(path)
     assert [(b"u" * 16, 3, 0, None)] == rows
+
+
+def test_an_approval_before_the_join_lets_nothing_speak_that_the_version_withdraws(site: Site) -> None:
+    """A bad version is held, and a person approves the one that mends it before all have met that."""
+    grow(site, 8)
+    site.rescan()
+    site.list_entries("A", sha256_entry(CONTENTS[0], "r0"), sha256_entry(CONTENTS[9], "r9"), complete=True)
+    approve(site)
+    before = pending(site)
+    site.rescan()
+
+    assert {"r0"} == before
+    assert {"r0", "r9"} == pending(site)
