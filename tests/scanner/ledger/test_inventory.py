@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -188,3 +188,36 @@ def test_two_processes_do_not_make_segments_at_once(ledger: Ledger, tmp_path: Pa
     assert 0 == eager(ledger, tmp_path).keep_up()
     os.close(descriptor)
     assert 5 == eager(ledger, tmp_path).keep_up()
+
+
+class Interrupted(Inventory):
+    """Something happens once, after contents were read and before the files made of them count."""
+
+    happens: Callable[[], object] | None = None
+
+    def _path(self, stamp: bytes, name: str) -> Path:
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return super()._path(stamp, name)
+
+
+def test_what_is_looked_at_again_while_a_segment_is_written_is_not_in_it_as_it_was(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """The segment does not count, and is made anew."""
+    fill(ledger, 5)
+
+    def look_again() -> None:
+        with ledger.db.write():
+            contents.look_again(ledger.db, 3, fingerprint(1000, 2))
+
+    inventory = Interrupted(ledger.db, tmp_path / "segments", least_tail=1)
+    inventory.happens = look_again
+    made = inventory.keep_up()
+
+    assert 5 == made
+    assert everything(Inventory(ledger.db, tmp_path / "none"), ledger.db) == everything(inventory, ledger.db)
+    values = {row[3] for row in everything(inventory, ledger.db)}
+    assert {signal.value for signal in fingerprint(1000, 2).signals} <= values
+    assert not {signal.value for signal in fingerprint(2, 0).signals} & values
