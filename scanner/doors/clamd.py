@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scanner.doors.clamd_session import USUAL_PATIENCE, ClamdSession, Load, Patience
@@ -24,12 +25,13 @@ class ClamdListener:
         rules: DoorRules,
         patience: Patience = USUAL_PATIENCE,
         most: int = MOST_CONNECTIONS,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._intake = intake
         self._rules = rules
         self._patience = patience
         self._load = Load(most=most)
-        self._connections = Connections(sock, self._serve, most)
+        self._connections = Connections(sock, self._serve, most, lambda text: say(f"{rules.name}: {text}"))
 
     async def start(self) -> None:
         """Begin to accept."""

@@ -27,6 +27,7 @@ NOT_REGULAR = b"Not a regular file ERROR"
 NOT_READABLE = b"Not open for reading ERROR"
 NOT_IN_SESSION = b"Command invalid inside IDSESSION. ERROR"
 NEEDS_PREFIX = rb"Only nCMDS\n and zCMDS\0 are accepted inside IDSESSION. ERROR"
+NO_ANSWER = b"Ended before there was an answer. ERROR"
 NOT_PROCESSED = b"Error processing command. ERROR"
 
 COMMANDS = b"SCAN PING CONTSCAN VERSIONCOMMANDS VERSION END MULTISCAN FILDES STATS IDSESSION INSTREAM ALLMATCHSCAN"

@@ -90,18 +90,23 @@ class ClamdSession:
     async def run(self) -> None:
         """Serve it to its end; the socket is closed in any case."""
         linger_s = 0.0
+        is_answered = False
         self._load.live += 1
         try:
-            await self._serve()
-        except _Closing as closing:
-            linger_s = closing.linger_s
-            await self._settle()
-            for words in closing.words:
-                await self._say(words, self._framing, self._number)
+            try:
+                await self._serve()
+            except _Closing as closing:
+                linger_s = closing.linger_s
+                await self._settle()
+                for words in closing.words:
+                    await self._say(words, self._framing, self._number)
+            is_answered = True
         finally:
             await self._give_up()
             with contextlib.closing(self._line):
                 self._load.live -= 1
+                if not is_answered:  # we are stopping, or at fault: silence would be read as OK
+                    await self._say(replies.NO_ANSWER, self._framing, self._number)
                 if linger_s or self._decoder.waiting:
                     await self._line.drain(linger_s or _LINGER_S)
 

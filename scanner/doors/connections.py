@@ -1,7 +1,7 @@
 """The connections of one listening socket: accepted up to a limit, served side by side, ended in time.
 
 Rules
-- A fault of one connection ends that connection alone.
+- A fault of one connection ends that connection alone, and is told.
 - Over the limit nobody is accepted: who waits in the backlog is served when another has ended.
 - Draining stops accepting at once, lets what is under way be answered, and ends the rest when the time is up.
 """
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -23,14 +25,14 @@ _NO_RESOURCE_S: Final = 0.1  # the system has no descriptor or memory left: othe
 class Connections:
     """What is accepted on `sock`, which listens already and is owned from here on."""
 
-    def __init__(self, sock: socket.socket, serve: Serve, most: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, sock: socket.socket, serve: Serve, most: int, say: Callable[[str], None]) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._serve = serve
         self._free = asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting: asyncio.Task[None] | None = None
-        self.failed = 0
+        self._say = say
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -79,5 +81,9 @@ class Connections:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._free.release()
-        if not task.cancelled() and task.exception() is not None:
-            self.failed += 1
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            # The place in our code alone: what an error says may hold what a client sent.
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            where = f"{type(fault).__name__} in {os.path.basename(place.filename)}:{place.lineno}"
+            self._say(f"a connection ended by a fault of hashward ({where}); please report it")

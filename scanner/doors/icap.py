@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,14 @@ class IcapListener:
         spool: Path,
         patience: Patience = USUAL_PATIENCE,
         most: int = MOST_CONNECTIONS,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._intake = intake
         self._rules = rules
         self._spool = spool
         self._patience = patience
         self._most = most
-        self._connections = Connections(sock, self._serve, most)
+        self._connections = Connections(sock, self._serve, most, lambda text: say(f"{rules.name}: {text}"))
 
     async def start(self) -> None:
         """Begin to accept."""

@@ -98,6 +98,7 @@ class IcapSession:
         self._most = most
         self._clock = asyncio.get_running_loop().time
         self._buffer = bytearray()
+        self._in_hand = False  # a request was begun, and nothing of a reply was said
 
     async def run(self) -> None:
         """Serve it to its end; the socket is closed in any case."""
@@ -106,11 +107,14 @@ class IcapSession:
             while await self._exchange():
                 pass
         except _Closing as closing:
+            self._in_hand = False
             lingers = closing.reply is not None
             if closing.reply is not None:
                 await self._line.send(closing.reply, self._patience.send_s)
         finally:
             with contextlib.closing(self._line):
+                if self._in_hand:  # we are stopping, or at fault
+                    await self._line.send(replies.status(503, self._tag(), close=True), self._patience.send_s)
                 if lingers:
                     await self._line.drain(self._patience.drain_s)
 
@@ -121,6 +125,7 @@ class IcapSession:
         raw = await self._head()
         if raw is None:
             return False
+        self._in_hand = True
         try:
             head = parse_head(raw)
             methods = replies.SERVICES.get(head.service)
@@ -286,6 +291,7 @@ class IcapSession:
         return taken
 
     async def _say(self, reply: bytes) -> None:
+        self._in_hand = reply is replies.CONTINUE
         if not await self._line.send(reply, self._patience.send_s):
             raise _Closing
 

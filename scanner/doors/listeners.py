@@ -81,11 +81,11 @@ def _http(config: ListenerConfig, sock: socket.socket, house: House) -> Listener
 
 
 def _clamd(config: ListenerConfig, sock: socket.socket, house: House) -> Listener:
-    return ClamdListener(sock, house.intake, rules_of(config), most=config.max_connections)
+    return ClamdListener(sock, house.intake, rules_of(config), most=config.max_connections, say=house.say)
 
 
 def _icap(config: ListenerConfig, sock: socket.socket, house: House) -> Listener:
-    return IcapListener(sock, house.intake, rules_of(config), house.spool, most=config.max_connections)
+    return IcapListener(sock, house.intake, rules_of(config), house.spool, most=config.max_connections, say=house.say)
 
 
 KINDS: Final[Mapping[DoorKind, Callable[[ListenerConfig, socket.socket, House], Listener]]] = {
