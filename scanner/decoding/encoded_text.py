@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -34,6 +35,7 @@ _MOST_CODE_BYTES = 128 * 1024 * 1024  # mail carries some 35 MB, and what is dec
 _SLICE_BYTES = 1024 * 1024
 _WINDOW_BYTES = 4 * 1024 * 1024
 _LONGEST_ESCAPE, _LONGEST_LINE = 7, 80  # may lie across two slices
+_GLANCED_BYTES = 2000  # of code, to see what it may be
 _AROUND_BYTES = 16 * 1024  # of what goes on beyond a window: the headers of a letter's part
 
 # Base64 (RFC 4648) with the escapes of JSON, addresses, XML and quoted-printable lines. It ends at its padding.
@@ -47,12 +49,14 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 # The first characters of JPEG (a slash, which may be escaped, before and behind), PNG, GIF, RIFF, the box of a file
 # type behind four more bytes, and Matroska; with how many characters stand before.
 _SLASH = rb"(?:\\?/|_|%2[Ff]|\\u002[Ff]|&#(?:47|x2[Ff]);)"
-_JPEG = re.compile(_SLASH + rb"9j" + _SLASH)
-_BEGINNINGS = ((b"9j", 8), (b"iVBORw0KGgo", 0), (b"R0lGOD", 0), (b"UklGR", 0), (b"GZ0eXB", 5), (b"GkXfo", 0))
+_JPEG = re.compile(_SLASH + rb"9j" + _SLASH + rb"(?=\s*+(?:[2-7wx]|" + _SLASH + rb"g))")  # and its first segment
+_BEGINNINGS = ((b"iVBORw0KGgo", 0), (b"R0lGOD", 0), (b"UklGR", 0), (b"GZ0eXB", 5), (b"GkXfo", 0))
 # The same in lower case hexadecimal: RTF (\pict), dumps of databases, post in bare digits.
 _HEX = re.compile(rb"[0-9A-Fa-f\s]++")
-_HEX_BEGINNINGS = (b"ffd8ff", b"89504e470d0a1a0a", b"47494638", b"52494646", b"6674797069736f", b"667479706d7034")
-_BOX_DIGITS = 8  # the size of a box, before the word that says its kind
+_HEX_BEGINNINGS = (
+    (b"ffd8ff", 0), (b"89504e470d0a1a0a", 0), (b"47494638", 0), (b"52494646", 0),
+    *((b"66747970" + brand, 8) for brand in (b"69736f", b"6d7034", b"6176", b"6865", b"7174")),
+)  # fmt: skip
 # Quoted-printable (RFC 2045, 6.7) and percent escapes (RFC 3986, 2.1) of the bytes that begin JPEG and PNG.
 _ESCAPES = (b"=ff=d8=ff", b"=89png", b"%ff%d8%ff", b"%89png")
 _PRINTABLE = re.compile(rb"(?:(?!\n--)[^\0])++")
@@ -93,43 +97,69 @@ def encoded_files(file: MediaFile, tick: Callable[[], None] = lambda: None) -> I
         window = text.at(offset, _WINDOW_BYTES + _AROUND_BYTES)
         if not window:
             return
-        for at, begin, code, announced in sorted(_places(window), key=lambda place: place[:2]):
-            if at >= _WINDOW_BYTES or (offset + begin < behind and not announced):
+        for place in heapq.merge(*_places(window)):
+            begin = offset + place.begin
+            if place.at >= _WINDOW_BYTES or not (place.announced or (begin >= behind and _may_be(text, begin, place))):
+                tick()
                 continue
-            found = _stretch(text, offset + begin, code, tick)
-            if found is None:
-                continue
-            written = EncodedFile(text, offset + begin, found, code)
-            if announced or begins(written.head()):
-                behind = offset + begin + found
-                yield Written(offset + at, written, announced)
+            found = _stretch(text, begin, place.code, tick)
+            if found is not None:
+                behind = begin + found
+                yield Written(offset + place.at, EncodedFile(text, begin, found, place.code), place.announced)
 
 
-def _places(window: bytes) -> Iterator[tuple[int, int, _Code, bool]]:
-    """Where something tells of code, where the code begins, how it is to be read, and whether it is announced."""
+class _Place(NamedTuple):
+    """Where something tells of code, where the code begins, whether it is announced, and how it is to be read."""
+
+    at: int
+    begin: int
+    announced: bool
+    name: str
+
+    @property
+    def code(self) -> _Code:
+        return _CODES[self.name]
+
+
+def _may_be(text: MediaFile, begin: int, place: _Place) -> bool:
+    """Whether what lies there decodes to the first bytes of something known: looked at before its end is looked for."""
+    match = place.code.pattern.match(text.at(begin, _GLANCED_BYTES))
+    return match is not None and begins(place.code.decode(match[0], True)[0])
+
+
+def _places(window: bytes) -> Iterator[Iterator[_Place]]:
+    """The places in a window, by what tells of them, each in order."""
     small = window.lower()
+    yield _announced(small)
+    yield _jpegs(window)
+    for beginning, before in _BEGINNINGS:
+        yield _beginning(window, beginning, before, "base64")
+    for beginning, before in _HEX_BEGINNINGS:
+        yield _beginning(small, beginning, before, "hex")
+    for beginning in _ESCAPES:
+        yield _beginning(small, beginning, 0, "printable" if beginning.startswith(b"=") else "percent")
+    if b"begin " in window:
+        yield (_Place(match.start(), match.end(), True, "uu") for match in _UU.finditer(window))
+
+
+def _announced(small: bytes) -> Iterator[_Place]:
     for at in _all(small, _WORD):
         begin = _behind_announcement(small, at)
         if begin is not None:
-            yield at, begin, _AS_BASE64, True
-    for beginning, before in _BEGINNINGS:
-        for at in _all(window, beginning):
-            if beginning == b"9j":
-                found = _JPEG.search(window, max(0, at - before), at + before)
-                if found is not None:
-                    yield found.start(), found.start(), _AS_BASE64, False
-            elif at >= before:
-                yield at - before, at - before, _AS_BASE64, False
-    for beginning in _HEX_BEGINNINGS:
-        for at in _all(small, beginning):
-            begin = at - _BOX_DIGITS * beginning.startswith(b"66747970")
-            if begin >= 0:
-                yield at, begin, _AS_HEX, False
-    for beginning in _ESCAPES:
-        code = _AS_PRINTABLE if beginning.startswith(b"=") else _AS_PERCENT
-        yield from ((at, at, code, False) for at in _all(small, beginning))
-    if b"begin " in window:
-        yield from ((match.start(), match.end(), _AS_UU, True) for match in _UU.finditer(window))
+            yield _Place(at, begin, True, "base64")
+
+
+def _jpegs(window: bytes) -> Iterator[_Place]:
+    for at in _all(window, b"9j"):
+        found = _JPEG.search(window, max(0, at - _LONGEST_ESCAPE), at + 32)
+        if found is not None:
+            yield _Place(found.start(), found.start(), False, "base64")
+
+
+def _beginning(window: bytes, beginning: bytes, before: int, name: str) -> Iterator[_Place]:
+    for at in _all(window, beginning):
+        if at >= before:
+            yield _Place(at - before, at - before, False, name)
 
 
 def _all(window: bytes, needle: bytes) -> Iterator[int]:
@@ -279,8 +309,10 @@ def _from_uu(code: bytes, last: bool) -> tuple[bytes, bytes]:
     return b"".join(pieces), code[cut:]
 
 
-_AS_BASE64 = _Code(_BASE64, _from_base64)
-_AS_HEX = _Code(_HEX, _from_hex)
-_AS_PRINTABLE = _Code(_PRINTABLE, _from_printable)
-_AS_PERCENT = _Code(_PERCENT, _from_percent)
-_AS_UU = _Code(_UU_LINES, _from_uu)
+_CODES = {
+    "base64": _Code(_BASE64, _from_base64),
+    "hex": _Code(_HEX, _from_hex),
+    "printable": _Code(_PRINTABLE, _from_printable),
+    "percent": _Code(_PERCENT, _from_percent),
+    "uu": _Code(_UU_LINES, _from_uu),
+}

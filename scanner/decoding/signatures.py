@@ -131,7 +131,9 @@ for _start in _BY_START:
 
 def begins(head: bytes) -> bool:
     """Whether something known begins with these first bytes of a file."""
-    return 0 in _in_block(head[: 2 * LONGEST])
+    padded = head.ljust(LONGEST, b"\0")
+    near = (*_BY_START.get(head[:4], ()), *_BY_START.get(head[4:8], ()))
+    return any(head.startswith(signature, before) and borne_out(padded) for signature, before, borne_out in near)
 
 
 def candidates(file: MediaFile, start: int) -> Iterator[int | None]:
