@@ -15,10 +15,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hashsets import sqlite
+from hashsets.types import Bounds
 from scanner.ledger import coverage
 from scanner.ledger.sealing import Listener
 from scanner.reports import system_random
@@ -36,18 +38,22 @@ def contents() -> list[bytes]:
 
 
 def prepare(base: Path) -> None:
-    """A tree, a set at two versions, the first of which everything has met, and sealed reports."""
+    """A tree, a set at two versions, the first of which everything has met, and sealed reports; and a set whose second
+    version brings so much, and withdraws what was told, that it is held."""
     (base / "media").mkdir(parents=True)
     for number, content in enumerate(contents()):
         (base / "media" / f"{number}").write_bytes(content)
     with Site(base / "home") as site:
         site.list_entries("A", sha256_entry(contents()[1], "r1"), entry_of(pdq(2), ref="r2"))
+        site.store.set_bounds("A", Bounds(share=1.0))
+        site.list_entries("H", sha256_entry(contents()[2], "h1"))
         site.upload(contents()[1], b"upload", base)
         site.upload(contents()[2], b"other upload", base)
         site.rescan()
         site.seal()
         added = [entry_of(pdq(3), ref="r3"), sha256_entry(contents()[0], "r4"), entry_of(pdq(78), ref="r5")]
         site.list_entries("A", *added, removed=[sha256_entry(contents()[1]).key])
+        site.list_entries("H", *(entry_of(pdq(n), ref=f"h{n}") for n in (4, 5)), complete=True)
 
 
 def work(base: Path) -> None:
@@ -84,6 +90,7 @@ def end(base: Path) -> dict[str, object]:
             "held": {(key, names[seq]) for key, seq in db.execute("SELECT key, content_seq FROM asset")},
             "matches": site.matches(),
             "coverage": covered,
+            "speech": {known.name: site.ledger.probation.of(known.uid) for known in site.store.hash_sets()},
             "said": Counter((where[asset], *rest) for asset, *rest in said),
             "pending": site.ledger.sealing.pending(),
             "owed": Counter(report.body.ref for owed in site.ledger.sealing.owed() for report in owed.batch.reports),
@@ -202,6 +209,15 @@ def test_killed_at_every_single_statement_nothing_is_lost_or_doubled(
     expected, statements = undisturbed
     for number in range(1, statements + 1):
         assert expected == trial(nursery, prepared, number), number
+
+
+def test_a_version_is_held_in_the_end(undisturbed: tuple[dict[str, Any], int]) -> None:
+    """And what it would say and take back is not said: the tests above compare that after every kill."""
+    held = undisturbed[0]["speech"]["H"].held
+
+    assert (2, ("share",)) == (held.version, held.reasons)
+    assert 1 < held.matches
+    assert undisturbed[0]["speech"]["A"].held is None
 
 
 def test_a_kill_does_happen(nursery: Nursery, prepared: Path) -> None:
