@@ -213,7 +213,12 @@ def _asked(db: Database, seq: int, rules: ActionRules) -> tuple[tuple[Verb, Prox
         if speech.is_muted(db, match.hit):
             continue
         in_scope = name in rules.hash_sets if rules.hash_sets else role is Role.ALERT
-        if not in_scope or role is Role.KNOWN_GOOD or match.state not in (State.ACTIVE, State.HELD):
+        if not in_scope or role is Role.KNOWN_GOOD:
+            continue
+        # What a version withdrew that is not settled yet still stands, as its report does.
+        unsettled = match.state is State.WITHDRAWN and match.version > speech.version(db, match.hit.set_uid)
+        standing = standing or unsettled
+        if match.state not in (State.ACTIVE, State.HELD):
             continue
         verb = rules.verb(tier_of(match.hit))
         if outbox.may_be_said(db, match):

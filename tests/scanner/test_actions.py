@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from hashsets.types import Mode, Role
+from hashsets.types import Bounds, Mode, Role
 from scanner import actions
 from scanner.action_config import ActionsConfig
 from scanner.actions import Told
 from scanner.errors import DeliveryError
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.resolutions import Resolution
+from scanner.ledger.speech import Mute
 from scanner.types import Trigger
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
@@ -458,3 +459,38 @@ def test_pauses_grow_to_five_minutes_and_no_further() -> None:
 
     assert 1 <= pauses[0] <= 2
     assert all(150 <= pause <= 300 for pause in pauses[8:])
+
+
+# -- versions that are held, entries that are muted ------------------------------------------------------------------
+
+
+def test_a_held_version_starts_and_ends_nothing_until_it_is_approved(site: Site, platform: Platform) -> None:
+    """Neither what it lists is restricted nor what it withdraws released; both follow once a person says so."""
+    other = fake_media(comment="another")
+    site.upload(other, b"upload-2")
+    relist(site, listed=True)
+    act(site, platform)
+    site.store.set_bounds("set", Bounds(matches=0))
+    site.list_entries("set", sha256_entry(other, "other"), removed=[sha256_entry(PICTURE).key])
+    held = site.rescan().held
+    told = act(site, platform), platform.verbs()
+    known = site.hash_set("set")
+    site.ledger.probation.approve(known, known.version, Occasion(Trigger.RESCAN, site.day))
+    site.rescan()
+    act(site, platform)
+
+    assert ["set"] == list(held)
+    assert (Told(), [("restrict", "upload-1", "exact")]) == told
+    assert [("release", "upload-1", "exact"), ("restrict", "upload-2", "exact")] == sorted(platform.verbs()[1:])
+
+
+def test_a_muted_entry_asks_for_nothing_and_what_it_asked_for_is_released(site: Site, platform: Platform) -> None:
+    """As its report is withdrawn."""
+    relist(site, listed=True)
+    act(site, platform)
+    mute = Mute("r", "2100-12-31", "a mistake", site.day)
+    site.ledger.probation.mute(site.hash_set("set").uid, mute, Occasion(Trigger.RESCAN, site.day))
+    site.upload(PICTURE, b"upload-2")
+    act(site, platform)
+
+    assert [("restrict", "upload-1", "exact"), ("release", "upload-1", "exact")] == platform.verbs()

@@ -30,6 +30,21 @@ def serve() -> Iterator[tuple[FakeServe, str]]:
         yield made, address
 
 
+def ask(app: asgi.App, body: bytes, content_type: str) -> int:
+    """The status that an ASGI application answers one POST with."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", content_type.encode())]
+    asyncio.run(app({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send))
+    return int(sent[0]["status"])
+
+
 def call_asgi(door: Door, body: bytes, method: str = "POST", content_type: str = "image/png") -> tuple[int, bytes]:
     """One request through the middleware to an application that answers with the digest of its body."""
     sent: list[dict[str, Any]] = []
