@@ -39,6 +39,7 @@ def listed(tmp_path: Path) -> Hashward:
     command = Hashward(tmp_path / "home")
     (tmp_path / "list").write_text(hashlib.sha256(picture(0)).hexdigest())
     assert 0 == command("hashset", "import", "mine", tmp_path / "list", "--type", "sha256").code
+    assert 0 == command("hashset", "approve", "mine").code
     return command
 
 

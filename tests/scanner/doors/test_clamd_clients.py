@@ -97,6 +97,7 @@ def doors() -> Iterator[Doors]:
         hashward = Hashward(folder / "home")
         (folder / "list").write_text("".join(hashlib.sha256(each).hexdigest() + "\n" for each in lists))
         assert 0 == hashward("hashset", "import", "mine", folder / "list", "--type", "sha256").code
+        assert 0 == hashward("hashset", "approve", "mine").code
         (folder / "db").mkdir()
         (folder / "db" / "list.hsb").write_text(
             "".join(f"{hashlib.sha256(each).hexdigest()}:{len(each)}:Listed\n" for each in lists)
@@ -271,6 +272,36 @@ def test_django_clamd(doors: Doors) -> None:
     )  # fmt: skip
 
     assert ("refused\n", 0) == (done.stdout, done.returncode), done.stderr
+
+
+_NODE = """
+const NodeClam = require('clamscan'), fs = require('fs');
+(async () => {
+  const [port, socket, listed, fine] = process.argv.slice(2);
+  for (const where of [{host: '127.0.0.1', port: +port}, {socket}]) {
+    const client = await new NodeClam().init({clamscan: {active: false}, preference: 'clamdscan', clamdscan:
+      {...where, localFallback: false, active: true, bypassTest: false, timeout: 100000}});
+    const both = async ask => [(await ask(listed)).isInfected, (await ask(fine)).isInfected];
+    console.log(JSON.stringify([!!(await client.ping()), await both(path => client.isInfected(path)),
+      await both(path => client.scanStream(fs.createReadStream(path)))]));
+  }
+})().catch(fault => { console.error(fault); process.exit(1); });
+"""
+
+
+def test_the_client_of_npm(doors: Doors) -> None:
+    """Bare old-style commands, paths over the Unix socket and streams over both."""
+    modules = Path(__file__).resolve().parents[3] / ".venv" / "npm" / "node_modules"
+    node = shutil.which("node")
+    if node is None or not (modules / "clamscan").is_dir():
+        pytest.skip("needs Node and npm's clamscan (.ci/run installs it where npm is)")
+    done = subprocess.run(
+        [node, "-e", _NODE, "x", str(doors.port), str(doors.socket), doors.files / "listed", doors.files / "fine"],
+        capture_output=True, text=True, timeout=200, env=os.environ | {"NODE_PATH": str(modules)},
+    )  # fmt: skip
+
+    answer = [True, [True, False], [True, False]]
+    assert [answer, answer] == [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
 # -- cut streams -----------------------------------------------------------------------------------------------------
