@@ -54,7 +54,7 @@ def quick_pixels(encoded: bytes, size: tuple[int, int], *, progressive: bool, bu
     Raises OverBudget where no scale fits the budget.
     """
     scale, channels = _plan(size, len(encoded), progressive, budget)
-    luma = None if progressive or channels > 1 else plain_luma(encoded, size, scale)
+    luma = None if channels > 1 else plain_luma(encoded, size, scale)
     if luma is not None:
         return Quick(luma, scale)
     shape = math.ceil(size[0] / scale), math.ceil(size[1] / scale)

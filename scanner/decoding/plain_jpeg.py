@@ -2,8 +2,8 @@
 
 Rules
 - Sample for sample what libjpeg's accurate DCT gives at 1/1, 1/2, 1/4 and 1/8, so that no hash depends on who decoded.
-- None for whatever is not a plain baseline file of the size it is said to have, for whatever libjpeg would warn of, and
-  where the extension was not built or the processor lacks AVX2: libjpeg then reads it.
+- None for whatever is not a plain file (baseline or progressive) of the size it is said to have, for whatever libjpeg
+  would warn of, and where the extension was not built or the processor lacks AVX2: libjpeg then reads it.
 - Entropy decoding is the floor of any JPEG path: 8 of 12 ms of a 12-megapixel file were libjpeg's.
 """
 

@@ -1,9 +1,9 @@
-/* The luma of an intact baseline JPEG (ITU T.81), at 1/1, 1/2, 1/4 or 1/8: sample for sample what libjpeg's accurate
- * integer DCT gives, in about half of its time.
+/* The luma of an intact baseline or progressive JPEG (ITU T.81), at 1/1, 1/2, 1/4 or 1/8: sample for sample what libjpeg's accurate
+ * integer DCT gives, in less time.
  *
- * Only luma is made. Chroma is walked over symbol by symbol, so that damage in it is met, but no coefficient is kept.
- * Whatever is not plain is refused, for libjpeg to read: damage, progressive and arithmetic files, 12 bits, colours that
- * are not YCbCr, chroma finer than luma, several scans, values beyond what pixels can give.
+ * Only luma is made. Chroma is walked over symbol by symbol, so that damage in it is met.
+ * Whatever is not plain is refused, for libjpeg to read: damage, arithmetic files, 12 bits, colours that are not
+ * YCbCr, chroma finer than luma, baseline in several scans, values beyond what pixels can give.
  *
  *   window   bytes of the scan without their stuffing, followed by zeros where the scan ends
  *   entry    what a look at the next bits tells: how many of them it used, up to two coefficients, and whether the block
