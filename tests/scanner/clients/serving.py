@@ -59,7 +59,8 @@ class FakeServe:
         except ClientDisconnect:
             upload.abort()
             raise
-        return JSONResponse(_said(await upload.finish()))
+        answer = await upload.finish()
+        return JSONResponse(_said(answer), 503 if answer.verdict is Verdict.UNDECIDABLE else 200)
 
     @contextmanager
     def listening(self, folder: Path | None = None) -> Iterator[str]:
@@ -70,4 +71,5 @@ class FakeServe:
 
 def _said(answer: Answer) -> dict[str, object]:
     said: dict[str, object] = {"verdict": answer.verdict.value, "block": answer.verdict is Verdict.MATCHED}
-    return said | ({"name": answer.name} if answer.verdict is Verdict.MATCHED else {})
+    said |= {"name": answer.name} if answer.verdict is Verdict.MATCHED else {}
+    return said | ({} if answer.reason is None else {"reason": answer.reason})
