@@ -472,6 +472,36 @@ class Join(RuleBasedStateMachine):
         if self.known(name) is not None:
             self.site.store.set_bounds(name, bounds)
 
+    @rule(
+        listed=LISTED,
+        ref=st.sampled_from(REFS),
+        number=st.integers(2, CONTENTS - 1),
+        told=st.booleans(),
+        then=st.sampled_from(["approve", "roll back", "mute", "shadow", "retire", "widen", "", ""]),
+    )
+    def hold_back(self, listed: list[tuple[int, int]], ref: bytes, number: int, told: bool, then: str) -> None:
+        """A version that brings anything is held, an upload comes meanwhile, and somebody decides, or nobody."""
+        known = self.known("A")
+        if known is None or not known.version:
+            return
+        self.approve("A", 0)
+        self.change_bounds("A", Bounds(matches=0, share=0.0))
+        self.delta("A", listed, [], False, "seal" if told else "rescan")
+        self.upload(ref, number)
+        if then == "approve":
+            self.approve("A", 0)
+        elif then == "roll back":
+            self.roll_back("A", 1)
+        elif then == "mute":
+            self.mute("A", listed[0][0], 1, False)
+        elif then == "shadow":
+            self.change_standing("A", None, Mode.SHADOW, None)
+        elif then == "retire":
+            self.retire("A")
+        elif then == "widen":
+            self.change_bounds("A", Bounds(matches=99, share=1.0))
+            self.current = False
+
     @rule(name=st.sampled_from(NAMES), back=st.integers(0, 2))
     def approve(self, name: str, back: int) -> None:
         """A person lets a set speak, up to its present version or an earlier one."""
