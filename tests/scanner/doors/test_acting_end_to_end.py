@@ -59,7 +59,7 @@ class Platform:
         """A list that names a content, imported and met by a re-scan."""
         (self.hashward.home / "list.txt").write_text(hashlib.sha256(content).hexdigest() + "\n")
         list_ = self.hashward.home / "list.txt"
-        assert self.hashward.real("hashset", "import", name, list_, "--type", "sha256").code == 0
+        assert self.hashward.real("hashset", "import", name, list_, "--type", "sha256", "--approve").code == 0
         assert self.hashward.real("hashset", "approve", name).code == 0
         assert self.hashward.real("rescan").code == 0
 

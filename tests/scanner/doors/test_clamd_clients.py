@@ -96,7 +96,7 @@ def doors() -> Iterator[Doors]:
             lists += [path.read_bytes() for path in _pictures()[::3]]
         hashward = Hashward(folder / "home")
         (folder / "list").write_text("".join(hashlib.sha256(each).hexdigest() + "\n" for each in lists))
-        assert 0 == hashward("hashset", "import", "mine", folder / "list", "--type", "sha256").code
+        assert 0 == hashward("hashset", "import", "mine", folder / "list", "--type", "sha256", "--approve").code
         assert 0 == hashward("hashset", "approve", "mine").code
         (folder / "db").mkdir()
         (folder / "db" / "list.hsb").write_text(

@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Hashward:
     signals = made("hash", "--json", folder / "listed.jpg").objects[0]
     lines = [f"pdq {signals['pdq']['hex']}", f"sha256 {signals['sha256']}"]
     (folder / "list.txt").write_text("".join(f"{line}\n" for line in lines))
-    assert 0 == made("hashset", "import", "list-with-a-name", folder / "list.txt").code
+    assert 0 == made("hashset", "import", "list-with-a-name", folder / "list.txt", "--approve").code
     return made
 
 

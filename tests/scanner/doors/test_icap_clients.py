@@ -59,7 +59,7 @@ def door() -> Iterator[Door]:
         folder = Path(name).resolve()
         hashward = Hashward(folder / "home")
         (folder / "list").write_text("".join(hashlib.sha256(each).hexdigest() + "\n" for each in (LISTED, LONG)))
-        assert 0 == hashward("hashset", "import", "mine", folder / "list", "--type", "sha256").code
+        assert 0 == hashward("hashset", "import", "mine", folder / "list", "--type", "sha256", "--approve").code
         assert 0 == hashward("hashset", "approve", "mine").code
         with served(hashward, config=CONFIG.format(socket=folder / "s")) as process:
             yield Door(process.ports["icap"], folder / "s", folder)

@@ -48,7 +48,7 @@ def kill_after_each_answer(hashward: Hashward, tmp_path: Path, count: int, accep
             door.process.kill()
         assert {"verdict": "accepted" if accept else "clear", "block": False} == reply.json()
     digests = [hashlib.sha256(numbered(number)).hexdigest() for number in range(count)]
-    assert 0 == hashward("hashset", "import", "late", listing(tmp_path / "late.txt", *digests)).code
+    assert 0 == hashward("hashset", "import", "late", listing(tmp_path / "late.txt", *digests), "--approve").code
     return int(hashward.json("rescan")["matches_added"])
 
 
@@ -237,7 +237,7 @@ def test_a_shown_name_is_resolved_for_the_operator_alone(shared: tuple[Hashward,
     hashward, door = shared
     body = ppm(picture())
     digest = hashlib.sha256(body).hexdigest()
-    hashward("hashset", "import", "shown", listing(tmp_path / "list.txt", digest))
+    hashward("hashset", "import", "shown", listing(tmp_path / "list.txt", digest), "--approve")
     name = door.client.post("/v1/scan", content=body, headers={"Hashward-Ref": "upload-17"}).json()["name"]
 
     assert {"sha256": digest, "assets": 1} == hashward.json("blocked", name)
@@ -253,7 +253,7 @@ def test_lists_changed_by_another_process_are_in_force_within_a_second(
     hashward, door = shared
     body = b"a text that is listed later"
     verdicts = [door.client.post("/v1/scan", content=body).json()["verdict"]]
-    hashward("hashset", "import", "later", listing(tmp_path / "a.txt", hashlib.sha256(body).hexdigest()))
+    hashward("hashset", "import", "later", listing(tmp_path / "a.txt", hashlib.sha256(body).hexdigest()), "--approve")
     verdicts.append(door.client.post("/v1/scan", content=body).json()["verdict"])
     other = listing(tmp_path / "b.txt", hashlib.sha256(b"other").hexdigest())
     hashward("hashset", "import", "later", other, "--complete", "--allow-shrink")
@@ -267,7 +267,7 @@ def test_many_at_once_are_all_answered_truly(shared: tuple[Hashward, Served], tm
     hashward, door = shared
     bodies = [numbered(number) for number in range(200)]
     digests = [hashlib.sha256(body).hexdigest() for body in bodies[::2]]
-    hashward("hashset", "import", "many", listing(tmp_path / "list.txt", *digests))
+    hashward("hashset", "import", "many", listing(tmp_path / "list.txt", *digests), "--approve")
     said: dict[int, str] = {}
 
     def ask(start: int) -> None:
