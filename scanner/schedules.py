@@ -65,7 +65,7 @@ def state_of(config: SourceConfig, standing: SourceStanding, now_ns: int) -> Sou
         return SourceState.STALE
     if standing.problem is not None:
         return SourceState(standing.problem)
-    if standing.tried_ns is None:
+    if standing.tried_ns is None or standing.succeeded_ns is None:
         return SourceState.NEW
     overdue = standing.tried_ns + 2 * _interval_ns(config) + GRACE_NS < now_ns
     return SourceState.LATE if config.every_minutes and overdue else SourceState.OK

@@ -49,6 +49,7 @@ def test_a_source_is_in_one_state_at_a_time() -> None:
     week = 7 * DAY_NS
 
     assert SourceState.NEW == state_of(FEED, SourceStanding(), START)
+    assert SourceState.NEW == state_of(FEED, SourceStanding(tried_ns=START), START)
     assert SourceState.OK == state_of(FEED, asked, START + 60 * MINUTE)
     assert SourceState.LATE == state_of(FEED, asked, START + 126 * MINUTE)
     assert SourceState.STALE == state_of(FEED, replace(asked, tried_ns=START + week), START + week + 1)

@@ -6,9 +6,11 @@ import hashlib
 import json
 import signal
 import socket
+import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,21 +29,31 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@contextmanager
+def watching(hashward: Hashward) -> Iterator[subprocess.Popen[str]]:
+    """The daemon, which does not outlive a test that fails."""
+    with hashward.process("watch") as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_the_daemon_walks_compares_and_ends_when_told(
     how: signal.Signals, hashward: Hashward, folder: Path, listed: Path
 ) -> None:
     """A list imported by another process is matched and in the outbox within a minute; a second daemon is refused."""
     hashward("root", "add", "storage", folder)
-    with hashward.process("watch") as daemon:
+    with watching(hashward) as daemon:
         until(lambda: 3 == hashward.json("status")["assets"])
-        hashward("hashset", "import", "set", listed)
+        hashward("hashset", "import", "set", listed, "--approve")
         until(lambda: 1 == hashward.json("status")["reports"]["pending"])
         standing, second = hashward.json("status")["watch"], hashward("watch")
         daemon.send_signal(how)
         out, err = daemon.communicate(timeout=WAIT_S)
 
-    assert {"walk", "re-scan", "reports", "health"} == set(standing)
+    assert {"walk", "re-scan", "reports", "health", "uploads"} == set(standing)
     assert (2, 0, "") == (second.code, daemon.returncode, out)
     assert "3 files, 3 of them read" in err
     assert err.strip().endswith("stopped")
@@ -52,7 +64,7 @@ def test_the_daemon_walks_compares_and_ends_when_told(
 def test_a_daemon_that_was_killed_is_missed_and_can_be_started_again(hashward: Hashward) -> None:
     """The lock goes with the process; `status` says that nothing happens by itself."""
     for _ in range(2):
-        with hashward.process("watch") as daemon:
+        with watching(hashward) as daemon:
             until(lambda: hashward.json("status")["watch"] is not None)
             daemon.kill()
         assert "not running" in hashward("status").out
@@ -102,7 +114,7 @@ def test_what_is_listed_upstream_is_in_the_outbox_within_a_minute(hashward: Hash
     def pending() -> int:
         return int(hashward.json("status")["reports"]["pending"])
 
-    with ncmec.running(), hashward.process("watch") as daemon:
+    with ncmec.running(), watching(hashward) as daemon:
         with stopncii.running():
             until(lambda: {"csam": "ok", "adults": "ok"} == states() and 3 == hashward.json("status")["assets"])
             _approve(hashward)
