@@ -242,12 +242,14 @@ class Scanner:
         return await asyncio.to_thread(self.check, content, ref, within_s)
 
     def settle_uploads(self, stop: Stop = never) -> int:
-        """Look to their end at the films that `serve` left in the spool; how many."""
+        """Go on with what `serve` left: compare what it accepted, look at films in the spool; how many were settled."""
+        from scanner.doors.catching_up import compare_accepted
         from scanner.doors.spooling import Spool
 
+        self.home.create()
         spool = Spool(self.home.spool, self.ledger)
         spool.sweep()
-        return spool.look(self.pipeline, stop) if self.ledger.uploads.spooled() else 0
+        return compare_accepted(self.pipeline, self.ledger, self.clock) + spool.look(self.pipeline, stop)
 
     def forget_upload(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when it was not known."""

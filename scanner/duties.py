@@ -17,6 +17,7 @@ Checkpoint = Callable[[], None]
 
 RESCAN_ANYWAY_S = 3600.0  # what no catalogue number tells of: a restored database, a re-scan that was cut short
 REPORTS_EVERY_S = 30.0
+UPLOADS_EVERY_S = 10.0  # serve itself does so sooner
 ACTIONS_EVERY_S = 2.0
 RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
 
@@ -24,7 +25,7 @@ RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
 def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of one home."""
     acting = [acts(scanner)] if scanner.config.actions.configured else []
-    return [_keep_up(scanner), _walk(scanner), _reports(scanner), *acting, *source_duties(scanner)]
+    return [_keep_up(scanner), _uploads(scanner), _walk(scanner), _reports(scanner), *acting, *source_duties(scanner)]
 
 
 def _keep_up(scanner: Scanner) -> Duty:
@@ -47,6 +48,23 @@ def _keep_up(scanner: Scanner) -> Duty:
         return f"{summary.contents:,} contents compared, {change.added:,} matches added, {change.withdrawn:,} withdrawn"
 
     return Duty("re-scan", due_in_s, work)
+
+
+def _uploads(scanner: Scanner) -> Duty:
+    """What `serve` accepted or spooled is settled, also where a kill has left nobody else to do it."""
+    looked_ns = 0
+
+    def due_in_s() -> float:
+        waiting = scanner.ledger.uploads.accepted(1) or scanner.ledger.uploads.spooled()
+        return UPLOADS_EVERY_S - (scanner.clock.now_ns() - looked_ns) / 10**9 if waiting else UPLOADS_EVERY_S
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        nonlocal looked_ns
+        looked_ns = scanner.clock.now_ns()
+        settled = scanner.settle_uploads()
+        return f"{settled:,} uploads settled" if settled else None
+
+    return Duty("uploads", due_in_s, work)
 
 
 def _walk(scanner: Scanner) -> Duty:

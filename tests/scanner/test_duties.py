@@ -12,9 +12,11 @@ from scanner import Scanner
 from scanner.action_config import ActionsConfig
 from scanner.config import Config, ReportConfig, ScanConfig, WatchConfig
 from scanner.duties import duties, sealable_before
+from scanner.ledger.uploads import Arrival
 from scanner.settings import Seal
+from scanner.types import WHOLE, Digests, Fingerprint, MediaKind
 from scanner.watch import Duty
-from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq
+from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq, sha256
 
 
 class Home:
@@ -146,3 +148,16 @@ def test_the_operators_system_hears_at_once_and_is_not_asked_for_nothing(tmp_pat
     assert "1 taken, 0 not taken, 0 waiting" == said
     assert '"ref": "upload"' in (tmp_path / "heard").read_text()
     assert "actions" not in duty_names(tmp_path)
+
+
+def test_what_serve_left_is_settled(home: Home) -> None:
+    """Accepted uploads are compared though nobody serves any more; where nothing waits the duty rests."""
+    digests = Digests(bytes(16), bytes(20), sha256(b"upload"), 6)
+    seen = Fingerprint(MediaKind.IMAGE, WHOLE, (pdq(1),))
+    home.site.list_entries("set", entry_of(pdq(1), ref="listed"))
+    before = home.do("uploads")
+    home.site.ledger.uploads.accept([Arrival(b"ref", digests, seen)])
+
+    assert ("not due", "1 uploads settled") == (before, home.do("uploads"))
+    assert [("match", "listed", None)] == home.site.said()
+    assert "not due" == home.do("uploads")
