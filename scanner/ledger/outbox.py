@@ -113,6 +113,14 @@ def _waits(db: Database, match: Match) -> bool:
     return match.version > speech.version(db, match.hit.set_uid)
 
 
+def is_held_back(db: Database, match: Match) -> bool:
+    """Whether a person's word keeps a match without effect, or the lack of one: its set is in shadow, its version held,
+    its entry muted. A version that is only not joined yet has its effect on who asks."""
+    known = speech.of(db, match.hit.set_uid)
+    held = known is not None and known.held is not None and known.version < match.version <= known.held.version
+    return held or met_sets(db)[match.hit.set_uid][2] is not Mode.ACTIVE or speech.is_muted(db, match.hit)
+
+
 def is_quiet(db: Database, match: Match) -> bool:
     """Whether its set's mode, its version or a mute keeps a match from being spoken of and acted on."""
     mode = met_sets(db)[match.hit.set_uid][2]
