@@ -209,26 +209,7 @@ _SIGNATURES: tuple[tuple[int, bytes, Form, str], ...] = (
 
 # Brands of ISO base media files that hold stills (ISO 23008-12, AVIF specification).
 _AVIF_BRANDS = (b"avif", b"avis")
-_HEIF_BRANDS = frozenset(
-    (
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"hevc",
-        b"hevx",
-        b"mif1",
-        b"msf1",
-        b"mif2",
-        b"mif3",
-        b"miaf",
-        b"jpeg",
-        b"j2ki",
-        b"avci",
-        b"avcs",
-        b"vvic",
-    )
-)
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx mif1 msf1 mif2 mif3 miaf jpeg j2ki avci avcs vvic".split())
 _ANNEX_B = re.compile(rb"\0?\0\0\x01[\x01-\x7f]")
 _PNM = re.compile(rb"P[1-7fF]\s+[#\d-]|P7\s|PyRGBA|PyP|PyCMYK|P0CMYK")
 _XBM = re.compile(rb"\s*#define[ \t]+\S*_width[ \t]+\d")
