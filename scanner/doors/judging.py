@@ -6,7 +6,7 @@ Rules
 - An answer only after the commit. What was not received whole or looked at whole is undecidable, unless it matches.
 - Content the ledger knows is answered from it, without a decode, and without a write where no new ref comes with it.
 - `on_match = accept` compares nothing before it answers, and takes no way that depends on what is listed.
-- A set in shadow blocks nothing.
+- What may not be acted on (a set in shadow, a version that waits, what is muted) blocks nothing.
 """
 
 from __future__ import annotations
@@ -180,11 +180,8 @@ class Judge:
         return matched(self._ledger.uploads.code(outcome.content_seq), exact=any(hits))
 
     def _acting(self, outcome: Outcome) -> tuple[bool, ...]:
-        """Of each match that may be acted on, whether a digest supports it."""
-        if not outcome.matches:
-            return ()
-        quiet = self._ledger.probation.quiet(outcome.content_seq)
-        return tuple(bool(hit.exact_types) for hit in outcome.matches if (hit.set_uid, hit.entry_key) not in quiet)
+        """Of each match that may be acted on, whether a digest supports it. Raises StoreError."""
+        return self._ledger.uploads.acting(outcome.content_seq) if outcome.matches else ()
 
     def _unmatched(self, job: Job, outcome: Outcome) -> Answer:
         """Truth before comfort."""

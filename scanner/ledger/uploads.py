@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hashsets.sqlite import Database
+from hashsets.types import Role
 from scanner.ledger import assets, contents, coverage, matches, outbox
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Content
 from scanner.ledger.coverage import NOTHING, Met
+from scanner.ledger.matches import State
 from scanner.ledger.outbox import Occasion
 from scanner.types import Digests, Fingerprint, Outcome
 
@@ -82,6 +84,20 @@ class Uploads:
             hits = () if targets is None else matches.verdict(self._db, content.seq)
             outcome = Outcome(content.seq, content.media, content.looked, hits, known=True)
             return Recalled(outcome, ref is None or self._is_held(ref, content.seq))
+
+    def acting(self, content_seq: int) -> tuple[bool, ...]:
+        """Of each match of a content on which something may be done, whether a digest supports it.
+
+        Not of sets in shadow, of versions that wait to be approved, nor of what is muted.
+        """
+        with self._db.read():
+            return tuple(
+                bool(match.hit.exact_types)
+                for match in matches.of_content(self._db, content_seq)
+                if match.state in (State.ACTIVE, State.HELD)
+                and match.role is not Role.KNOWN_GOOD
+                and not outbox.is_quiet(self._db, match)
+            )
 
     def _is_held(self, ref: bytes, seq: int) -> bool:
         asset = assets.find(self._db, assets.UPLOADS, ref)

@@ -25,7 +25,7 @@ PICTURE = fake_media(pdq(1), pdq(2), steps=1)
 def site(tmp_path: Path) -> Iterator[Site]:
     """A home that lists the last frame of the film."""
     with Site(tmp_path / "home") as made:
-        made.list_entries("set", entry_of(pdq(8), ref="last frame"))
+        made.list_entries("set", entry_of(pdq(8), ref="last-frame"))
         yield made
 
 
@@ -53,7 +53,7 @@ def test_a_late_film_is_kept_and_looked_at_to_its_end(on_match: str, site: Site,
         assert 1 == spool.look(site.pipeline)
         site.rescan()
         assert ([], []) == (os.listdir(made.spool), site.ledger.uploads.spooled())
-        assert [("match", "last frame", None)] == site.said()
+        assert [("match", "last-frame", None)] == site.said()
         assert not site.ledger.known(sha256(FILM)).owed
 
     run(test)
