@@ -35,7 +35,8 @@ from scanner.types import Reason
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 VERDICTS = frozenset({"clear", "matched", "undecidable", "accepted"})
 # What makes an upload undecidable: a look's reasons, and a door's own.
-REASONS = frozenset({reason.value for reason in Reason} | {"cut", "over_limit", "busy", "not_ready", "refused", "empty"})
+_OF_DOORS = {"cut", "over_limit", "busy", "not_ready", "refused", "empty"}
+REASONS = frozenset({reason.value for reason in Reason} | _OF_DOORS)
 OTHER, NONE = "other", "none"
 # Uploads are answered in milliseconds to seconds; a door's deadline is seldom over a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
