@@ -88,7 +88,7 @@ class Uploads:
     def acting(self, content_seq: int) -> tuple[bool, ...]:
         """Of each match of a content on which something may be done, whether a digest supports it.
 
-        Not of sets in shadow, of versions that wait to be approved, nor of what is muted.
+        Not of sets in shadow, of versions that are held, nor of what is muted. A version not joined yet counts at once.
         """
         with self._db.read():
             return tuple(
@@ -96,7 +96,7 @@ class Uploads:
                 for match in matches.of_content(self._db, content_seq)
                 if match.state in (State.ACTIVE, State.HELD)
                 and match.role is not Role.KNOWN_GOOD
-                and not outbox.is_quiet(self._db, match)
+                and not outbox.is_held_back(self._db, match)
             )
 
     def _is_held(self, ref: bytes, seq: int) -> bool:
