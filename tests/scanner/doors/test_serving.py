@@ -253,10 +253,17 @@ def test_lists_changed_by_another_process_are_in_force_within_a_second(
     hashward, door = shared
     body = b"a text that is listed later"
     verdicts = [door.client.post("/v1/scan", content=body).json()["verdict"]]
-    hashward("hashset", "import", "later", listing(tmp_path / "a.txt", hashlib.sha256(body).hexdigest()), "--approve")
+    hashward(
+        "hashset",
+        "import",
+        "later",
+        listing(tmp_path / "a.txt", hashlib.sha256(body).hexdigest()),
+        "--approve",
+        "--approve",
+    )
     verdicts.append(door.client.post("/v1/scan", content=body).json()["verdict"])
     other = listing(tmp_path / "b.txt", hashlib.sha256(b"other").hexdigest())
-    hashward("hashset", "import", "later", other, "--complete", "--allow-shrink")
+    hashward("hashset", "import", "later", other, "--complete", "--allow-shrink", "--approve")
     verdicts.append(door.client.post("/v1/scan", content=body).json()["verdict"])
 
     assert ["clear", "matched", "clear"] == verdicts
