@@ -48,6 +48,10 @@ PASSING_REASONS: Final = frozenset(
 )
 
 
+# Not all that was sent was seen, or nothing could be compared: never a pass, whatever a listener's rule.
+NEVER_PASSES: Final = frozenset(map(str, (Undecided.CUT, Undecided.OVER_LIMIT, Undecided.NOT_READY)))
+
+
 class OverLimit(Exception):
     """More bytes came than the listener takes. The answer is undecidable (over_limit)."""
 

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import threading
@@ -62,6 +63,8 @@ class Body:
         self._fd: int | None = None
         self._is_in_spool = False
         self._written = 0
+        self._state = threading.Lock()
+        self._absorbing, self._closed = False, threading.Event()
         self._digests = three_digests()
         self.size_bytes = 0
 
@@ -85,7 +88,21 @@ class Body:
         await asyncio.get_running_loop().run_in_executor(self._hashers, self._absorb)
 
     def _absorb(self) -> None:
-        """Hash and keep what is pending."""
+        """Hash and keep what is pending. A `close` meanwhile comes into force at the end."""
+        with self._state:
+            if self._closed.is_set():
+                return
+            self._absorbing = True
+        try:
+            self._keep()
+        finally:
+            with self._state:
+                self._absorbing = False
+                closed = self._closed.is_set()
+            if closed:
+                self._let_go()
+
+    def _keep(self) -> None:
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending, self._pending_bytes = [], 0
         self._digests.update(data)
@@ -127,13 +144,15 @@ class Body:
         """Up to `count` bytes from `offset` on."""
         if self._fd is not None:
             return os.pread(self._fd, count, offset)
+        self._must_be_open()
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0][offset : offset + count] if self._pieces else b""
 
     def fd(self) -> int:
-        """A regular file that holds it all; it stays this body's."""
+        """A regular file that holds it all; it stays this body's. Raises OSError once it is closed."""
         if self._fd is None:
+            self._must_be_open()
             self._fd = os.memfd_create("body", os.MFD_CLOEXEC)
             for piece in self._pieces:
                 self._write(piece)
@@ -169,6 +188,17 @@ class Body:
 
     def close(self) -> None:
         """Let go of it: nothing of it is left."""
+        with self._state:
+            self._closed.set()
+            if self._absorbing:
+                return
+        self._let_go()
+
+    def _must_be_open(self) -> None:
+        if self._closed.is_set():
+            raise OSError(errno.EBADF, "the body is closed")
+
+    def _let_go(self) -> None:
         self._let_go_of_memory()
         self._pending = []
         if self._fd is not None:

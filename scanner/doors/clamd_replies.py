@@ -13,7 +13,7 @@ import importlib.metadata
 from datetime import datetime
 from functools import cache
 
-from scanner.doors.answers import UNDECIDABLE_NAME, Answer, Undecided, Verdict
+from scanner.doors.answers import NEVER_PASSES, UNDECIDABLE_NAME, Answer, Undecided, Verdict
 from scanner.doors.rules import DoorRules
 
 UNKNOWN = b"UNKNOWN COMMAND"
@@ -31,7 +31,6 @@ NO_ANSWER = b"Ended before there was an answer. ERROR"
 NOT_PROCESSED = b"Error processing command. ERROR"
 
 COMMANDS = b"SCAN PING CONTSCAN VERSIONCOMMANDS VERSION END MULTISCAN FILDES STATS IDSESSION INSTREAM ALLMATCHSCAN"
-_NEVER_OK = frozenset((Undecided.CUT, Undecided.OVER_LIMIT, Undecided.NOT_READY))
 
 
 def verdict(answer: Answer, rules: DoorRules) -> bytes:
@@ -39,7 +38,7 @@ def verdict(answer: Answer, rules: DoorRules) -> bytes:
     if answer.verdict is Verdict.MATCHED:
         return answer.name.encode() + b" FOUND"
     reason = answer.reason
-    if reason is None or reason == Undecided.EMPTY or (rules.on_undecidable == "ok" and reason not in _NEVER_OK):
+    if reason is None or reason == Undecided.EMPTY or (rules.on_undecidable == "ok" and reason not in NEVER_PASSES):
         return b"OK"
     if rules.on_undecidable == "found":
         return UNDECIDABLE_NAME.encode() + b" FOUND"

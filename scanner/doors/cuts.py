@@ -49,6 +49,11 @@ def form_of(content: Content) -> Form:
     return sniff(content.at(0, HEAD_BYTES)).form
 
 
+def is_media(head: bytes) -> bool:
+    """Whether what begins so is a picture or a film, whatever it is called."""
+    return sniff(head[:HEAD_BYTES]).form in (Form.STILL, Form.VIDEO)
+
+
 def _never(_content: Content) -> bool:
     return False
 

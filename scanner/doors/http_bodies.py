@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+
+from scanner.doors.cuts import HEAD_BYTES, is_media
 
 Receive = Callable[[], Awaitable[Any]]
 Feed = Callable[[bytes], Awaitable[None]]
@@ -28,6 +31,9 @@ DRAIN_S: Final = 10.0
 DRAIN_BYTES: Final = 256 * 2**20
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _MOST_FIELD_BYTES: Final = 2**20
+_PLAIN: Final = (b"binary", b"7bit", b"8bit")
+_TEXTS: Final = (b"text/", b"application/json", b"application/x-www-form-urlencoded")
+_FILE: Final = re.compile(rb"\bfilename", re.IGNORECASE)
 
 
 class Gone(Exception):
@@ -77,8 +83,10 @@ async def drain(receive: Receive) -> None:
 def boundary_of(content_type: bytes) -> bytes | None:
     """The boundary of a multipart/form-data body; None where the type is another. Raises BadForm."""
     kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
+    if not kind.startswith(b"multipart/"):
         return None
+    if kind != b"multipart/form-data" or content_type.lower().count(b"boundary") > 1:
+        raise BadForm("of bodies in parts only multipart/form-data is taken, with one boundary")
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 70:  # RFC 2046, 5.1.1
         raise BadForm("multipart/form-data needs a boundary")
@@ -91,12 +99,12 @@ class FormFile:
     def __init__(self, boundary: bytes, feed: Feed) -> None:
         self._feed = feed
         self.name: str | None = None
-        self.ended = False
+        self._field_head = b""
         self._closed = False
         self._header = [b"", b""]
         self._header_bytes = 0
         self._field_bytes = 0
-        self._disposition = b""
+        self._fields: dict[bytes, bytes] = {}
         self._in_file = False
         self._file_data: list[bytes] = []
         self._parser = MultipartParser(boundary, self._callbacks())
@@ -130,7 +138,8 @@ class FormFile:
         }
 
     def _part_begins(self) -> None:
-        self._header, self._disposition, self._header_bytes, self._in_file = [b"", b""], b"", 0, False
+        self._header, self._fields, self._header_bytes, self._in_file = [b"", b""], {}, 0, False
+        self._field_head = b""
 
     def _header_data(self, which: int, data: bytes) -> None:
         self._header_bytes += len(data)
@@ -139,13 +148,21 @@ class FormFile:
         self._header[which] += data
 
     def _header_ends(self) -> None:
-        if self._header[0].lower() == b"content-disposition":
-            self._disposition = self._header[1]
+        name, value = self._header
+        if name.lower() in self._fields:
+            raise BadForm("a part has a header twice")
+        self._fields[name.lower()] = value.strip()
         self._header = [b"", b""]
 
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._in_file = b"filename" in options
+        disposition = self._fields.get(b"content-disposition", b"")
+        kind = self._fields.get(b"content-type", b"text/plain").lower()
+        coding = self._fields.get(b"content-transfer-encoding", b"binary").lower()
+        if coding not in _PLAIN or kind.startswith(b"multipart/"):
+            raise BadForm("a part is sent as other bytes than its own")
+        _, options = parse_options_header(disposition)
+        # What any parser takes for a file is one: `filename*=` (RFC 8187), or a type that is no text.
+        self._in_file = bool(_FILE.search(disposition)) or not kind.startswith(_TEXTS)
         if self._in_file:
             if self.name is not None:
                 raise BadForm("Only one file allowed per request")
@@ -156,11 +173,13 @@ class FormFile:
             self._file_data.append(bytes(data[start:end]))
             return
         self._field_bytes += end - start
+        self._field_head = (self._field_head + data[start:end])[:HEAD_BYTES]
         if self._field_bytes > _MOST_FIELD_BYTES:
             raise BadForm("the fields beside the file are too long")
 
     def _part_ends(self) -> None:
-        self.ended |= self._in_file
+        if not self._in_file and is_media(self._field_head):
+            raise BadForm("Only one file allowed per request, and that in a part with a filename")
 
     def _all_ends(self) -> None:
         self._closed = True

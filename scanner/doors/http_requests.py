@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from scanner.clock import Clock
 from scanner.doors.access import Gate
-from scanner.doors.answers import PASSING_REASONS, Answer, OverLimit, Undecided, Verdict
+from scanner.doors.answers import NEVER_PASSES, PASSING_REASONS, Answer, OverLimit, Undecided, Verdict
 from scanner.doors.http_bodies import BadForm, FormFile, Gone, TooSlow, boundary_of, drain, pieces
 from scanner.doors.intake import Intake, Upload
 from scanner.doors.rates import Rate
@@ -76,7 +76,10 @@ class HttpDoor:
     def decide(self, answer: Answer) -> Decision:
         """What an answer comes to by the listener's rules."""
         if answer.verdict is Verdict.UNDECIDABLE:
-            decided: dict[str, Decision] = {"ok": "allow", "found": "block", "error": "error"}
+            never = answer.reason in NEVER_PASSES or answer.reason == Undecided.EMPTY
+            decided: dict[str, Decision] = {
+                "ok": "error" if never else "allow", "found": "block", "error": "error"
+            }  # fmt: skip
             return decided[self.rules.on_undecidable]
         return "block" if answer.verdict is Verdict.MATCHED else "allow"
 
@@ -117,6 +120,16 @@ def declared_bytes(request: Request) -> int | None:
     return int(value) if value.isdigit() and len(value) < 20 else None
 
 
+def _refuse_disguised(request: Request) -> None:
+    """Raises Refused for a body that somebody else would read as other bytes than these."""
+    headers = request.scope["headers"]
+    codings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
+    if any(coding not in (b"", b"identity") for coding in codings):
+        raise Refused(415, "send it without a content coding, or to /v1/requests")
+    if sum(name == b"content-type" for name, _ in headers) > 1:
+        raise Refused(400, "a body has one content type")
+
+
 async def receive_upload(
     door: HttpDoor, request: Request, ref: bytes | None = None, *, fields: frozenset[str] | None = None
 ) -> tuple[Upload, str | None]:
@@ -124,12 +137,13 @@ async def receive_upload(
 
     `fields` are the names a form's file may have; None: any.
     """
+    _refuse_disguised(request)
     try:
         boundary = boundary_of(raw_header(request, b"content-type") or b"")
     except BadForm as error:
         raise Refused(400, str(error)) from None
-    declared = declared_bytes(request)
-    upload = door.intake.begin(door.rules, ref, declared if boundary is None else None)
+    declared, ranged = declared_bytes(request), raw_header(request, b"content-range") is not None
+    upload = door.intake.begin(door.rules, ref, declared if boundary is None else None, begins_at=not ranged)
     if declared is not None and declared > door.rules.max_bytes:
         upload.over_limit()
         return upload, None
@@ -202,6 +216,8 @@ def saying(word: str, endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except Refused as refused:
             return Reply({word: refused.message}, refused.status, refused.headers)
+        except TooSlow:
+            return Reply({word: "the body comes too slowly"}, 408, {"Connection": "close"})
         except Gone:
             return Response(status_code=400)  # nobody is there to read it
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scanner.doors.answers import CLEAR, Answer, OverLimit, Undecided, Verdict, undecidable
+from scanner.doors.cuts import is_media
 from scanner.doors.icap_coding import NotInThisCoding, TooMuch, Unpacking, unpacking
 from scanner.doors.icap_multipart import Event, PartBegins, PartData, PartEnds, Splitter, boundary_of
 from scanner.doors.icap_wire import Fields
@@ -44,7 +45,7 @@ class Plan:
 def plan_of(fields: Fields, icap: Fields, status: int | None = None) -> Plan:
     """What the HTTP head (`status`: of a response) and the ICAP head around it say."""
     kinds = {kind.strip() for kind in fields.all("content-type")}
-    forms = [kind for kind in kinds if kind.lower().startswith("multipart/form-data")]
+    forms = [kind for kind in kinds if kind.lower().startswith("multipart/")]
     boundary = boundary_of(forms[0]) if len(forms) == 1 else None
     doubtful = bool(forms) and (boundary is None or len(kinds) > 1)
     known = unpacking(fields.words("content-encoding"))
@@ -172,6 +173,7 @@ class BodyLook:
         self._upload = self._intake.begin(self._rules, ref if ref is None or len(ref) <= MAX_REF_BYTES else None)
 
     async def _end_file(self) -> None:
+        await self._look_at_disguised()
         upload, self._upload, self._held = self._upload, None, None
         if upload is None:
             return
@@ -179,6 +181,14 @@ class BodyLook:
         self._judging.add(asyncio.create_task(upload.finish(cut=cut)))
         while len(self._judging) >= _FILES_IN_HAND:
             await self._wait()
+
+    async def _look_at_disguised(self) -> None:
+        """A picture that was sent as a short text is worth a look."""
+        held = b"" if self._held is None else bytes(self._held)
+        if is_media(held):
+            self._held = None
+            self._begin()
+            await self._write(held)
 
     async def _wait(self) -> None:
         done, self._judging = await asyncio.wait(self._judging, return_when=asyncio.FIRST_COMPLETED)

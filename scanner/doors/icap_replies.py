@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scanner.doors.answers import UNDECIDABLE_NAME, Answer, Undecided, Verdict
+from scanner.doors.answers import NEVER_PASSES, UNDECIDABLE_NAME, Answer, Undecided, Verdict
 from scanner.doors.icap_wire import LAST_CHUNK, Sections, chunk
 from scanner.doors.rules import DoorRules
 from scanner.types import Reason
@@ -35,7 +35,6 @@ _ERROR_CODES: Final = {
     Reason.UNDECODABLE: "decode_error",
     Reason.UNOPENED: "decode_error",
 }
-_NEVER_PASSES: Final = frozenset((Undecided.CUT, Undecided.OVER_LIMIT, Undecided.NOT_READY))
 _LATER: Final = frozenset((Undecided.BUSY, Undecided.NOT_READY))
 
 # The names services have in the documentation of platforms and of other scanners. By the RFC a service has one method;
@@ -80,7 +79,7 @@ def passes(answer: Answer, rules: DoorRules) -> bool:
     """Whether what was sent goes on unchanged."""
     if answer.verdict is not Verdict.UNDECIDABLE:
         return answer.verdict is not Verdict.MATCHED
-    return rules.on_undecidable == "ok" and answer.reason not in _NEVER_PASSES
+    return rules.on_undecidable == "ok" and answer.reason not in NEVER_PASSES
 
 
 def refusal(answer: Answer, rules: DoorRules, tag: str, *, close: bool) -> bytes:

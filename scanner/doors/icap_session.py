@@ -84,6 +84,12 @@ class _Request:
         return self.head.allows_204 or (self.head.preview_bytes is not None and not self.continued)
 
 
+def _without_body(head: IcapHead, plan: Plan) -> Answer:
+    """Of what came without a body. A request that says it has one was not shown; replies to HEAD rightly say so."""
+    hidden = head.method == "REQMOD" and (plan.declared_bytes or plan.is_part)
+    return undecidable(Undecided.CUT) if hidden else CLEAR
+
+
 class IcapSession:
     """One connection."""
 
@@ -191,7 +197,7 @@ class IcapSession:
         plan = self._plan(request)
         echo = None if head.allows_204 else Echo(self._spool)
         try:
-            answer = await self._look(request, plan, echo) if sections.has_body else CLEAR
+            answer = await self._look(request, plan, echo) if sections.has_body else _without_body(head, plan)
             close = head.closes
             if not replies.passes(answer, self._rules):
                 await self._say(replies.refusal(answer, self._rules, self._tag(), close=close))

@@ -248,6 +248,7 @@ class Upload:
         self._begins_at = begins_at
         self._over = False
         self._lost = False
+        self._handed_over = False
         self._began_s = time.monotonic()
         self.digests: Digests | None = None
 
@@ -281,14 +282,19 @@ class Upload:
         """The answer, within the listener's deadline. `cut`: the sender went away, or it is known not to be all."""
         intake, rules = self._intake, self._rules
         answer = intake._refusal(rules, self.received_bytes)
-        if answer is None:
-            answer = await self._unjudgeable()
+        try:
+            if answer is None:
+                answer = await self._unjudgeable()
+        except asyncio.CancelledError:
+            self._body.close()
+            raise
         if answer is not None or self.digests is None:
             self._body.close()
             answer = answer or undecidable(Reason.IO)
             return intake._count(rules, answer, self._began_s, self.received_bytes, self._ref)
         short = self._declared_bytes is not None and self._declared_bytes > self.received_bytes
         incomplete = cut or short or not self._begins_at
+        self._handed_over = True
         return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete, began_s=self._began_s)
 
     async def _unjudgeable(self) -> Answer | None:
@@ -318,8 +324,9 @@ class Upload:
         self._over = True
 
     def abort(self) -> None:
-        """Keep nothing of it."""
-        self._body.close()
+        """Keep nothing of it. Once it is being judged that is no longer ours to end: a lane reads it, and closes it."""
+        if not self._handed_over:
+            self._body.close()
 
 
 def _set(future: asyncio.Future[Answer], answer: Answer) -> None:

@@ -142,6 +142,9 @@ class Judge:
             if recalled is None and self._pipeline.listed(job.digests):
                 self._exactly(job, job.digests, tell)
         content, size = job.content, job.content.size_bytes
+        if not size and content.at(0, 1):  # of procfs and its kin, which tell no size: not looked at whole
+            tell(undecidable(Reason.CHANGED))
+            return
         look = self._pipeline.look(
             content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
         )
@@ -185,12 +188,11 @@ class Judge:
 
     def _unmatched(self, job: Job, outcome: Outcome) -> Answer:
         """Truth before comfort."""
-        if job.cut or job.content.size_bytes in job.rules.cut_lengths:
+        # Cut goes before what a look says of it: a listener may let pass what nobody can look at, but no part.
+        if job.cut or job.content.size_bytes in job.rules.cut_lengths or cuts.is_cut(job.content):
             return undecidable(Undecided.CUT)
         if outcome.looked.extent is not Extent.WHOLE:
             return undecidable(outcome.looked.reason or Reason.FAULT)
-        if cuts.is_cut(job.content):
-            return undecidable(Undecided.CUT)
         return ACCEPTED if job.accepts else CLEAR
 
 

@@ -70,7 +70,7 @@ class Line:
         return any(end > after for end, _ in self._fds)
 
     async def send(self, reply: bytes, within_s: float) -> bool:
-        """Send all of it; False when the client has gone or does not read."""
+        """Send all of it; False when the client has gone or does not read. Nothing is sent after part of a reply."""
         view = memoryview(reply)
         try:
             async with asyncio.timeout(within_s):
@@ -80,6 +80,8 @@ class Line:
                     except (BlockingIOError, InterruptedError):
                         await self._ready(self._loop.add_writer, self._loop.remove_writer)
         except (OSError, TimeoutError):
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
             return False
         return True
 

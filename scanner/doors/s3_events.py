@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hashsets.errors import HashsetsError
 from scanner.doors import s3_records
 from scanner.doors.answers import PASSING_REASONS, Undecided
 from scanner.doors.http_bodies import pieces
@@ -29,6 +30,7 @@ from scanner.doors.intake import Intake
 from scanner.doors.rules import DoorRules
 from scanner.doors.s3_objects import Gone, Objects, Unreadable, client_of
 from scanner.doors.s3_records import BadMessage, Event
+from scanner.errors import ScannerError
 from scanner.s3_config import S3Config
 
 PAUSE_S: Final = 10.0  # before a queue that could not be asked is asked again
@@ -140,6 +142,9 @@ class QueueListener:
         except BadMessage:
             self._say("a message of the queue holds no events of S3; it was dropped")
             settled = True
+        except (HashsetsError, ScannerError, OSError):
+            self._say("events of the queue cannot be recorded now; they come again")
+            settled = False
         if settled:
             await asyncio.to_thread(self._delete, message["ReceiptHandle"])
 

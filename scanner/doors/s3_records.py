@@ -68,6 +68,9 @@ def _event(record: dict[str, Any]) -> Event | None:
     key, size, etag, version = found["key"], found.get("size"), found.get("eTag"), found.get("versionId")
     if not all(isinstance(text, str) and text for text in (bucket, key)):
         raise BadMessage("this holds no events of S3")
+    version = version if isinstance(version, str) and version not in ("", "null") else None
+    if not _is_text(bucket + key + (version or "")):
+        return None  # no store has an object of such a name
     decoded = unquote_plus(key, errors="surrogateescape")
     return Event(
         came,
@@ -75,5 +78,14 @@ def _event(record: dict[str, Any]) -> Event | None:
         (decoded,) if decoded == key else (decoded, key),
         size if type(size) is int and size >= 0 else None,
         etag.strip('"').lower() if isinstance(etag, str) and etag else None,
-        version if isinstance(version, str) and version not in ("", "null") else None,
+        version,
     )
+
+
+def _is_text(name: str) -> bool:
+    """Whether bytes stand for it: JSON can write surrogates for which none do."""
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True

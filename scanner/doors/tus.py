@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hashsets.errors import HashsetsError
 from scanner.clock import utc_day
 from scanner.doors import tus_hooks
 from scanner.doors.answers import Answer, Undecided, Verdict, undecidable
@@ -29,6 +31,7 @@ from scanner.doors.http_requests import HttpDoor, Refused, Reply, saying
 from scanner.doors.rules import MAX_REF_BYTES
 from scanner.doors.storages import judge_file
 from scanner.doors.tus_hooks import BadHook, Hook, InBucket, InFile
+from scanner.errors import ScannerError
 from scanner.types import Reason
 
 DEADLINE_S: Final = 12.0
@@ -63,17 +66,22 @@ class TusDoor:
     async def _at_the_end(self, hook: Hook) -> bytes:
         ref = hook.id if 0 < len(hook.id) <= MAX_REF_BYTES else None
         refusals = self._door.refusals
-        if ref is not None and await asyncio.to_thread(refusals.holds, ref):
-            return tus_hooks.refused(BLOCKED, "Policy.Refused", before=False)
+        try:
+            if ref is not None and await asyncio.to_thread(refusals.holds, ref):
+                return tus_hooks.refused(BLOCKED, "Policy.Refused", before=False)
+        except (HashsetsError, ScannerError):
+            return tus_hooks.refused(BLOCKED, undecidable(Reason.IO).name, before=False)
         answer = await self._judge(hook, ref)
         if self._door.decide(answer) == "allow":
             return tus_hooks.CONTINUE
         if ref is not None:
-            await asyncio.to_thread(refusals.remember, ref, utc_day(self._door.clock))
+            # What cannot be remembered is refused all the same: an error now would be a success at the next try.
+            with contextlib.suppress(HashsetsError, ScannerError):
+                await asyncio.to_thread(refusals.remember, ref, utc_day(self._door.clock))
         return tus_hooks.refused(BLOCKED, answer.name, before=False)
 
     async def _judge(self, hook: Hook, ref: bytes | None) -> Answer:
-        if hook.size == 0:
+        if hook.size == 0 and hook.storage is None:
             return Answer(Verdict.CLEAR)
         match hook.storage:
             case InFile(path):
