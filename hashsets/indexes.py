@@ -39,8 +39,9 @@ from hashsets.types import HashSet
 FOLDER_NAME = "listed"
 # A set of fewer signals is read from the database in the time in which its index would be opened (bench/runs).
 PERSIST_FROM_SIGNALS = 4_096
-# What a build holds in memory at once; a list of more gets several segments.
-BUILD_ROWS = 4_000_000
+# What a build gathers at once; a list of more gets several segments, which are merged later. Building takes some five
+# times as much again of PDQ (bench/runs).
+BUILD_BYTES = 32 * 2**20
 # Past so many changed entries reading the whole list is as soon done.
 DELTA_MOST = 500_000
 # Whoever finds an index being built waits for it: it takes a second or two a million.
@@ -340,15 +341,16 @@ def _change(name: str, columns: SignalColumns | None, gone: np.ndarray[tuple[int
 def _gathered(pages: Iterator[dict[str, SignalColumns]]) -> Iterator[dict[str, Change]]:
     """Pages as changes of many rows each."""
     parts: dict[str, list[Change]] = {}
-    rows = 0
+    gathered = 0
     for page in pages:
         for name, columns in page.items():
-            parts.setdefault(name, []).append(listed_rows(hashtypes.get(name), columns))
-            rows += len(columns)
-        if rows >= BUILD_ROWS:
-            yield {name: _together(each) for name, each in parts.items()}
-            parts, rows = {}, 0
-    yield {name: _together(each) for name, each in parts.items()}
+            part = listed_rows(hashtypes.get(name), columns)
+            parts.setdefault(name, []).append(part)
+            gathered += part.values.nbytes + part.ids.nbytes
+        if gathered >= BUILD_BYTES:
+            yield {name: _together(parts.pop(name)) for name in list(parts)}
+            gathered = 0
+    yield {name: _together(parts.pop(name)) for name in list(parts)}
 
 
 def _together(parts: list[Change]) -> Change:

@@ -177,6 +177,13 @@ class HammingMatcher:
         arrays = build_arrays(rows, len(wide), words, form or form_for(len(wide)))
         return cls(hash_type, arrays, kernel=kernel)
 
+    @classmethod
+    def of_rows(
+        cls, hash_type: HashType, rows: NDArray[np.uint8], n: int, *, form: Form | None = None
+    ) -> HammingMatcher:
+        """Index the first `n` rows of `rows`, permuted and padded as another matcher's are; it keeps them."""
+        return cls(hash_type, build_arrays(rows.view(np.uint64), n, words_of(hash_type), form or form_for(n)))
+
     def __len__(self) -> int:
         return self.arrays.n
 

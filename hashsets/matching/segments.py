@@ -23,7 +23,7 @@ from hashsets.hashtypes import HashType
 from hashsets.matching import kernel as kernels
 from hashsets.matching import postings
 from hashsets.matching.exact import ExactMatcher
-from hashsets.matching.hamming import Form, HammingMatcher
+from hashsets.matching.hamming import Form, HammingMatcher, words_of
 from hashsets.matching.postings import Postings
 from hashsets.matching.reference import check_values, reference_of
 from hashsets.types import Hits
@@ -150,7 +150,11 @@ def _steps(ids: NDArray[np.int64], count: int) -> tuple[int, Steps | None]:
 
 def values_of(segment: Segment) -> NDArray[np.uint8]:
     """The values of a segment, in row order."""
-    distinct = _matcher_values(segment.matcher)
+    return _by_row(segment, _matcher_values(segment.matcher))
+
+
+def _by_row(segment: Segment, distinct: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a segment's matcher knows of each distinct value, for each row."""
     if segment.postings is None:
         return distinct
     values = np.empty((len(segment), distinct.shape[1]), np.uint8)
@@ -183,18 +187,47 @@ def unpermuted(rows: NDArray[Any], n: int, words: int) -> NDArray[np.uint8]:
 def merged(
     segments: Sequence[Segment], live: Sequence[NDArray[np.bool_] | None], *, form: Form | None = None
 ) -> Segment:
-    """One segment of the live rows (all, where None) of several, by id; rows of one id in the order they stood in."""
+    """One segment of the live rows (all, where None) of several, by id; rows of one id in the order they stood in.
+
+    Permuted rows stay as they are, and everything has its place from the start: what a merge holds beside the index
+    it makes decides how large a list can be (bench/runs).
+    """
     hash_type = segments[0].matcher.hash_type
-    values, ids, marks = [], [], []
-    for segment, alive in zip(segments, live, strict=True):
-        rows = np.arange(len(segment)) if alive is None else np.nonzero(alive)[0]
-        stood = values_of(segment)
-        values.append(stood if alive is None else stood[rows])
-        ids.append(segment.ids(rows))
-        marks.append(segment.marks[rows])
-    every_id = np.concatenate(ids)
-    columns = np.concatenate(values), every_id, np.concatenate(marks)
-    if (np.diff(every_id) < 0).any():
-        order = np.argsort(every_id, kind="stable")
-        columns = columns[0][order], columns[1][order], columns[2][order]
-    return build(hash_type, *columns, form=form)
+    permuted = all(isinstance(segment.matcher, HammingMatcher) for segment in segments)
+    width = 8 * words_of(hash_type) if permuted else hash_type.size_bytes
+    kept = [
+        np.arange(len(s)) if alive is None else np.nonzero(alive)[0] for s, alive in zip(segments, live, strict=True)
+    ]
+    total = sum(map(len, kept))
+    values, ids, marks = kernels.array(total * width, np.uint8), np.empty(total, np.int64), np.empty(total, np.uint8)
+    table, end = values[: total * width].reshape(total, width), 0
+    for segment in segments:
+        rows = kept.pop(0)
+        part, end = slice(end, end + len(rows)), end + len(rows)
+        stood = _by_row(segment, _permuted_rows(segment.matcher)) if permuted else values_of(segment)
+        table[part] = stood if len(rows) == len(stood) else stood[rows]
+        ids[part], marks[part] = segment.ids(rows), segment.marks[rows]
+    del rows, stood
+    if (np.diff(ids) < 0).any():
+        order = np.argsort(ids, kind="stable")
+        table[:], ids, marks = table[order], ids[order], marks[order]
+        del order
+    if not permuted:
+        return build(hash_type, table, ids, marks, form=form)
+    first, steps = _steps(ids, total)
+    del ids
+    found = postings.of(table)
+    if found is None:
+        return Segment(HammingMatcher.of_rows(hash_type, values, total, form=form), first, steps, marks)
+    shared, one_row_each = found
+    distinct = kernels.array(len(one_row_each) * width, np.uint8)
+    distinct[: len(one_row_each) * width] = table[one_row_each].reshape(-1)
+    return Segment(
+        HammingMatcher.of_rows(hash_type, distinct, len(one_row_each), form=form), first, steps, marks, shared
+    )
+
+
+def _permuted_rows(matcher: SegmentMatcher) -> NDArray[np.uint8]:
+    assert isinstance(matcher, HammingMatcher)
+    held = matcher.arrays
+    return held.rows[: held.n * held.words].view(np.uint8).reshape(held.n, 8 * held.words)

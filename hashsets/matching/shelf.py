@@ -127,7 +127,9 @@ class Shelf:
 
         One process at a time calls this for a folder. Raises SegmentRefused for damage, and OSError.
         """
-        for name, view in self._held.views.items():
+        # The largest first: what is merged stays mapped, and would be in memory beside it.
+        views = sorted(self._held.views.items(), key=lambda item: -len(item[1]) * item[1].hash_type.size_bytes)
+        for name, view in views:
             run = changeable.due(view.layers)
             if run is not None:
                 return self._merge(name, view.layers[run], alone)

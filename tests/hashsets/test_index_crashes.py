@@ -41,7 +41,7 @@ def base() -> Iterator[Path]:
 
 def work(home: Path) -> None:
     """An index built in parts, changed, merged, and built anew after a purge; each time it answers as it should."""
-    indexes.BUILD_ROWS = 40
+    indexes.BUILD_BYTES = 1_300
     changeable.MERGE_AT_ONCE_ROWS = 0
     with Store.open(home) as store:
         uid = store.hash_set("a").uid

@@ -281,7 +281,7 @@ def test_changes_too_old_to_be_told_or_too_many_are_no_delta(store: Store, monke
 
 def test_a_long_list_is_built_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """However it is cut into pages and segments, each value is there once; merging leaves one segment a type."""
-    monkeypatch.setattr(indexes, "BUILD_ROWS", 40)
+    monkeypatch.setattr(indexes, "BUILD_BYTES", 1_300)
     monkeypatch.setattr("hashsets.store.listing.PAGE_SIGNALS", 7)
     monkeypatch.setattr(changeable, "MERGE_AT_ONCE_ROWS", 0)
     used = on_disk(store)
