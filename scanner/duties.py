@@ -43,9 +43,14 @@ def _keep_up(scanner: Scanner) -> Duty:
         summary = scanner.rescan(lambda contents: checkpoint())
         done_ns, caught_up_at = scanner.clock.now_ns(), catalogue
         change = summary.change
-        if not summary.contents:
+        if not summary.contents and not summary.held:
             return None
-        return f"{summary.contents:,} contents compared, {change.added:,} matches added, {change.withdrawn:,} withdrawn"
+        held = "".join(
+            f"; version {each.version:,} of {name} is held, see `hashward status`"
+            for name, each in sorted(summary.held.items())
+        )
+        compared = f"{summary.contents:,} contents compared"
+        return f"{compared}, {change.added:,} matches added, {change.withdrawn:,} withdrawn{held}"
 
     return Duty("re-scan", due_in_s, work)
 

@@ -43,6 +43,8 @@ class Gauges:
         yield _reading("hash_set_entries", "Entries in force.", "hash_set", ((s.name, s.entries) for s in sets))
         yield _reading("hash_set_version", "The version in force.", "hash_set", ((s.name, s.version) for s in sets))
         yield _reading("hash_set_enabled", "1 where it is compared.", "hash_set", ((s.name, s.enabled) for s in sets))
+        held = [(s.name, self._scanner.ledger.probation.held(s) is not None) for s in sets]
+        yield _reading("hash_set_held", "1 where its version is held: nothing new of it leaves.", "hash_set", held)
         behind = [(s.name, self._behind(s)) for s in sets]
         yield _reading("hash_set_contents_behind", "Contents still to be compared with it.", "hash_set", behind)
 

@@ -20,13 +20,15 @@ WELL = frozenset({SourceState.OK, SourceState.NEW})
 
 
 def problems(scanner: Scanner, duties: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is wrong, in the order of sources, sinks, duties and roots; nothing where all is well."""
+    """What is wrong, in the order of sources, sets, sinks, duties and roots; nothing where all is well."""
     now = scanner.clock.now_ns()
     states = [
         (each.hash_set, state_of(each, scanner.store.standings.of(each.hash_set), now))
         for each in scanner.config.sources
     ]
     found = [f"source {name}: {state}" for name, state in states if state not in WELL]
+    held = ((each, scanner.ledger.probation.held(each)) for each in scanner.store.hash_sets())
+    found += [f"hash set {each.name}: version {version.version} held" for each, version in held if version is not None]
     found += [f"sink {name}: {why}" for name, (_, why) in scanner.ledger.sealing.troubles().items() if why]
     found += [f"duty {name}: failing" for name, each in duties.items() if each["failures"]]
     return found + [f"root {root.name}: suspect" for root in scanner.ledger.places.roots() if root.suspect]

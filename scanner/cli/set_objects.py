@@ -9,7 +9,6 @@ from hashsets.types import HashSet, Mode, Role
 from scanner.api import Scanner
 from scanner.cli.output import note, number_of
 from scanner.ledger import matches
-from scanner.ledger.speech import Held
 
 MOST_SHOWN = 5  # entries that match most
 MOST_LISTED = 100  # the same, for programs
@@ -21,18 +20,11 @@ _REASONS = {
 }
 
 
-def held_of(scanner: Scanner, each: HashSet) -> Held | None:
-    """The version of a set that is held, if its present one is."""
-    speech = scanner.ledger.probation.of(each.uid)
-    held = None if speech is None else speech.held
-    return held if held is not None and each.mode is Mode.ACTIVE and held.version == each.version else None
-
-
 def mode_of(scanner: Scanner, each: HashSet) -> str:
     """The mode in a word or two."""
     if not each.enabled:
         return "disabled"
-    return f"{each.mode.value}, version held" if held_of(scanner, each) else each.mode.value
+    return f"{each.mode.value}, version held" if scanner.ledger.probation.held(each) else each.mode.value
 
 
 def waiting(scanner: Scanner, each: HashSet) -> tuple[int, int]:
@@ -45,7 +37,7 @@ def waiting(scanner: Scanner, each: HashSet) -> tuple[int, int]:
 
 def held_line(scanner: Scanner, each: HashSet) -> str | None:
     """What is held, why, and what to do about it."""
-    held = held_of(scanner, each)
+    held = scanner.ledger.probation.held(each)
     if held is None:
         return None
     why = " and ".join(_REASONS[reason] for reason in held.reasons)
@@ -94,7 +86,7 @@ def set_object(scanner: Scanner, each: HashSet) -> dict[str, object]:
 
 def speech_object(scanner: Scanner, each: HashSet) -> dict[str, object]:
     """What of a set does not leave, and why."""
-    held = held_of(scanner, each)
+    held = scanner.ledger.probation.held(each)
     new, contents = waiting(scanner, each)
     return {
         "held": None if held is None else asdict(held),
@@ -112,7 +104,7 @@ def top_entries(scanner: Scanner, each: HashSet) -> list[dict[str, object]]:
 def version_standing(scanner: Scanner, each: HashSet) -> Callable[[int], str]:
     """How each version of a set stands: `speaks`, `held`, `waits` (it is not joined yet), `shadow`, `retired`."""
     speech = scanner.ledger.probation.of(each.uid)
-    held = held_of(scanner, each)
+    held = scanner.ledger.probation.held(each)
 
     def standing(version: int) -> str:
         if each.mode is not Mode.ACTIVE:

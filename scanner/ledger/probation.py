@@ -38,6 +38,12 @@ class Probation:
         """How a set stands; None where no version was ever settled or held."""
         return speech.of(self._db, set_uid)
 
+    def held(self, hash_set: HashSet) -> Held | None:
+        """The set's present version as held; None where it is not."""
+        known = self.of(hash_set.uid)
+        held = None if known is None or hash_set.mode is not Mode.ACTIVE else known.held
+        return held if held is not None and held.version == hash_set.version else None
+
     def settle(self, hash_set: HashSet, occasion: Occasion, is_current: Callable[[], bool]) -> Held | None:
         """Let the set's version speak, or hold it, where every content has met it; what is held, if anything newly is.
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from scanner import Scanner
+from scanner import Scanner, health
 from scanner.action_config import ActionsConfig
 from scanner.config import Config, ReportConfig, ScanConfig, WatchConfig
+from scanner.curation import Curation
 from scanner.duties import duties, sealable_before
+from scanner.gauges import Gauges
 from scanner.ledger.uploads import Arrival
 from scanner.settings import Seal
 from scanner.types import WHOLE, Digests, Fingerprint, MediaKind
 from scanner.watch import Duty
-from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq, sha256
+from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 
 class Home:
@@ -88,6 +90,31 @@ def test_matches_follow_the_hash_sets(home: Home) -> None:
     assert "not due" == idle
     assert "1 contents compared, 1 matches added, 0 withdrawn" == home.do("re-scan")
     assert "not due" == home.do("re-scan")
+
+
+def test_a_version_that_is_held_is_told_by_log_health_and_metrics(home: Home) -> None:
+    """Once in the log, and by the other two for as long as it is held."""
+    contents = [fake_media(comment=str(number)) for number in range(8)]
+    for number, content in enumerate(contents):
+        home.site.upload(content, b"ref %d" % number)
+    home.site.list_entries("A", sha256_entry(contents[0], "r0"))
+    home.do("re-scan")
+    before = health.problems(home.scanner, {}), held(home.scanner)
+    home.site.list_entries("A", *(sha256_entry(content, "r") for content in contents[1:]))
+    said = home.do("re-scan")
+    during = health.problems(home.scanner, {}), held(home.scanner)
+    Curation.of(home.scanner).approve("A")
+
+    assert ([], 0.0) == before == (health.problems(home.scanner, {}), held(home.scanner))
+    assert said is not None
+    assert said.endswith("; version 2 of A is held, see `hashward status`")
+    assert (["hash set A: version 2 held"], 1.0) == during
+
+
+def held(scanner: Scanner) -> float:
+    """What the metric says of set A."""
+    (reading,) = (each for each in Gauges(scanner)() if each.name == "hash_set_held")
+    return dict(reading.values)[("A",)]
 
 
 @pytest.mark.parametrize(("seal", "day"), [(Seal.DAILY, "2026-11-22"), (Seal.WEEKLY, "2026-11-16")])
