@@ -251,7 +251,7 @@ def test_a_canary_is_in_no_output_of_any_command(files: list[bytes], tmp_path: P
     listed = tmp_path / "list"
     listed.write_text("".join(f"pdq {line['pdq']['hex']}\n" for line in signals_of(hashward, torn.parent).values()))
     commands = (
-        f"hashset import {SET} {listed}",
+        f"hashset import {SET} {listed} --approve",
         f"scan {tmp_path}/storage",
         f"scan {tmp_path}/storage --json",
         "rescan",

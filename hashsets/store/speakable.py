@@ -18,8 +18,9 @@ from dataclasses import replace
 from hashsets.limits import is_classification, is_ref
 from hashsets.types import Classification, Entry, Signal
 
-# Public ids as NCMEC, TCAP, ThreatExchange and VICS give them, and UUIDs. No dot, colon, slash or at-sign.
-_REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+# Public ids as NCMEC, TCAP, ThreatExchange and VICS give them, UUIDs and URNs. No dot, slash or at-sign.
+_REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z_:-]{0,127}")
+_IPV6_OR_MAC = re.compile(r"[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}")
 # Codes are words of a scale: A1, far-right, Category 2.
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z _+-]{0,63}")
 
@@ -27,13 +28,17 @@ _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z _+-]{0,63}")
 def speakable(entry: Entry) -> Entry:
     """The entry with nothing but what may leave; itself where that is all. Others refuse what is malformed."""
     ref, marks = entry.ref, entry.classifications
-    if ref is not None and is_ref(ref) and (not _REF.fullmatch(ref) or _tells_a_value(ref, entry.signals)):
+    if ref is not None and is_ref(ref) and (not _is_id(ref) or _tells_a_value(ref, entry.signals)):
         ref = None
     if marks and not all(map(_may_leave, marks)):
         marks = tuple(mark for mark in marks if _may_leave(mark) or not is_classification(mark))
     return (
         entry if ref is entry.ref and marks is entry.classifications else replace(entry, ref=ref, classifications=marks)
     )
+
+
+def _is_id(ref: str) -> bool:
+    return _REF.fullmatch(ref) is not None and not _IPV6_OR_MAC.fullmatch(ref)
 
 
 def _may_leave(mark: Classification) -> bool:

@@ -38,9 +38,9 @@ def listed(version: int) -> dict[str, tuple[str, bytes]]:
     rows: dict[str, tuple[str, bytes]] = {}
     for _ in range(40):
         role, number = draw.choice(("scan-a", "scan-b", "upload")), draw.randrange(400)
-        rows[f"{role} {number}"] = ("sha256", sha256(content(role, number)))
+        rows[f"{role}-{number}"] = ("sha256", sha256(content(role, number)))
     for number in draw.sample(range(LISTED_PDQ), 4):
-        rows[f"pdq {number}"] = ("pdq", value("pdq", number))
+        rows[f"pdq-{number}"] = ("pdq", value("pdq", number))
     return rows
 
 

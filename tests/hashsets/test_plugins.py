@@ -159,7 +159,7 @@ def test_an_installed_plug_in_is_computed_listed_compared_and_reported(site: Pat
         )  # fmt: skip
 
     refused = hashward("hashset", "import", "other", tmp_path / "list", with_plugin=False)
-    imported = hashward("hashset", "import", "set", tmp_path / "list")
+    imported = hashward("hashset", "import", "set", tmp_path / "list", "--approve")
     scanned = hashward("scan", media)
     reported = hashward("reports", "list")
 

@@ -27,7 +27,7 @@ def entry(ref: str | None, *marks: Classification) -> Entry:
     "ref",
     [
         "/home/alice/a.jpg", "C:\\Users\\bob\\x", "alice@example.org", "192.168.0.1", "2001:db8::1", "holiday.jpg",
-        "host.example", "file:x", "a b", "-x", "x" * 129, "søren", VALUE.hex(), f"id-{VALUE.hex().upper()}",
+        "host.example", "00:1b:44:11:3a:b7", "a b", "-x", "x" * 129, "søren", VALUE.hex(), f"id-{VALUE.hex().upper()}",
         base64.b64encode(VALUE).decode(),
     ],
 )  # fmt: skip
@@ -38,7 +38,9 @@ def test_a_ref_that_may_tell_is_none(ref: str) -> None:
     assert (None, b"k", (MARK,)) == (kept.ref, kept.key, kept.classifications)
 
 
-@pytest.mark.parametrize("ref", ["42-image1", "501", "demo_7", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "ab" * 16])
+@pytest.mark.parametrize(
+    "ref", ["42-image1", "501", "demo_7", "urn:demo:7", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "ab" * 16]
+)
 def test_a_public_id_is_kept(ref: str) -> None:
     """As providers give them."""
     said = entry(ref, MARK, Classification("vics-us", "Category 2"), Classification("tcap-ideology", "far-right"))

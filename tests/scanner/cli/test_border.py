@@ -104,7 +104,7 @@ def test_a_command_alone_shows_its_help(hashward: Hashward) -> None:
     done = hashward("hashset")
 
     assert 2 == done.code
-    assert "Change a set's role, mode or rule. The next re-scan compares" in " ".join(done.err.split())
+    assert "Change a set's role, mode, rule or bounds. The next re-scan compares" in " ".join(done.err.split())
 
 
 @pytest.mark.parametrize("name", ["hashsets.db", "ledger.db"])
