@@ -375,7 +375,9 @@ def secret_of(source: SourceConfig, environ: Mapping[str, str] = os.environ) -> 
             folder = environ.get("CREDENTIALS_DIRECTORY", "")
             name = source.secret_credential or ""
             if not folder or "/" in name or name.startswith("."):
-                raise ConfigError("no systemd credential of that name is given to this process (LoadCredential=)")
+                raise ConfigError(
+                    "systemd gives this process no credential of that name (LoadCredential=); by hand, use secret_file"
+                )
             content = _read(Path(folder) / name)
         text = content.decode("ascii").strip()
     except (OSError, ValueError):

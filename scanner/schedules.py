@@ -114,8 +114,10 @@ def bring_up(
     standings = scanner.store.standings
     standings.begin(config.hash_set, scanner.clock.now_ns())
     try:
+        _bind(scanner, config)
         source = make_source(config, lambda: secret_of(config), scanner.clock, scheduled=scheduled, sleep=sleep)
         summary = step(source)
+        _bind(scanner, config)  # a set that this has created
         while has_more(source):
             more = refresh(
                 scanner.store, config.hash_set, source, day=utc_day(scanner.clock), allow_shrink=allow_shrink,
@@ -128,6 +130,13 @@ def bring_up(
     news = bool(summary.added or summary.changed or summary.withdrawn)
     standings.succeeded(config.hash_set, scanner.clock.now_ns(), news=news)
     return summary
+
+
+def _bind(scanner: Scanner, config: SourceConfig) -> None:
+    """Give the set the bounds that the configuration says; those of which it says nothing stay as they are."""
+    for known in scanner.store.hash_sets():
+        if known.name == config.hash_set and known.bounds != config.bounds(known.bounds):
+            scanner.store.set_bounds(known.name, config.bounds(known.bounds))
 
 
 def _together(first: RefreshSummary, then: RefreshSummary) -> RefreshSummary:

@@ -288,6 +288,12 @@ SETTINGS: Final = (
         "7, file: 0",
         "Days without anything new after which it counts as stale; 0: never.",
     ),
+    Setting("source", "hold_matches", _whole(0, 10**9), "1000", "A version that brings more new matches is held."),
+    Setting("source", "hold_share", _number(0, 1), "0.1", "A version that newly matches more of the contents is held."),
+    Setting(
+        "source", "hold_growth", _number(0, 10**6), "1", "A version that adds more, as a share of the set, is held."
+    ),
+    Setting("source", "refuse_shrink", _number(0, 1), "0.2", "A list that withdraws more of the set is refused."),
     Setting("source", "path", _PATH, "", "file: the list, or a folder of lists; required. bundle: its folder."),
     Setting("source", "url", _URL, "the provider's", "http: where the list is, required; others: another server."),
     Setting("source", "environment", _SHORT, "", "ncmec: such as industry-csam or npo-csam; required."),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashsets.sources.ncmec import ENVIRONMENTS
-from hashsets.types import Role
+from hashsets.types import Bounds, Role
 from scanner.errors import ConfigError
 from scanner.settings import SourceKind
 
@@ -40,12 +40,27 @@ class SourceConfig:
     stale_days: float = 7.0
     max_mb: int = 4096
     allow_plain_http: bool = False
+    hold_matches: int | None = None
+    hold_share: float | None = None
+    hold_growth: float | None = None
+    refuse_shrink: float | None = None
+
+    def bounds(self, before: Bounds) -> Bounds:
+        """The bounds of the set: as said here, else as they are."""
+        return Bounds(
+            before.matches if self.hold_matches is None else self.hold_matches,
+            before.share if self.hold_share is None else self.hold_share,
+            before.growth if self.hold_growth is None else self.hold_growth,
+            before.shrink if self.refuse_shrink is None else self.refuse_shrink,
+        )
 
 
+_LOOK_LIKE_SECRETS = {"password", "secret", "token", "key", "keys", "api_key", "access_token"}
 _SECRETS = {"secret_file", "secret_env", "secret_credential"}
 _WEB = {"url", "ca_file", "max_mb", "allow_plain_http"}
 _LIST = {"hash_type", "categories", "complete"}
-_ALWAYS = {"hash_set", "kind", "role", "every_minutes", "stale_days"}
+_BOUNDS = {"hold_matches", "hold_share", "hold_growth", "refuse_shrink"}
+_ALWAYS = {"hash_set", "kind", "role", "every_minutes", "stale_days"} | _BOUNDS
 # The most often that NCMEC's documentation names.
 _NCMEC_MINUTES = 10.0
 _MEANS: dict[SourceKind, set[str]] = {
@@ -70,7 +85,12 @@ _NEED_SECRET = frozenset({SourceKind.NCMEC, SourceKind.STOPNCII, SourceKind.THRE
 
 
 def refuse_look_ups(tables: list[Any]) -> None:
-    """Refuse what somebody may take for a source and is none. Raises ConfigError."""
+    """Refuse what somebody may take for a source and is none, and secrets as settings. Raises ConfigError."""
+    if any(isinstance(table, dict) and _LOOK_LIKE_SECRETS & table.keys() for table in tables):
+        raise ConfigError(
+            "a secret never stands in the configuration: put it in a file that only you can read, and name that as"
+            " source.secret_file"
+        )
     if any(isinstance(table, dict) and str(table.get("kind")).startswith("arachnid") for table in tables):
         raise ConfigError(
             "Arachnid Shield answers questions about single hashes and gives no list, so it cannot be a source; what"

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +15,9 @@ import click
 
 from hashsets.formats import Options
 from hashsets.refresh import RefreshSummary, import_list, is_complete
+from hashsets.sources import Source
 from hashsets.sources.file import FileSource, open_list_file
-from hashsets.types import Mode, Role
+from hashsets.types import Mode, Role, Rule
 from scanner.api import Scanner
 from scanner.cli.groups import set_name
 from scanner.cli.hash_sets import ROLES, hashset
@@ -26,6 +28,7 @@ from scanner.curation import Curation
 from scanner.errors import UsageError
 from scanner.feeds import chosen_categories
 from scanner.isolation.databases import read_database
+from scanner.rehearsal import Rehearsal, rehearsing
 
 
 @hashset.command(name="import")
@@ -41,7 +44,7 @@ from scanner.isolation.databases import read_database
 @click.option("--complete", is_flag=True, help="The list is the whole set: what it lacks is withdrawn.")
 @click.option("--allow-shrink", is_flag=True, help="Withdraw even more than a fifth of the set and 100 entries.")
 @click.option("--approve", is_flag=True, help="Let its matches be reported at once, without looking at them first.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would change and what it matches, and change nothing.")
 @json_option
 @click.pass_obj
 def import_(
@@ -67,9 +70,15 @@ def import_(
     if known is not None and known.role != role and role != Role.ALERT.value:
         raise UsageError("The set has another role: `hashward hashset set NAME --role` changes it.")
     whole = is_complete(known, add=add, complete=complete)
-    with _opened(file) as stream, bars() as display:
+    with contextlib.ExitStack() as held:
+        stream, display = held.enter_context(_opened(file)), held.enter_context(bars())
         options = Options(type_name, chosen_categories(categories), read_database)
-        source = FileSource(stream, complete=whole, options=options)
+        source: Source = FileSource(stream, complete=whole, options=options)
+        tried: Rehearsal | None = None
+        if dry_run:
+            set_role, rule = (Role(role), Rule()) if known is None else (known.role, known.rule)
+            scanner.home.create()
+            source = tried = held.enter_context(rehearsing(source, scanner.home.folder, set_role, rule))
         summary = import_list(
             scanner.store,
             name,
@@ -80,10 +89,22 @@ def import_(
             dry_run=dry_run,
             progress=_import_bar(display, stream),
         )
+        would = None if tried is None else tried.would_match(scanner.ledger, utc_day(scanner.clock))
     if approve and not dry_run:
         Curation.of(scanner).approve_at_once(name)
-    emit_json(summary_object(summary)) if as_json else print_summary(summary)
-    if not dry_run and not as_json and scanner.store.hash_set(name).mode is Mode.SHADOW:
+    if as_json:
+        emit_json(summary_object(summary) | ({} if would is None else {"would_match": asdict(would)}))
+    else:
+        print_summary(summary)
+        if would is not None:
+            click.echo(f"  its entries match {would.contents:,} of {number_of(would.of, 'content')} held")
+    if not dry_run and not as_json:
+        tell_of_shadow(scanner, name)
+
+
+def tell_of_shadow(scanner: Scanner, name: str) -> None:
+    """Say that nothing of a set is reported, and what to do about it."""
+    if scanner.store.hash_set(name).mode is Mode.SHADOW:
         click.echo(f"In shadow: matches are recorded and none is reported until `hashward hashset approve {name}`.")
 
 

@@ -7,7 +7,7 @@ import click
 from hashsets.errors import HashsetsError
 from scanner.api import Scanner
 from scanner.cli.hash_sets import hashset
-from scanner.cli.importing import print_summary, summary_object
+from scanner.cli.importing import print_summary, summary_object, tell_of_shadow
 from scanner.cli.output import emit_json, json_option
 from scanner.cli.progress import bars
 from scanner.config import SourceConfig
@@ -38,6 +38,8 @@ def refresh_(scanner: Scanner, names: tuple[str, ...], allow_shrink: bool, dry_r
             click.echo(f"{config.hash_set}: {error}", err=True)
             continue
         emit_json(summary_object(summary)) if as_json else print_summary(summary)
+        if not dry_run and not as_json:
+            tell_of_shadow(scanner, config.hash_set)
     if failed is not None:
         raise SystemExit(getattr(failed, "exit_code", 1))
 

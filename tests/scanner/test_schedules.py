@@ -12,6 +12,7 @@ from hashsets.errors import CredentialsRefused, HashsetsError, ListError, Shrink
 from hashsets.errors import Unreachable as NotReached
 from hashsets.store import Store
 from hashsets.store.standings import SourceStanding
+from hashsets.types import Bounds
 from samples.feed_servers import FileServer
 from scanner import Scanner
 from scanner.config import Config
@@ -133,6 +134,23 @@ def test_a_source_in_trouble_leaves_its_set_serving_and_is_well_again_by_itself(
 
     assert ["credentials", "refused", "stale", "ok"] == [*states, silent, home.state]
     assert (0, None) == tuple(getattr(home.scanner.store.standings.of("feed"), n) for n in ("failures", "failure"))
+
+
+def test_bounds_that_the_configuration_says_hold_from_the_first_version_on(home: Home) -> None:
+    """At every refresh again; those of which it says nothing are left to `hashset set`."""
+    store, said = home.scanner.store, replace(home.config, hold_matches=7, refuse_shrink=0.0)
+    bring_up(home.scanner, said)
+    first = store.hash_set("feed").bounds
+    store.set_bounds("feed", Bounds(matches=9, share=0.5))
+    home.server.content, home.server.etag = "".join(f"{n:032x}\n" for n in range(2, 200)).encode(), '"2"'
+    bring_up(home.scanner, said)
+    second = store.hash_set("feed").bounds
+    home.server.content, home.server.etag = f"{2:032x}\n".encode(), '"3"'
+    with pytest.raises(ShrinkRefused):
+        bring_up(home.scanner, said)
+
+    assert Bounds(matches=7, shrink=0.0) == first
+    assert Bounds(matches=7, share=0.5, shrink=0.0) == second
 
 
 def test_a_frozen_mirror_is_told_from_a_living_one(home: Home) -> None:

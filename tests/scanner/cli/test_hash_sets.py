@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,18 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(full: Hashward, tmp_pa
     said = full("hashset", "import", "set", write(tmp_path / "v2", VALUES[:299]), "--complete", "--dry-run").out
 
     assert "would be version 2, 299 entries (0 added, 0 changed, 1 withdrawn, 299 unchanged)" in said
+    assert said.endswith("its entries match 0 of 0 contents held\n")
     assert 300 == full.json("hashset", "show", "set")["entries"]
+
+
+def test_a_dry_run_of_a_list_that_only_withdraws_matches_nothing(full: Hashward, tmp_path: Path) -> None:
+    """There is nothing to join."""
+    path = tmp_path / "gone"
+    signals = [{"type": "md5", "value": f"{77:032x}"}]
+    path.write_text(json.dumps({"ref": "r", "signals": signals, "withdrawn": True}) + "\n")
+    told = full.json("hashset", "import", "set", str(path), "--add", "--dry-run")
+
+    assert {"contents": 0, "of": 0} == told["would_match"]
 
 
 def test_a_list_of_one_is_told_in_the_singular(hashward: Hashward, tmp_path: Path) -> None:

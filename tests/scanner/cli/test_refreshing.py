@@ -100,6 +100,29 @@ def test_secrets_come_from_files_the_environment_or_credentials_and_show_nowhere
         assert SECRET not in failed.err
 
 
+def test_a_secret_written_into_the_configuration_is_refused_with_the_place_for_it(
+    hashward: Hashward, server: NCMECServer
+) -> None:
+    """It is not taken for a typing mistake, and not repeated."""
+    configure(hashward, feed(server, "x", f'password = "{SECRET}"'))
+    done = hashward("hashset", "refresh")
+
+    assert 2 == done.code
+    assert "source.secret_file" in done.err
+    assert SECRET not in done.err
+
+
+def test_a_first_refresh_says_that_the_set_is_in_shadow(hashward: Hashward, server: NCMECServer) -> None:
+    """And what to do about it; no more once it is approved."""
+    server.records = [entry(LONG_AGO, "image", 1, "a", f"<md5>{5:032x}</md5>")]
+    configure(hashward, feed(server, "csam", 'secret_file = "secret"'))
+    first = hashward("hashset", "refresh").out
+    hashward("hashset", "approve", "csam")
+
+    assert "`hashward hashset approve csam`" in first
+    assert "In shadow" not in hashward("hashset", "refresh").out
+
+
 def test_a_source_that_fails_hinders_no_other(hashward: Hashward, tmp_path: Path) -> None:
     """Each set by itself; the exit code is of the first failure; a dry run changes nothing."""
     files, stopncii = FileServer(), StopNCIIServer()
