@@ -114,11 +114,13 @@ def _waits(db: Database, match: Match) -> bool:
 
 
 def is_held_back(db: Database, match: Match) -> bool:
-    """Whether a person's word keeps a match without effect, or the lack of one: its set is in shadow, its version held,
-    its entry muted. A version that is only not joined yet has its effect on who asks."""
+    """Whether a match has no effect on whoever asks of its content: its version is held, or its entry muted.
+
+    A version that is only not joined yet has that effect, and so has a set in shadow: what is listed is never clear.
+    """
     known = speech.of(db, match.hit.set_uid)
     held = known is not None and known.held is not None and known.version < match.version <= known.held.version
-    return held or met_sets(db)[match.hit.set_uid][2] is not Mode.ACTIVE or speech.is_muted(db, match.hit)
+    return held or speech.is_muted(db, match.hit)
 
 
 def is_quiet(db: Database, match: Match) -> bool:

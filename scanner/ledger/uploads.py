@@ -86,9 +86,9 @@ class Uploads:
             return Recalled(outcome, ref is None or self._is_held(ref, content.seq))
 
     def acting(self, content_seq: int) -> tuple[bool, ...]:
-        """Of each match of a content on which something may be done, whether a digest supports it.
+        """Of each match of a content that blocks it, whether a digest supports it.
 
-        Not of sets in shadow, of versions that are held, nor of what is muted. A version not joined yet counts at once.
+        Not of versions that are held, nor of what is muted. A version not joined yet counts at once.
         """
         with self._db.read():
             return tuple(

@@ -195,17 +195,18 @@ def test_a_rescan_does_what_a_killed_catch_up_left(site: Site, tmp_path: Path) -
     run(test)
 
 
-def test_a_set_in_shadow_blocks_nothing(site: Site, tmp_path: Path) -> None:
-    """Its matches are on record, and the uploader passes."""
+def test_a_set_in_shadow_blocks_and_says_nothing(site: Site, tmp_path: Path) -> None:
+    """What is listed is never clear to who asks; no report of it is due."""
     site.store.set_mode("set", Mode.SHADOW)
 
     async def test() -> None:
         async with house(site, tmp_path) as made:
-            assert CLEAR == await made.upload(PICTURE, b"a")
-            assert CLEAR == await made.upload(PICTURE, b"a")
+            assert Verdict.MATCHED is (await made.upload(PICTURE, b"a")).verdict
+            assert Verdict.MATCHED is (await made.upload(PICTURE, b"a")).verdict
 
     run(test)
     assert 1 == len(site.matches())
+    assert [] == site.said()
 
 
 @pytest.mark.parametrize("how", ["told", "declared", "length", "middle"])
