@@ -232,7 +232,7 @@ class Scanner:
         return self.pipeline.scan_one(fd, place, Trigger.UPLOAD, within_s=within_s).outcome
 
     def check(self, content: Checkable, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
-        """Scan bytes, an open binary file (a plain one whole) or the file at a path, as an upload (`scan_upload`)."""
+        """Scan bytes, an open binary file (whole) or the file at a path, as an upload (`scan_upload`)."""
         with readable(content) as fd:
             return self.scan_upload(fd, ref, within_s)
 

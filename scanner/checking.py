@@ -3,6 +3,8 @@
 Rules
 - A path is opened without following links in its last part, and only a regular file is read.
 - What is no regular file is copied once, to memory and beyond a bound to a file without a name; nothing stays behind.
+- A file object is looked at whole, wherever it stands, and left standing there: one just written or read stands at its
+  end, and what is behind that would be nothing, and clear. Only what cannot be wound back is read from where it stands.
 """
 
 from __future__ import annotations
@@ -38,8 +40,10 @@ def readable(content: Checkable) -> Iterator[int]:
             yield fd
         finally:
             os.close(fd)
-    else:
+    elif hasattr(content, "read"):
         yield from _of_file(content)
+    else:
+        raise UsageError("What is checked is bytes, an open binary file, or the path of one.")
 
 
 def _of_file(file: IO[bytes]) -> Iterator[int]:
@@ -48,12 +52,32 @@ def _of_file(file: IO[bytes]) -> Iterator[int]:
         yield fd
         return
     with tempfile.TemporaryFile() if _is_large(file) else _memory_file() as copy:
-        while piece := file.read(_PIECE_BYTES):
-            if not isinstance(piece, bytes):
-                raise UsageError("Open the file in binary mode: its bytes are what is compared.")
-            copy.write(piece)
+        with _wound_back(file):
+            _copy(file, copy)
         copy.flush()
         yield copy.fileno()
+
+
+def _copy(file: IO[bytes], copy: IO[bytes]) -> None:
+    while piece := file.read(_PIECE_BYTES):
+        if not isinstance(piece, bytes):
+            raise UsageError("Open the file in binary mode: its bytes are what is compared.")
+        copy.write(piece)
+
+
+@contextlib.contextmanager
+def _wound_back(file: IO[bytes]) -> Iterator[None]:
+    """It stands at its beginning meanwhile, if it can be moved."""
+    try:
+        at = file.tell()
+        file.seek(0)
+    except (OSError, AttributeError, ValueError):  # io.UnsupportedOperation is both of the outer ones
+        yield
+        return
+    try:
+        yield
+    finally:
+        file.seek(at)
 
 
 def _plain(file: IO[bytes]) -> int | None:
@@ -82,7 +106,7 @@ def _is_large(file: IO[bytes]) -> bool:
         file.seek(at)
     except (OSError, AttributeError, ValueError):
         return True
-    return end - at > _MEMORY_BYTES
+    return end > _MEMORY_BYTES
 
 
 def _memory_file() -> IO[bytes]:
