@@ -85,12 +85,18 @@ def _verdicts() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    return _own() | _of_others() | _of_hma()
+    return _own() | _of_others() | _of_hma() | _of_storages()
 
 
 def _own() -> dict[str, Any]:
     return {
         "/v1/scan": {"post": _operation("Judge an upload", _verdicts(), requestBody=_BODY, parameters=[_REF])},
+        "/v1/requests": {
+            "post": _operation(
+                "Judge the body of a request, each file of its form (from the middleware in scanner.clients)",
+                _verdicts(), requestBody=_BODY, parameters=[_REF],
+            )
+        },
         "/v1/assets/{ref}": {
             "delete": _operation(
                 "Forget an upload that is no longer held",
@@ -105,7 +111,7 @@ def _own() -> dict[str, Any]:
                 {code: _json(_object({"status": _STRING}), "As said.") for code in ("200", "503")},
             )
         },
-    }
+    }  # fmt: skip
 
 
 def _of_others() -> dict[str, Any]:
@@ -160,6 +166,36 @@ def _of_hma() -> dict[str, Any]:
         },
         "/status": {
             "get": _operation("HMA: whether lists are loaded", text | {"503": {"description": "Not yet."}})
+        },
+    }  # fmt: skip
+
+
+def _of_storages() -> dict[str, Any]:
+    json_body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    upload = _object({"verdict": {"const": "clear"}})
+    return {
+        "/v1/tus": {
+            "post": _operation(
+                "tus: a hook of tusd or @tus/server",
+                {"200": _json({"type": "object"}, "Go on, or HTTPResponse: what refuses the upload."),
+                 **_errors("detail", 400, 401, 408, 413, 503)},
+                requestBody=json_body,
+            )
+        },
+        "/v1/tus/uploads/{ref}": {
+            "get": _operation(
+                "tus: whether the application may keep an upload",
+                {"200": _json(upload, "Judged, and allowed."), **_errors("detail", 400, 401, 404, 503)},
+                parameters=[{"name": "ref", "in": "path", "required": True, "schema": _STRING | {"minLength": 1}}],
+            )
+        },
+        "/v1/s3": {
+            "post": _operation(
+                "S3 and MinIO: events of buckets; there where [s3] is configured",
+                {"200": _json(_object({"settled": {"const": True}}), "Everything in it is settled."),
+                 **_errors("detail", 400, 401, 404, 408, 413, 503)},
+                requestBody=json_body,
+            )
         },
     }  # fmt: skip
 

@@ -329,6 +329,7 @@ def test_it_is_as_it_describes_itself(door: Served) -> None:
     schema = document["paths"]["/v1/scan"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
 
     jsonschema.validate(reply, schema)
+    assert {"/v1/requests", "/v1/tus", "/v1/tus/uploads/{ref}", "/v1/s3"} <= document["paths"].keys()
     for path, operations in document["paths"].items():
         for method in operations:
             status = door.client.request(method, path.replace("{ref}", "x"), content=b"").status_code
