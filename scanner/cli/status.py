@@ -61,6 +61,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "watch": watching.standing(scanner.home),
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
+        "actions": _actions(scanner),
         "sources": [_source(scanner, each) for each in scanner.config.sources],
         "sinks": _sinks(scanner),
         "kernel": kernel_name(),
@@ -120,6 +121,10 @@ def _source(scanner: Scanner, each: SourceConfig) -> dict[str, object]:
     }
 
 
+def _actions(scanner: Scanner) -> dict[str, object]:
+    return {"configured": scanner.config.actions.configured, **tallies.actions(scanner.ledger.db)}
+
+
 def _utc(time_ns: int | None) -> str | None:
     return None if time_ns is None else datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -155,6 +160,7 @@ def _print(standing: dict[str, Any]) -> None:
     reports = standing["reports"]
     owed = number_of(reports["batches_owed"], "batch", "batches")
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
+    _print_actions(**standing["actions"])
     _print_sinks(standing["sinks"])
     _line("kernel", f"matching {standing['kernel']}, fingerprints {standing['fingerprint_kernel']}")
     _print_plugins(**standing["plugins"])
@@ -209,7 +215,7 @@ def _print_sets(sets: list[dict[str, Any]]) -> None:
 
 def _print_outcomes(standing: dict[str, Any]) -> None:
     outcomes = standing["outcomes"]
-    _line("files", f"{standing['assets']:,} and uploads, {number_of(standing['contents'], 'content')}")
+    _line("assets", f"{standing['assets']:,} files and uploads, {number_of(standing['contents'], 'content')}")
     remarks = {
         "seen in part only": outcomes["matched_partial"],
         "held, as known good too": outcomes["held"],
@@ -237,6 +243,17 @@ def _print_plugins(used: list[str], refused: dict[str, str]) -> None:
         _line("plug-ins", ", ".join(used))
     for name, why in refused.items():
         _line("plug-ins", f"{name} is installed and cannot be used: {why}")
+
+
+def _print_actions(configured: bool, delivered: int, owed: int, failing: int, dropped: int) -> None:
+    if not configured and not (delivered or owed):
+        return
+    said = f"{delivered:,} taken, {owed:,} owed"
+    if failing:
+        said += f", {failing:,} of them not taken so far"
+    if dropped:
+        said += f", {dropped:,} dropped as no longer true"
+    _line("actions", said + ("" if configured else "; no target is configured: nothing is told"))
 
 
 def _print_sources(sources: list[dict[str, Any]]) -> None:

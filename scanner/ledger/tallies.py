@@ -134,6 +134,18 @@ def match_states(db: Database) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
+def actions(db: Database) -> dict[str, int]:
+    """Actions that the operator's own system took, those owed (failing: tried in vain so far), and dropped ones."""
+    names = ("delivered", "owed", "failing", "dropped")
+    row = db.execute(
+        "SELECT count(*) FILTER (WHERE delivered_at IS NOT NULL),"
+        " count(*) FILTER (WHERE delivered_at IS NULL AND dropped_at IS NULL),"
+        " count(*) FILTER (WHERE delivered_at IS NULL AND dropped_at IS NULL AND attempts > 0),"
+        " count(*) FILTER (WHERE delivered_at IS NULL AND dropped_at IS NOT NULL) FROM action"
+    ).fetchone()
+    return dict(zip(names, row, strict=True))
+
+
 def said(db: Database) -> dict[str, int]:
     """Reports pending and sealed, and batches still owed to a sink."""
     pending, sealed = db.execute(

@@ -43,6 +43,21 @@ def test_owed_until_it_is_taken(hashward: Hashward, tmp_path: Path) -> None:
     assert REF.decode() in shown.out
 
 
+def test_status_counts_what_is_owed_and_taken(hashward: Hashward, tmp_path: Path) -> None:
+    """Owed and failing while the target is down, taken after that; a line of its own for people."""
+    (tmp_path / "down").touch()
+    hashward("actions", "deliver")
+    down = hashward.json("status")["actions"]
+    (tmp_path / "down").unlink()
+    hashward("actions", "deliver", "--now")
+
+    assert {"configured": True, "delivered": 0, "owed": 1, "failing": 1, "dropped": 0} == down
+    assert {"configured": True, "delivered": 1, "owed": 0, "failing": 0, "dropped": 0} == hashward.json("status")[
+        "actions"
+    ]
+    assert "actions  1 taken, 0 owed\n" in hashward("status").out
+
+
 def test_without_a_target_it_says_what_to_set(hashward: Hashward) -> None:
     """Nothing is lost meanwhile: the action is drawn when there is somebody to tell."""
     (hashward.home / "config.toml").unlink()
