@@ -31,7 +31,12 @@ from scanner.serve_config import (
 if TYPE_CHECKING:
     from scanner.doors.serving import Serving
 
-_CODE = re.compile(r"(?:Policy\.Blocked\.)?([2-9B-Z]{8})")
+_CODE = re.compile(r"(?:Policy\.Blocked\.)?([2-9B-Z]{8})", re.IGNORECASE)
+_CODELESS = {
+    "Policy.Undecidable": "it could not be looked at whole; metrics count why",
+    "Policy.TooLarge": "it is longer than max_mb of the listener",
+    "Policy.Refused": "its id was refused before; what was said then has the name",
+}
 
 
 @click.command()
@@ -191,8 +196,10 @@ def blocked(scanner: Scanner, name: str, show_refs: bool, as_json: bool) -> None
 
     It is the code of a matched content; nobody else can tell anything from it.
     """
+    if name in _CODELESS:
+        raise UsageError(f"{name} is no match, and the same for every upload: {_CODELESS[name]}.")
     found = _CODE.fullmatch(name)
-    shown = None if found is None else scanner.ledger.uploads.shown(found[1])
+    shown = None if found is None else scanner.ledger.uploads.shown(found[1].upper())
     if shown is None:
         raise UsageError("Nothing was shown under that name.")
     sha256, ids = shown

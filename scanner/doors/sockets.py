@@ -48,6 +48,8 @@ def listening(config: ListenerConfig, inherited: Mapping[str, int]) -> socket.so
         if config.address.path:
             return _guarded(_unix(config), config.socket_users)
         return _tcp(config.address)
+    except (socket.gaierror, UnicodeError):  # the resolver's numbers are none of errno's; IDNA refuses some names
+        raise UsageError(f"The listener {config.name} cannot listen: its host's name has no address here.") from None
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise UsageError(f"The listener {config.name} cannot listen where it is told to ({why}).") from None

@@ -123,6 +123,13 @@ def test_a_peer_that_may_not_connect_is_turned_away(tmp_path: Path) -> None:
                 assert b"" == asking.recv(1)
 
 
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b"])
+def test_a_host_without_an_address_is_said_to_have_none(host: str) -> None:
+    """Neither a number of the resolver's, which is no error of the system's, nor a traceback."""
+    with pytest.raises(UsageError, match="its host's name has no address here"):
+        listening(ListenerConfig(DoorKind.CLAMD, Address(host, 3310), "clamd"), {})
+
+
 def test_other_addresses_need_tokens(hashward: Hashward) -> None:
     """Without one nothing stands there; who opens it all the same is warned; an address that is none is said so."""
     refused = hashward("serve", "--http", "0.0.0.0:0")
@@ -242,6 +249,8 @@ def test_a_shown_name_is_resolved_for_the_operator_alone(shared: tuple[Hashward,
 
     assert {"sha256": digest, "assets": 1} == hashward.json("blocked", name)
     assert ["upload-17"] == hashward.json("blocked", name, "--show-refs")["places"]
+    assert {"sha256": digest, "assets": 1} == hashward.json("blocked", name.lower())
+    assert "no match" in hashward("blocked", "Policy.Undecidable").err
     assert "upload-17" not in hashward("blocked", name).out
     assert 2 == hashward("blocked", "Policy.Blocked.23456789").code
 
