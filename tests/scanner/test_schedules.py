@@ -145,6 +145,7 @@ def test_bounds_that_the_configuration_says_hold_from_the_first_version_on(home:
     home.server.content, home.server.etag = "".join(f"{n:032x}\n" for n in range(2, 200)).encode(), '"2"'
     bring_up(home.scanner, said)
     second = store.hash_set("feed").bounds
+    store.set_bounds("feed", replace(second, shrink=1.0))
     home.server.content, home.server.etag = f"{2:032x}\n".encode(), '"3"'
     with pytest.raises(ShrinkRefused):
         bring_up(home.scanner, said)
