@@ -55,12 +55,17 @@ def application(door: HttpDoor) -> Callable[..., Any]:
 
 
 class _Tidied:
-    """Paths with doubled slashes are those with single ones: coop joins its URLs so."""
+    """Requests of two lengths are refused. Doubled slashes in paths are single ones: coop joins its URLs so."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        named = {name for name, _ in scope.get("headers", ())}
+        if {b"content-length", b"transfer-encoding"} <= named:
+            # Of two lengths whoever stands before us may believe the other (RFC 9112, 6.1), and then what follows too.
+            await Reply({"detail": "a body has one length"}, 400, {"Connection": "close"})(scope, receive, send)
+            return
         path = scope.get("path", "")
         if path.startswith("//"):
             scope = dict(scope, path="/" + path.lstrip("/"))

@@ -25,6 +25,7 @@ from scanner.doors.icap_wire import (
     Chunks,
     Fields,
     IcapHead,
+    behind_head,
     chunk,
     head_end,
     parse_fields,
@@ -179,7 +180,10 @@ class IcapSession:
         until = self._clock() + self._patience.head_s
         while len(self._buffer) < head.sections.bytes:
             await self._more(until - self._clock())
-        return {name: self._taken(length) for name, length in head.sections.heads}
+        heads = {name: self._taken(length) for name, length in head.sections.heads}
+        if any(behind_head(each) for each in heads.values()):
+            raise BadRequest(400)  # a body where nobody looks for one
+        return heads
 
     async def _options(self, head: IcapHead) -> None:
         if head.sections.has_body:

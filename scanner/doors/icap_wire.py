@@ -102,6 +102,12 @@ def head_end(buffer: bytes | bytearray) -> int:
     return min(ends, default=-1)
 
 
+def behind_head(head: bytes) -> bytes:
+    """What follows the empty line of an HTTP head, which is its last."""
+    ends = [at + len(mark) for mark in (b"\r\n\r\n", b"\n\n", b"\n\r\n") if (at := head.find(mark)) >= 0]
+    return head[min(ends) :].strip(b"\r\n") if ends else b""
+
+
 def parse_head(head: bytes) -> IcapHead:
     """An ICAP head as a value. Raises BadRequest: 400, 501 for a method and 505 for a version nobody knows."""
     line, _, rest = head.partition(b"\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,15 @@ from scanner.doors.answers import Reason, Undecided, Verdict, undecidable
 from scanner.doors.bodies import Body, Memory
 from scanner.doors.http_bodies import BadForm, FormFile, TooSlow
 from scanner.doors.http_requests import saying
+from scanner.doors.icap import IcapListener
+from scanner.doors.icap_wire import behind_head
 from scanner.doors.lines import Line
+from scanner.doors.rules import DoorRules
 from scanner.errors import LedgerError
 from tests.scanner.doors.faces import Face
+from tests.scanner.doors.fakes import FakeIntake
 from tests.scanner.doors.houses import RULES, house, run
+from tests.scanner.doors.running import port_of, running, tcp_socket
 from tests.scanner.doors.test_intake import BlockedSets
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq
 
@@ -121,6 +127,47 @@ def test_a_form_of_other_parts_is_looked_at_part_by_part(face: Face) -> None:
     assert LISTED in face.intake.seen
     assert "matched" == face.client.post("/v1/requests", content=as_text, headers=FORM).json()["verdict"]
     assert GIF in face.intake.seen
+
+
+def test_a_request_of_two_lengths_is_refused(face: Face) -> None:
+    """Whoever stands before us may believe the other, and take the rest of it for a request of somebody else's."""
+    both = {"Content-Length": "16", "Transfer-Encoding": "chunked"}
+    reply = face.client.post("/v1/scan", content=LISTED, headers=both)
+
+    assert (400, "close") == (reply.status_code, reply.headers["connection"])
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_body_hidden_in_a_head_is_seen(end: bytes) -> None:
+    """An ICAP head's offsets say where the HTTP head ends, and so does its empty line."""
+    head = b"POST / HTTP/1.1" + end + b"Host: x" + end + end
+
+    assert b"" == behind_head(head)
+    assert b"" == behind_head(head[: -len(end)])
+    assert LISTED == behind_head(head + LISTED)
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 16\r\n", b"Transfer-Encoding: gzip\r\n"])
+def test_an_icap_request_that_does_not_show_its_body_does_not_pass(tmp_path: Path, field: bytes) -> None:
+    """A body in the head, or none where the head has one; what has none passes."""
+    sock = tcp_socket()
+    intake: Any = FakeIntake(LISTED)
+
+    def ask(head: bytes, body: bytes) -> bytes:
+        kind = b"req-body" if body else b"null-body"
+        said = b"REQMOD icap://h/avscan ICAP/1.0\r\nAllow: 204\r\nConnection: close\r\n"
+        with socket.create_connection(("127.0.0.1", port_of(sock)), 60) as line:
+            line.sendall(said + b"Encapsulated: req-hdr=0, %b=%d\r\n\r\n" % (kind, len(head)) + head + body)
+            return line.recv(16)
+
+    with running(lambda: IcapListener(sock, intake, DoorRules("icap"), tmp_path)):
+        replies = [
+            ask(b"POST / HTTP/1.1\r\n" + field + b"\r\n", b""),
+            ask(b"POST / HTTP/1.1\r\n\r\n" + LISTED, b"0\r\n\r\n"),
+            ask(b"GET / HTTP/1.1\r\n\r\n", b""),
+        ]
+
+    assert [b"ICAP/1.0 500", b"ICAP/1.0 400", b"ICAP/1.0 204"] == [reply[:12] for reply in replies]
 
 
 def test_who_is_too_slow_hears_so_in_every_face() -> None:
@@ -288,7 +335,6 @@ def test_a_file_that_tells_no_size_is_not_taken_for_an_empty_one(tmp_path: Path)
 
 def test_nothing_follows_a_reply_that_broke_off() -> None:
     """The rest of one and the beginning of the next would be read as one line."""
-    import socket
 
     async def test() -> None:
         ours, theirs = socket.socketpair()
