@@ -17,7 +17,9 @@ from scanner.cli import watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.cli.set_objects import held_line, speech_object
 from scanner.config import SinkConfig, SourceConfig
+from scanner.decoding.plain_jpeg import available as own_jpeg_decoder
 from scanner.hashing import kernel_name as fingerprint_kernel
+from scanner.hashing.digests import digests_name
 from scanner.ledger import coverage, recipes, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
@@ -66,6 +68,8 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "sinks": _sinks(scanner),
         "kernel": kernel_name(),
         "fingerprint_kernel": fingerprint_kernel(),
+        "digests": digests_name(),
+        "jpeg_decoder": "own (avx2)" if own_jpeg_decoder() else "libjpeg",
         "plugins": {"used": sorted(PLUGINS.plugins), "refused": PLUGINS.refused},
         "sandbox": sandbox_level(),
         "sqlite": {
@@ -162,7 +166,11 @@ def _print(standing: dict[str, Any]) -> None:
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_actions(**standing["actions"])
     _print_sinks(standing["sinks"])
-    _line("kernel", f"matching {standing['kernel']}, fingerprints {standing['fingerprint_kernel']}")
+    _line(
+        "kernel",
+        f"matching {standing['kernel']}, fingerprints {standing['fingerprint_kernel']}, "
+        f"plain JPEGs {standing['jpeg_decoder']}, digests {standing['digests']}",
+    )
     _print_plugins(**standing["plugins"])
     _line("sandbox", standing["sandbox"])
     driver = standing["sqlite"]

@@ -103,6 +103,11 @@ def three_digests() -> Three:
     return ByHashlib()
 
 
+def digests_name() -> str:
+    """Which code makes digests, for `status`."""
+    return "hashlib" if isinstance(three_digests(), ByHashlib) else "interleaved (SHA extensions)"
+
+
 def _feed(fd: int, expected: int, consumers: tuple[Consumer, ...], stop: Stop) -> int:
     """Give the bytes of `fd` to every consumer; the number of bytes seen, one beyond `expected` at most."""
     buffer = bytearray(max(1, min(CHUNK_BYTES, expected + 1)))

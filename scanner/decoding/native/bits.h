@@ -15,7 +15,7 @@ typedef struct {
     const uint8_t *source, *end; /* still to be freed of stuffing */
     const uint8_t *last;         /* where the window's bytes end */
     const uint8_t *careful;      /* from here on the window is to be filled, or its end is near */
-    int marker;                  /* the scan's bytes end here: `source` is behind this code; -1: at the file's end */
+    int marker;                  /* the scan's bytes end here: `source` is behind this code; -1: at the file's end, or at none */
     uint8_t window[HW_WINDOW_BYTES + 2 * HW_MARGIN_BYTES];
 } hw_reader;
 
@@ -23,12 +23,17 @@ static const uint8_t zigzag_[64] = {
     0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
-/* A byte 0xff of the scan: data if zeros follow, else a marker. */
+/* A byte 0xff of the scan: data if a zero follows, else a marker. Fill bytes belong before markers only (T.81, B.1.1.2): where data
+ * follow them, libjpeg-turbo keeps what it had read of the block by mistake, without a word.
+ */
 HW_INLINE int is_stuffed(hw_reader *reader)
 {
+    const uint8_t *first = reader->source;
     while (reader->source < reader->end && *reader->source == 0xff)
         reader->source++;
     reader->marker = reader->source == reader->end ? -1 : *reader->source++;
+    if (reader->marker == 0 && reader->source - first > 2)
+        reader->marker = -1;
     return reader->marker == 0;
 }
 

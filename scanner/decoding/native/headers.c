@@ -11,7 +11,8 @@ static int take_quantisers(hw_jpeg *jpeg, const uint8_t *at, size_t bytes)
         if (wide > 1 || number > 3 || bytes < needed)
             return HW_REFUSED;
         for (int k = 0; k < 64; k++)
-            jpeg->quantiser[number][k] = (uint16_t)(wide ? two(at + 1 + 2 * k) : at[1 + k]);
+            if (!(jpeg->quantiser[number][k] = (uint16_t)(wide ? two(at + 1 + 2 * k) : at[1 + k])))
+                return HW_REFUSED; /* with it a mean may grow and grow unseen */
         jpeg->has_quantiser[number] = 1;
         at += needed, bytes -= needed;
     }

@@ -13,6 +13,7 @@
 typedef int32_t hw_eight __attribute__((vector_size(32)));
 
 #define HW_MOST_PASS 16383
+#define HW_MOST_ONE 511
 #define HW_ROUNDED(x, bits) (((x) + (1 << ((bits) - 1))) >> (bits))
 #define HW_TWO(a, b) ((hw_eight){a, a, a, a, b, b, b, b})
 
@@ -158,6 +159,14 @@ HW_INLINE hw_eight inverse_two(const int16_t *block, uint8_t *to, size_t stride)
     return beyond & (hw_eight){-1, -1, 0, -1, 0, -1, 0, -1};
 }
 
+/* libjpeg has no vector code for this, and its table of samples comes round again beyond HW_MOST_ONE. */
+HW_INLINE hw_eight inverse_one(int32_t mean, uint8_t *to)
+{
+    mean = HW_ROUNDED(mean, 3);
+    to[0] = sample_of(mean);
+    return (hw_eight){(mean ^ mean >> 31) > HW_MOST_ONE ? HW_MOST_PASS + 1 : 0};
+}
+
 /* The samples of a block, `side` by `side`. No short cut for blocks that are all one mean: guessing wrong costs more. */
 HW_INLINE hw_eight inverse(const int16_t *block, size_t side, uint8_t *to, size_t stride)
 {
@@ -169,8 +178,7 @@ HW_INLINE hw_eight inverse(const int16_t *block, size_t side, uint8_t *to, size_
     case 2:
         return inverse_two(block, to, stride);
     default:
-        to[0] = sample_of(HW_ROUNDED(block[0], 3));
-        return (hw_eight){0};
+        return inverse_one(block[0], to);
     }
 }
 

@@ -23,6 +23,8 @@
 #define HW_MOST_COMPONENTS 3
 #define HW_MOST_VALUE 8191    /* of a dequantised coefficient: pixels give 1024 and what quantisation adds */
 #define HW_MOST_BLOCKS 10     /* of an MCU (T.81, B.2.3) */
+#define HW_MOST_MEAN 15       /* the largest symbol of a DC table, as libjpeg has it */
+#define HW_MOST_SYMBOL 255    /* of an AC table */
 #define HW_WINDOW_BYTES 16384
 /* An MCU uses at most 10 blocks of 64 symbols of 31 bits. */
 #define HW_MARGIN_BYTES 4096
@@ -103,8 +105,8 @@ int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg);
 /* The luma into `plane`, whose rows are `stride` bytes apart; it has room for whole MCUs. */
 typedef int hw_decoder(const hw_jpeg *jpeg, const hw_tables *tables, int scale, uint8_t *plane, size_t stride);
 
-/* tables.c: a table without its looks. */
-int hw_table_fill(hw_table *table, const hw_codes *codes);
+/* tables.c: a table without its looks, of symbols up to `most`. */
+int hw_table_fill(hw_table *table, const hw_codes *codes, int most);
 
 /* progressive.c, for the same machines. */
 int hw_decode_progressive(hw_jpeg *jpeg, int scale, uint8_t *plane, size_t stride);

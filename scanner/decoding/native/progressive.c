@@ -8,6 +8,7 @@
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
 #else
+#pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2")
 #endif
 
@@ -239,7 +240,7 @@ static int scan_tables(hw_passes *passes)
     for (int p = 0; p < jpeg->parts && !needless; p++) {
         const hw_component *one = &jpeg->component[jpeg->part[p]];
         const hw_codes *codes = jpeg->first ? &jpeg->codes[1][one->ac] : &jpeg->codes[0][one->dc];
-        if (hw_table_fill(&passes->table[jpeg->part[p]], codes) != HW_DECODED)
+        if (hw_table_fill(&passes->table[jpeg->part[p]], codes, jpeg->first ? HW_MOST_SYMBOL : HW_MOST_MEAN) != HW_DECODED)
             return HW_REFUSED;
     }
     return HW_DECODED;
@@ -294,8 +295,10 @@ static int all_scans(hw_passes *passes)
         if (status != HW_DECODED)
             return status;
         status = hw_jpeg_next(passes->jpeg, passes->reader.source - 2);
-        if (status != HW_DECODED)
+        if (status == HW_ENDED)
             break;
+        if (status != HW_DECODED)
+            return status; /* libjpeg reads on to the end, and warns of what lies there */
     }
     for (int c = 0; c < passes->jpeg->components; c++)
         for (int k = 0; k < 64; k++)
@@ -373,6 +376,8 @@ int hw_decode_progressive(hw_jpeg *jpeg, int scale, uint8_t *plane, size_t strid
 
 #if defined(__clang__)
 #pragma clang attribute pop
+#else
+#pragma GCC pop_options
 #endif
 
 #else

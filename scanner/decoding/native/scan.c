@@ -8,6 +8,7 @@
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
 #else
+#pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2")
 #endif
 
@@ -238,6 +239,8 @@ static int decode(const hw_jpeg *jpeg, const hw_tables *tables, int scale, uint8
 
 #if defined(__clang__)
 #pragma clang attribute pop
+#else
+#pragma GCC pop_options
 #endif
 
 hw_decoder *hw_decoder_here(void)

@@ -6,7 +6,8 @@ typedef struct {
     uint8_t length[HW_LOOKS], symbol[HW_LOOKS];
 } hw_firsts;
 
-static int fill(hw_table *table, hw_firsts *firsts, const hw_codes *codes)
+/* `most`: the largest symbol that libjpeg suffers in such a table, used or not. */
+static int fill(hw_table *table, hw_firsts *firsts, const hw_codes *codes, int most)
 {
     int32_t code = 0, used = 0;
     memcpy(table->symbols, codes->symbols, sizeof table->symbols);
@@ -17,6 +18,9 @@ static int fill(hw_table *table, hw_firsts *firsts, const hw_codes *codes)
             return HW_REFUSED;
         table->offset[l] = used - code;
         table->limit[l] = count ? code + count : 0;
+        for (int i = 0; i < count; i++)
+            if (codes->symbols[used + i] > most)
+                return HW_REFUSED;
         for (int i = 0; i < count && l <= HW_LOOK_BITS; i++) {
             size_t from = (size_t)(code + i) << (HW_LOOK_BITS - l), many = (size_t)1 << (HW_LOOK_BITS - l);
             memset(firsts->length + from, l, many);
@@ -104,10 +108,10 @@ static int component_tables(hw_tables *tables, const hw_jpeg *jpeg, int c)
     hw_table *dc = &tables->made[2 * c], *ac = dc + 1;
     hw_firsts firsts;
     tables->dc[c] = dc, tables->ac[c] = ac;
-    if (fill(dc, &firsts, &jpeg->codes[0][one->dc]) != HW_DECODED)
+    if (fill(dc, &firsts, &jpeg->codes[0][one->dc], HW_MOST_MEAN) != HW_DECODED)
         return HW_REFUSED;
     look_for_means(dc, &firsts);
-    if (fill(ac, &firsts, &jpeg->codes[1][one->ac]) != HW_DECODED)
+    if (fill(ac, &firsts, &jpeg->codes[1][one->ac], HW_MOST_SYMBOL) != HW_DECODED)
         return HW_REFUSED;
     for (uint32_t ahead = 0; c == 0 && ahead < HW_LOOKS; ahead++)
         tables->luma[ahead] = coefficients(&firsts, ahead);
@@ -143,10 +147,10 @@ int hw_tables_make(hw_tables *tables, const hw_jpeg *jpeg)
 }
 
 /* `look`: the length of the code and, from bit 8 on, its symbol. */
-int hw_table_fill(hw_table *table, const hw_codes *codes)
+int hw_table_fill(hw_table *table, const hw_codes *codes, int most)
 {
     hw_firsts firsts;
-    if (!codes->present || fill(table, &firsts, codes) != HW_DECODED)
+    if (!codes->present || fill(table, &firsts, codes, most) != HW_DECODED)
         return HW_REFUSED;
     for (uint32_t ahead = 0; ahead < HW_LOOKS; ahead++)
         table->look[ahead] = firsts.length[ahead] | (uint32_t)firsts.symbol[ahead] << 8;

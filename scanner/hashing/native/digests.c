@@ -8,6 +8,7 @@
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("sha,sse4.1,ssse3"))), apply_to = function)
 #else
+#pragma GCC push_options
 #pragma GCC target("sha,sse4.1,ssse3")
 #endif
 
@@ -212,6 +213,12 @@ static void take_blocks(hw_digests *to, const uint8_t *bytes, size_t blocks)
     _mm_storeu_si128((__m128i *)(to->sha256 + 4), _mm_alignr_epi8(high, low, 8));
 }
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
 int hw_digests_usable(void)
 {
     unsigned one, two, three, four;
@@ -219,10 +226,6 @@ int hw_digests_usable(void)
         return 0;
     return two >> 29 & 1 && __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3");
 }
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
 
 #else
 

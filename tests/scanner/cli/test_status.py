@@ -28,7 +28,7 @@ def test_status_counts_every_file_once_with_its_reason(hashward: Hashward, folde
     assert 4 == standing["assets"] == sum(outcomes[k] for k in single) + sum(outcomes["unscannable"].values())
     assert "could not look: undecodable 1" in told
     assert "matched 1" in told
-    for name in ("kernel", "fingerprint_kernel", "sandbox"):
+    for name in ("kernel", "fingerprint_kernel", "digests", "jpeg_decoder", "sandbox"):
         assert standing[name] in told
 
 

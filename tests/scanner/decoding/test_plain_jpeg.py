@@ -112,6 +112,19 @@ def marker(code: int, body: bytes) -> bytes:
     return bytes([0xFF, code]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
+def with_symbol(content: bytes, symbol: int) -> bytes:
+    """The file's first DC table with one code more, which nothing uses, for such a symbol."""
+    at = content.index(b"\xff\xc4") + 4
+    counts = bytearray(content[at + 1 : at + 17])
+    end = at + 17 + sum(counts)
+    counts[15] += 1
+    table = content[at : at + 1] + bytes(counts) + content[at + 17 : end] + bytes([symbol])
+    return content[: at - 4] + marker(0xC4, table) + content[end:]
+
+
+QUANTISER = PLAIN.index(b"\xff\xdb")
+STUFFED = PLAIN.index(b"\xff\x00", SCAN)
+
 ODD = {
     "cut in the scan": PLAIN[:-200],
     "cut behind the scan": PLAIN[:-2],
@@ -119,6 +132,11 @@ ODD = {
     "a scan that lacks bytes": PLAIN[:-40] + PLAIN[-2:],
     "a mark within the scan": PLAIN[: SCAN + 400] + b"\xff\xd3" + PLAIN[SCAN + 400 :],
     "progressive, lacking its last scans": PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xc4")] + b"\xff\xd9",
+    "progressive, cut behind the last scan": PROGRESSIVE[:-2] + b"\xff\xc4",
+    "progressive, a restart mark behind the last scan": PROGRESSIVE[:-2] + b"\xff\xd0" + bytes(9) + PROGRESSIVE[-2:],
+    "a dc symbol of 16": with_symbol(PLAIN, 16),
+    "a quantiser of nought": PLAIN[: QUANTISER + 9] + b"\x00" + PLAIN[QUANTISER + 10 :],
+    "fill bytes before what is stuffed": PLAIN[:STUFFED] + b"\xff" + PLAIN[STUFFED:],
     "progressive, a scan again": PROGRESSIVE[:-2] + PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xc4") :],
     "progressive, other quantisers in between": PROGRESSIVE.replace(b"\xff\xda", marker(0xDB, bytes(65)) + b"\xff\xda"),
     "cmyk": saved(picture(1, 120, 90, 0.1, "CMYK")),
@@ -133,6 +151,24 @@ ODD = {
     "a beginning": PLAIN[:3],
     "another": b"\x89PNG" + PLAIN[4:],
 }
+
+
+def test_a_table_may_have_codes_that_nothing_uses() -> None:
+    """What is odd about a symbol of 16 is the symbol, not the code beside those in use."""
+    assert_alike(with_symbol(PLAIN, 14), (90, 120))
+
+
+def test_means_beyond_every_picture_are_left_to_libjpeg() -> None:
+    """Its table of samples comes round again for them at an eighth, where it has no vector code."""
+    coarse = [255] * 64
+    bright = saved(Image.new("L", (8, 8), 255), qtables=[coarse, coarse])
+    quantiser = bright.index(b"\xff\xdb")
+    wide = bytearray(bright[: quantiser + 2] + (131).to_bytes(2, "big") + b"\x10" + (1023).to_bytes(2, "big") * 64)
+    head, rest = bytes(wide[:-128]), bright[quantiser + 69 :]
+    sound, beyond = (head + quantised.to_bytes(2, "big") * 64 + rest for quantised in (1000, 1100))
+
+    assert plain_luma(sound, (8, 8), 8) is not None
+    assert plain_luma(beyond, (8, 8), 8) is None
 
 
 @pytest.mark.parametrize("name", ODD)
