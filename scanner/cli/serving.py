@@ -149,7 +149,7 @@ def _say(scanner: Scanner, as_json: bool) -> Callable[[str], None]:
 def _announce(
     scanner: Scanner, config: ServeConfig, serving: Serving, say: Callable[[str], None], as_json: bool
 ) -> None:
-    from scanner.doors.serving import check_exposure
+    from scanner.doors.serving import check_exposure, check_roots
 
     sandbox = "complete" if scanner.pool.sandbox.complete else "incomplete"
     limits = {
@@ -175,8 +175,12 @@ def _announce(
         for one in listeners:
             say(_sentence(one))
         say(f"{limits['workers']} workers, sandbox {sandbox}, at most {config.most_in_hand} uploads in hand")
-    for sentence in check_exposure([bound.config for bound in serving.bound]):
+    configs = [bound.config for bound in serving.bound]
+    for sentence in [*check_exposure(configs), *check_roots(configs)]:
         say(f"warning: {sentence}")
+    command = scanner.config.actions.command
+    if command and not os.access(command[0], os.X_OK):
+        say("warning: the command of [actions] cannot be run; actions stay owed until it can")
 
 
 def _sentence(one: Mapping[str, object]) -> str:

@@ -120,6 +120,16 @@ def check_exposure(listeners: Sequence[ListenerConfig]) -> list[str]:
     return said
 
 
+def check_roots(listeners: Sequence[ListenerConfig]) -> list[str]:
+    """What a person should hear of roots that are not there, a sentence a listener; it names none of them."""
+    absent = [(one.name, sum(not root.is_dir() for root in one.roots)) for one in listeners]
+    return [
+        f"{name}: {count:,} of its roots cannot be seen as folders; files named there are refused"
+        for name, count in absent
+        if count
+    ]
+
+
 def _shown(config: ListenerConfig, name: object) -> str:
     if config.address.path:
         return "a Unix socket"

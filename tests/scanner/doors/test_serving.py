@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scanner.doors.serving import check_exposure
+from scanner.doors.serving import check_exposure, check_roots
 from scanner.doors.sockets import listening
 from scanner.errors import UsageError
 from scanner.selftest import picture, ppm
@@ -121,6 +121,22 @@ def test_a_peer_that_may_not_connect_is_turned_away(tmp_path: Path) -> None:
                 with pytest.raises(BlockingIOError):
                     sock.accept()
                 assert b"" == asking.recv(1)
+
+
+def test_what_is_configured_and_not_there_is_said_at_the_start(hashward: Hashward, tmp_path: Path) -> None:
+    """Folders that callers may name files in, and the command of actions; neither's path is said."""
+    listener = ListenerConfig(DoorKind.CLAMD, Address("127.0.0.1", 0), "c", roots=(tmp_path, tmp_path / "absent"))
+    config = f'''[actions]\ncommand = ["{tmp_path}/absent"]
+[[serve.listener]]\nkind = "clamd"\naddress = "127.0.0.1:0"\nroots = ["{tmp_path}/absent"]\n'''
+    with served(hashward, config=config) as door:
+        deadline = time.monotonic() + 60
+        while "the command of" not in door.said and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert ["c: 1 of its roots cannot be seen as folders; files named there are refused"] == check_roots([listener])
+    assert "clamd: 1 of its roots" in door.said
+    assert "the command of [actions] cannot be run" in door.said
+    assert "absent" not in door.said
 
 
 @pytest.mark.parametrize("host", ["nosuch.invalid", "a..b"])
