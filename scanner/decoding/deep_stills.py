@@ -99,7 +99,7 @@ def _of_jpeg(file: MediaFile, budget: Budget) -> list[NDArray[np.uint8]]:
         return [shown(jpegls_decode(file.at(0, min(file.size_bytes, MOST_ENCODED_BYTES))))] if AVAILABLE else []
     end = extents.end_of(file, "jpeg")
     if (header[1] == _LOSSLESS or header[4] == _DEEP_BITS) and end and file.at(end - 2, 2) == b"\xff\xd9":
-        return codec_pixels_by("mjpeg", file, budget)
+        return codec_pixels_by("mjpeg", file, budget, intact=True)
     return []
 
 

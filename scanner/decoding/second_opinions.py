@@ -69,9 +69,11 @@ def codec_pixels(file: MediaFile, name: str, budget: Budget) -> list[NDArray[np.
     return codec_pixels_by(_CODECS[name], file, budget) if name in _CODECS else []
 
 
-def codec_pixels_by(codec: str, file: MediaFile, budget: Budget) -> list[NDArray[np.uint8]]:
-    """What that decoder of FFmpeg's makes of the bytes. Raises whatever it raises."""
+def codec_pixels_by(codec: str, file: MediaFile, budget: Budget, *, intact: bool = False) -> list[NDArray[np.uint8]]:
+    """What that decoder of FFmpeg's makes of the bytes, if `intact` only without damage. Raises whatever it raises."""
     context = cast(VideoCodecContext, av.CodecContext.create(codec, "r"))
+    if intact:
+        context.options = {"err_detect": "explode"}  # else what is bad or missing is made up in silence
     context.thread_count = 1
     packet = av.Packet(_bytes_of(file, budget))
     for frame in (*context.decode(packet), *context.decode(None)):

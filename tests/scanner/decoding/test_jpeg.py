@@ -11,7 +11,7 @@ from PIL import Image
 
 from scanner.decoding import Budget, DecodeOptions, Limits
 from scanner.decoding.jpeg import quick_pixels
-from scanner.types import WHOLE, Extent, Reason
+from scanner.types import WHOLE, Extent
 from tests.scanner.decoding.looks import Look, distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph
 from tests.shared_material import media
@@ -125,14 +125,22 @@ def test_what_the_header_says_otherwise_goes_the_long_way() -> None:
     assert not first_way(content, (1700, 900))
 
 
-def test_twelve_bits_have_a_reason() -> None:
-    """A file of twelve bits a sample, of which no library here shows all, is never taken for whole."""
-    content = bytearray(encoded(camera(600, 600), "JPEG"))
-    content[content.index(b"\xff\xc0") + 4] = 12
+@pytest.mark.parametrize("subsampling", ["444", "420"])
+def test_twelve_bits_show_what_eight_do(subsampling: str) -> None:
+    """A file of twelve bits a sample is whole, with its picture's fingerprint; damaged it is never whole."""
+    codecs = pytest.importorskip("imagecodecs")
+    picture = camera(600, 600)
+    deep = np.asarray(picture).astype(np.uint16) * 16
+    content = codecs.jpeg8_encode(deep, level=95, bitspersample=12, subsampling=subsampling)
+    seen, plain = look(content), look(encoded(picture, "JPEG", quality=95))
 
-    looked = look(bytes(content)).looked
-    assert looked is not None
-    assert looked.reason in (Reason.UNDECODABLE, Reason.TRUNCATED)
+    assert WHOLE == seen.looked
+    assert distance(seen.values()[0], plain.values()[0]) <= 4
+    middle = len(content) // 2
+    for damaged in (content[:middle], content[:middle] + content[-2:], content[:middle] + content[middle + 900 :]):
+        looked = look(damaged).looked
+        assert looked is not None
+        assert Extent.WHOLE is not looked.extent
 
 
 def test_other_hash_types_see_every_pixel() -> None:
