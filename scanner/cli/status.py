@@ -17,7 +17,6 @@ from scanner.cli import watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.cli.set_objects import held_line, speech_object
 from scanner.config import SinkConfig, SourceConfig
-from scanner.decoding.plain_jpeg import available as own_jpeg_decoder
 from scanner.hashing import kernel_name as fingerprint_kernel
 from scanner.hashing.digests import digests_name
 from scanner.ledger import coverage, recipes, tallies
@@ -36,7 +35,9 @@ def status(scanner: Scanner, as_json: bool) -> None:
 
 
 def _standing(scanner: Scanner) -> dict[str, object]:
-    from scanner.isolation.standing import sandbox_level  # brings the decoders, which most commands never need
+    # These bring the decoders, which most commands never need.
+    from scanner.decoding.plain_jpeg import available as own_jpeg_decoder
+    from scanner.isolation.standing import sandbox_level
 
     db = scanner.ledger.db
     outcomes = tallies.outcomes(db)
