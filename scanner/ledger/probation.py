@@ -75,16 +75,6 @@ class Probation:
         with self._db.read():
             return speech.brought(self._db, set_uid, -1)
 
-    def quiet(self, seq: int) -> frozenset[tuple[bytes, bytes]]:
-        """The matches of a content, by set and entry, on which nothing is done for now: of sets in shadow, of
-        versions that are held, of muted entries."""
-        with self._db.read():
-            return frozenset(
-                (match.hit.set_uid, match.hit.entry_key)
-                for match in matches.of_content(self._db, seq)
-                if outbox.is_held_back(self._db, match)
-            )
-
     def mutes(self, set_uid: bytes) -> Iterable[Mute]:
         """The mutes of a set, by ref."""
         return speech.mutes(self._db, set_uid)
