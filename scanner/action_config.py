@@ -5,13 +5,12 @@ Knows no file and no environment. Nothing told to the target may leave the host:
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from scanner.errors import ConfigError
+from scanner.loopback import stays_here
 from scanner.types import Verb
 
 
@@ -39,19 +38,8 @@ def checked_actions(**values: Any) -> ActionsConfig:
     targets = [name for name in ("command", "socket", "url") if values.get(name)]
     if len(targets) > 1:
         raise ConfigError(f"actions.{targets[0]} and actions.{targets[1]} name two targets; one is told")
-    if "url" in values and not is_loopback(values["url"]):
+    if "url" in values and not stays_here(values["url"]):
         raise ConfigError("actions.url must be http on a loopback address: what is told never leaves this host")
     if "token_file" in values and "url" not in values:
         raise ConfigError("actions.token_file means nothing without actions.url")
     return ActionsConfig(**values)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL is plain HTTP to this host, by an address that no name server decides."""
-    parts = urlsplit(url)
-    if parts.scheme != "http":
-        return False
-    try:
-        return parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

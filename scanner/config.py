@@ -13,7 +13,6 @@ Rules
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 import stat
@@ -22,12 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import platformdirs
 
 from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
+from scanner.loopback import is_private
 from scanner.reports import DEFAULT_SOURCE
 from scanner.s3_config import S3Config, checked_s3
 from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
@@ -344,7 +343,7 @@ def _sink(values: dict[str, Any], home: Home) -> SinkConfig:
     elif "url" not in values:
         raise ConfigError("sink.url is missing from a sink of kind http")
     sink = SinkConfig(**values)
-    if sink.url is not None and not sink.allow_plain_http and not _is_private(sink.url):
+    if sink.url is not None and not sink.allow_plain_http and not is_private(sink.url):
         raise ConfigError("sink.url is neither https nor on this host; set allow_plain_http if the way there is safe")
     return sink
 
@@ -357,7 +356,7 @@ def _sources(found: Any, folder: Path) -> tuple[SourceConfig, ...]:
     if len({source.hash_set for source in sources}) < len(sources):
         raise ConfigError("two sources feed one hash set")
     for source in sources:
-        if source.url is not None and not source.allow_plain_http and not _is_private(source.url):
+        if source.url is not None and not source.allow_plain_http and not is_private(source.url):
             raise ConfigError(
                 "source.url is neither https nor on this host; set allow_plain_http if the way there is safe"
             )
@@ -387,14 +386,3 @@ def secret_of(source: SourceConfig, environ: Mapping[str, str] = os.environ) -> 
     if not text or len(text) > MAX_SECRET_LETTERS:
         raise ConfigError("the secret of a source is empty, or too long to be one")
     return text
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody on the way can read along: TLS, or loopback."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

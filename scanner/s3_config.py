@@ -5,14 +5,13 @@ Knows no environment. The keys stand in a file, which is read when a client is m
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from scanner.errors import ConfigError
+from scanner.loopback import is_private
 
 _MAX_KEY_BYTES = 10_000
 
@@ -57,16 +56,6 @@ def checked_s3(**values: Any) -> S3Config:
     made = S3Config(**values)
     for name in ("endpoint", "queue_url"):
         url = getattr(made, name)
-        if url is not None and not made.allow_plain_http and not _is_private(url):
+        if url is not None and not made.allow_plain_http and not is_private(url):
             raise ConfigError(f"s3.{name} is neither https nor on this host; set allow_plain_http if the way is safe")
     return made
-
-
-def _is_private(url: str) -> bool:
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

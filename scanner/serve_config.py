@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from scanner.errors import ConfigError
+from scanner.loopback import is_loopback
 
 USUAL_HTTP: Final = "127.0.0.1:8417"
 
@@ -54,12 +55,7 @@ class Address:
     @property
     def is_local(self) -> bool:
         """Whether nobody from elsewhere can reach it, as far as its form tells."""
-        if self.path:
-            return True
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return bool(self.path) or is_loopback(self.host)
 
 
 def parse_address(text: str) -> Address:

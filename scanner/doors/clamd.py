@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scanner.doors.clamd_session import USUAL_PATIENCE, ClamdSession, Load, Patience
-from scanner.doors.connections import MOST_CONNECTIONS, Connections
+from scanner.doors.connections import MOST_CONNECTIONS, SocketListener
 from scanner.doors.lines import Line
 from scanner.doors.rules import DoorRules
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scanner.doors.intake import Intake
 
 
-class ClamdListener:
+class ClamdListener(SocketListener):
     """One listening socket. The protocol knows no login: who may reach the socket may ask."""
 
     def __init__(
@@ -31,19 +31,7 @@ class ClamdListener:
         self._rules = rules
         self._patience = patience
         self._load = Load(most=most)
-        self._connections = Connections(sock, self._serve, most, lambda text: say(f"{rules.name}: {text}"))
-
-    async def start(self) -> None:
-        """Begin to accept."""
-        self._connections.start()
-
-    async def drain(self, within_s: float) -> None:
-        """Accept no more; what is under way is answered, if it comes to its end in time."""
-        await self._connections.drain(within_s)
-
-    def describe(self) -> str:
-        """What stands here, for people."""
-        return f"clamd ({self._rules.name}), {len(self._connections)} connections"
+        super().__init__(sock, most, say, rules, "clamd")
 
     async def _serve(self, sock: socket.socket) -> None:
         line = Line(sock)

@@ -23,6 +23,7 @@ from scanner.doors.answers import OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.clamd_paths import MULTISCAN_LANES, PathScan
 from scanner.doors.clamd_wire import WITH_PATH, Command, Decoder, Framing, LineTooLong
 from scanner.doors.lines import Line
+from scanner.doors.rates import LEAST_BYTES_PER_S
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ Lines = AsyncGenerator[bytes, None]
 SESSION_LANES: Final = 8
 _IN_SESSION: Final = frozenset((b"SCAN", b"INSTREAM", b"FILDES", b"PING", b"VERSION", b"VERSIONCOMMANDS", b"STATS"))
 _LINGER_S: Final = 1.0  # for who has sent more than was read, and may not have read our reply yet
-# Below this a sender is not slow but holding a connection; clamd has no such limit, a phone's uplink is ten times it.
-_LEAST_BYTES_PER_S: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ class ClamdSession:
                 await self._over(upload)
             if piece.ended:
                 return upload
-            by_rate = since + self._patience.read_s + taken / _LEAST_BYTES_PER_S - self._clock()
+            by_rate = since + self._patience.read_s + taken / LEAST_BYTES_PER_S - self._clock()
             try:
                 came = await self._more(min(self._patience.read_s, by_rate))
             except _Closing as closing:

@@ -16,10 +16,38 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from scanner.doors.rules import DoorRules
+
 Serve = Callable[[socket.socket], Awaitable[None]]
 
 MOST_CONNECTIONS: Final = 2048
 _NO_RESOURCE_S: Final = 0.1  # the system has no descriptor or memory left: others must end first
+
+
+class SocketListener:
+    """A listener whose connections are served from the bare socket."""
+
+    def __init__(
+        self, sock: socket.socket, most: int, say: Callable[[str], None], rules: DoorRules, protocol: str
+    ) -> None:
+        self._what = f"{protocol} ({rules.name})"
+        self._connections = Connections(sock, self._serve, most, lambda text: say(f"{rules.name}: {text}"))
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        self._connections.start()
+
+    async def drain(self, within_s: float) -> None:
+        """Accept no more; what is under way is answered, if it comes to its end in time."""
+        await self._connections.drain(within_s)
+
+    def describe(self) -> str:
+        """What stands here, for people."""
+        return f"{self._what}, {len(self._connections)} connections"
+
+    async def _serve(self, sock: socket.socket) -> None:
+        """One connection, from its first byte to its end."""
+        raise NotImplementedError
 
 
 class Connections:

@@ -20,13 +20,13 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from scanner.doors.cuts import HEAD_BYTES, is_media
+from scanner.doors.rates import LEAST_BYTES_PER_S
 
 Receive = Callable[[], Awaitable[Any]]
 Feed = Callable[[bytes], Awaitable[None]]
 
 IDLE_S: Final = 30.0
 GRACE_S: Final = 20.0  # before the rate of a body counts
-LEAST_RATE: Final = 1024  # bytes a second, a tenth of the slowest line in use
 DRAIN_S: Final = 10.0
 DRAIN_BYTES: Final = 256 * 2**20
 _MOST_HEADER_BYTES: Final = 16 * 1024
@@ -65,7 +65,7 @@ async def pieces(receive: Receive, now: Callable[[], float] = time.monotonic) ->
         if not message.get("more_body", False):
             return
         elapsed_s = now() - began_s
-        if elapsed_s > GRACE_S and received < LEAST_RATE * elapsed_s:
+        if elapsed_s > GRACE_S and received < LEAST_BYTES_PER_S * elapsed_s:
             raise TooSlow
 
 

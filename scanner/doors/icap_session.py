@@ -32,14 +32,12 @@ from scanner.doors.icap_wire import (
     parse_head,
 )
 from scanner.doors.lines import Line
+from scanner.doors.rates import LEAST_BYTES_PER_S
 from scanner.doors.rules import DoorRules
 from scanner.types import Reason
 
 if TYPE_CHECKING:
     from scanner.doors.intake import Intake
-
-# Below this a sender is not slow but holding a connection.
-_LEAST_BYTES_PER_S: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +269,7 @@ class IcapSession:
     async def _fed(self, chunks: Chunks, since: float, taken: int) -> bytes:
         """Feed what there is, waiting for more where there is nothing."""
         if not self._buffer:
-            by_rate = since + self._patience.read_s + taken / _LEAST_BYTES_PER_S - self._clock()
+            by_rate = since + self._patience.read_s + taken / LEAST_BYTES_PER_S - self._clock()
             await self._more(min(self._patience.read_s, by_rate))
         return chunks.feed(self._taken(len(self._buffer)))
 

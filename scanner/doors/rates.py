@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+# Below this a sender is not slow but holding a connection: a tenth of the slowest line in use.
+LEAST_BYTES_PER_S = 1024
+
 
 class Rate:
     """Allows `per_s` a second (None: any number). Used in one thread."""
