@@ -140,8 +140,8 @@ class _Look:
                 looked = None
             if looked is None and over and (self._shown or self._goes_on):
                 return partial(Reason.OVER_BUDGET)
-            if looked is None and over and self._sniffed.name == "jpeg":
-                break  # what Pillow scales no other decoder reads for less
+            if looked is None and over and (self._sniffed.name == "jpeg" or self._budget.is_spent):
+                break  # what Pillow scales no other decoder reads for less; and none reads anything in no time
             if looked is not None and over and self._shown:
                 self._start_anew()
                 looked = partial(Reason.OVER_BUDGET)

@@ -97,12 +97,17 @@ class Budget:
 
     def check(self) -> None:
         """Raises OverBudget when time is up. Costs next to nothing as long as the clock alone says that it is not."""
+        if self.is_spent:
+            raise OverBudget
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether time is up."""
         allowed_s = self._cpu_s + STEP_S * self._must_step
         wall_s = time.monotonic() - self._wall_start
         if wall_s <= allowed_s:
-            return  # one thread cannot have used more
-        if wall_s > self._limits.wall_s(allowed_s) or time.process_time() - self._cpu_start > allowed_s:
-            raise OverBudget
+            return False  # one thread cannot have used more
+        return wall_s > self._limits.wall_s(allowed_s) or time.process_time() - self._cpu_start > allowed_s
 
     def spent_share(self) -> float:
         """Of a look that somebody waits for, the share of its time that is gone; else 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from scanner.types import (
     Resume,
     Stop,
     Trigger,
+    digests_only,
     never,
     partial,
 )
@@ -149,6 +151,27 @@ def test_many_short_looks_are_one_long_look(name: str) -> None:
     assert len(record.fingerprint.signals) == len(one.signals)
     assert set(one.signals) == set(record.fingerprint.signals)
     assert record.fingerprint.resume is None
+
+
+def test_no_time_for_a_first_frame_is_no_matter_for_another_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still before an animation's first frame: owed, and the same signals in the end."""
+    load, stood = PillowPass._load, []
+
+    def standing(self: PillowPass, image: Image.Image) -> int:
+        while not stood and not self._budget.is_spent:
+            time.sleep(0.05)
+        stood.append(True)
+        return load(self, image)
+
+    with opened(ANIMATIONS["gif"]()) as fd:
+        one = InProcess().fingerprint(fd)
+        monkeypatch.setattr(PillowPass, "_load", standing)
+        first = InProcess(limits=TINY).fingerprint(fd)
+        record = look_until_done(InProcess(limits=TINY), fd)
+
+    assert (digests_only(Reason.OVER_BUDGET), None) == (first.looked, first.resume)
+    assert set(one.signals) == set(record.fingerprint.signals)
+    assert not set(first.signals) - set(one.signals)
 
 
 @pytest.mark.prove
