@@ -37,6 +37,7 @@ NEVER: dict[str, tuple[str, ...]] = {
     "hashsets.sources": ("hashsets.store",),
     "scanner": ("bench", "samples", "tests"),
     "scanner.decoding": ("scanner.hashing", "scanner.ledger", "hashsets.store"),
+    "scanner.accountability": ("scanner.decoding", "scanner.hashing", "scanner.isolation", "hashsets.matching"),
     "scanner.hashing": ("scanner.decoding", "scanner.ledger", "hashsets.store"),
     # They come as arguments, so that a test can hand in others.
     "scanner.pipeline": ("scanner.isolation", "scanner.decoding", "hashsets.sqlite"),
@@ -48,6 +49,13 @@ ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
     "scanner.duties": ("scanner.cli",),
     "scanner.doors": ("scanner.cli", "scanner.api", "scanner.doors"),
     "scanner.cli": ("scanner.cli", "scanner.__main__"),
+    "scanner.accountability": (
+        "scanner.cli",
+        "scanner.api",
+        "scanner.duties",
+        "scanner.doors",
+        "scanner.accountability",
+    ),
 }
 
 # Libraries that only these import. An empty tuple: nobody.
@@ -88,7 +96,14 @@ MATCHING_LIBRARIES = ("numpy",)
 
 # Isolation builds the worker's clean one. OpenCV takes its pixel limit and its silence from nowhere else.
 READS_ENVIRONMENT = ("scanner.config", "scanner.isolation", "scanner.decoding.second_opinions")
-SPEAKS_SQL = ("hashsets.sqlite", "hashsets.foreign", "hashsets.store", "hashsets.migrations", "scanner.ledger")
+SPEAKS_SQL = (
+    "hashsets.sqlite",
+    "hashsets.foreign",
+    "hashsets.store",
+    "hashsets.migrations",
+    "scanner.ledger",
+    "scanner.accountability",
+)
 SQL = re.compile(
     r"^\s*(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|(CREATE|DROP|ALTER)\s+"
     r"(UNIQUE\s+|TEMP\s+)?(TABLE|INDEX|VIEW|TRIGGER)\s|PRAGMA\s|BEGIN(\s+IMMEDIATE)?\s*;?$|WITH\s+\w+.*\sAS\s*\()",
