@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
+from scanner.accountability.audit import AuditLog
+from scanner.accountability.log_file import LogFile
 from scanner.actions import Told
 from scanner.checking import Checkable, readable
 from scanner.clock import Clock, SystemClock
-from scanner.config import Config, FingerprintConfig, Home, LimitsConfig, load
+from scanner.config import Config, Home, load
 from scanner.delivery import Delivered
 from scanner.errors import RootOverlap, UsageError
 from scanner.ledger import Ledger, Place, coverage, tallies
@@ -31,6 +33,7 @@ from scanner.ledger.assets import UPLOADS, Root
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
 from scanner.ledger.tallies import Outcomes
+from scanner.looking import limits_of, options_of
 from scanner.patterns import literal
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.reports import RandomSource, system_random
@@ -41,7 +44,7 @@ from scanner.worker import RootWalk, Walked
 
 # The decoders come with these: loaded when the first file needs them, so that most commands never load them.
 if TYPE_CHECKING:
-    from scanner.fingerprint import Limits, Options
+    from scanner.fingerprint import Options
     from scanner.isolation.pool import WorkerPool
 
 __all__ = ["ScanSummary", "Scanner"]
@@ -125,6 +128,7 @@ class Scanner:
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()
+        self.__dict__.pop("audit", None)
 
     # -- parts, opened when first needed -----------------------------------------------------------------------------
 
@@ -141,6 +145,11 @@ class Scanner:
         self.home.create()
         with _named("ledger.db"):
             return Ledger.open(self.home.folder)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit log, and what is owed to it."""
+        return AuditLog(self.ledger.db, LogFile(self.home.folder), self.clock)
 
     @cached_property
     def pool(self) -> WorkerPool:
@@ -369,32 +378,3 @@ def _mode(path: bytes) -> int:
         return os.stat(path, follow_symlinks=False).st_mode
     except OSError as exc:
         raise UsageError(f"One of the paths cannot be looked at ({os.strerror(exc.errno or 0)}).") from None
-
-
-def limits_of(config: LimitsConfig) -> Limits:
-    """What one content may cost, as configured."""
-    from scanner.fingerprint import Limits
-
-    return Limits(image_s=config.image_seconds, video_s=config.video_seconds, memory_bytes=config.memory_mb * 2**20)
-
-
-def options_of(
-    config: FingerprintConfig,
-    *,
-    exact: bool = False,
-    dense: bool = False,
-    listed: Collection[str] = (),
-    edits: Collection[str] = (),
-) -> Options:
-    """What is computed of a content, as configured; with what can be computed of `listed` types, and with `edits`."""
-    from scanner.fingerprint import Options, Orientations
-    from scanner.hashing import PERCEPTUAL_TYPES
-
-    hash_types = (*config.hash_types, *sorted((PERCEPTUAL_TYPES & set(listed)) - set(config.hash_types)))
-    return Options(
-        exact=exact,
-        dense=dense,
-        hash_types=hash_types,
-        orientations=Orientations(config.orientations),
-        edits=tuple(sorted(edits)),
-    )

@@ -6,6 +6,7 @@
     |   +-- NoSuchRoot           2
     |   +-- RootOverlap          2
     +-- LedgerError              6   ledger.db cannot be used as it is
+    +-- AuditError               6   the audit log cannot be written or is not what was written
     +-- IsolationError           8   workers cannot be started
     +-- DeliveryError            9   a sink did not take a batch; it stays owed
     +-- ReportError             10   a report would say something it must not, or cannot be read back
@@ -44,6 +45,12 @@ class RootOverlap(UsageError):
 
 class LedgerError(ScannerError):
     """ledger.db cannot be used as it is."""
+
+    exit_code = 6
+
+
+class AuditError(ScannerError):
+    """The audit log cannot be written, or is not what was written."""
 
     exit_code = 6
 

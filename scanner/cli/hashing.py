@@ -11,11 +11,12 @@ from dataclasses import replace
 import click
 
 from hashsets.types import Shape, Signal
-from scanner.api import Scanner, limits_of, options_of
+from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import counts, emit_json, json_option, note, printable
 from scanner.cli.progress import bars
 from scanner.errors import UsageError
+from scanner.looking import limits_of, options_of
 from scanner.reports import system_random
 from scanner.signals import FileSignals, signals_of
 from scanner.types import Extent, MediaKind

@@ -6,6 +6,7 @@ Every table says who writes it and when its rows die. Days are UTC dates (ISO 86
 from __future__ import annotations
 
 from hashsets.sqlite import Migration
+from scanner.ledger.steps_audit import AUDIT
 
 _FIRST = """
 -- One row a configured storage location; id 0 stands for uploads. Written by `root ...` and the end of a walk;
@@ -283,4 +284,5 @@ MIGRATIONS = (
     Migration(5, "why a sink took no batch", _TROUBLES),
     Migration(6, "versions that may speak, held versions, mutes", _SPEECH),
     Migration(7, "versions approved before they were joined", _APPROVED),
+    Migration(8, "what the audit log is owed", AUDIT),
 )

@@ -1,0 +1,181 @@
+"""The audit log as the rest of the package sees it: what is owed to it, and having that written.
+
+A deed and its record cannot part: `due` owes the line inside the transaction of the deed, `drain` has it written, once.
+What must be on record before it happens goes through `append_now`. Who writes is a `Keeper`: the files of this home,
+or, where a broker is configured, the broker (another user), of whose log this one can write but not forge.
+
+Rules
+- Every text stays inside the log: no line, and nothing of one, reaches an error or another log.
+- A line that was owed when the process died is known by its random uid.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Protocol
+
+from hashsets.sqlite import Database
+from scanner.accountability import chain
+from scanner.accountability.chain import Check, Key, Line, Particulars, Pin, Verified
+from scanner.accountability.log_file import Entry, Standing
+from scanner.clock import Clock
+from scanner.errors import UsageError
+
+__all__ = ["AuditLog", "Event", "Key", "Particulars", "Pin", "Verified", "due"]
+
+MOST_AT_ONCE: Final = 256  # lines a write
+_MAX_PARTICULARS_BYTES: Final = chain.MAX_LINE_BYTES - 1024
+
+
+class Event(StrEnum):
+    """What a line is about."""
+
+    AUDIT_BEGUN = "audit_begun"
+    SOFTWARE_CHANGED = "software_changed"
+    CONFIG_CHANGED = "config_changed"
+    SET_CHANGED = "set_changed"
+    SET_REMOVED = "set_removed"
+    CASE_OPENED = "case_opened"
+    CASE_OUTCOME = "case_outcome"
+    CASE_APPEAL = "case_appeal"
+    HOLD_PLACED = "hold_placed"
+    HOLD_EXTENDED = "hold_extended"
+    HOLD_ENDED = "hold_ended"
+    ERASED = "erased"
+    REQUEST_RECORDED = "request_recorded"
+    REQUEST_DECIDED = "request_decided"
+
+
+def due(db: Database, event: Event, particulars: Particulars, *, at_ns: int) -> None:
+    """Owe the audit log a line: inside the caller's transaction, so that the deed and its record cannot part."""
+    assert db.connection.in_transaction, "a line is owed inside the transaction of the deed"
+    db.execute(
+        "INSERT INTO audit_due (uid, at_ns, event, particulars) VALUES (?, ?, ?, ?)",
+        (secrets.token_hex(16), at_ns, event.value, _checked(particulars)),
+    )
+
+
+class Keeper(Protocol):
+    """Who writes the log: the files themselves, or the broker."""
+
+    def append(self, entries: Sequence[Entry], user: int) -> int:
+        """Write entries as lines, those of `again` only if they are not there yet; the number of the last line."""
+        ...
+
+    def standing(self) -> Standing:
+        """How the log ends."""
+        ...
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of the log."""
+        ...
+
+    def size(self) -> int:
+        """How many bytes the log has; 0 where it is not there."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a log."""
+        ...
+
+
+class AuditLog:
+    """The chain of a home, with what is owed to it."""
+
+    def __init__(self, db: Database, keeper: Keeper, clock: Clock) -> None:
+        self._db = db
+        self._keeper = keeper
+        self._clock = clock
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a log; before, what is owed waits in the ledger."""
+        return self._keeper.begun
+
+    def owed(self) -> int:
+        """How many lines are owed."""
+        return int(self._db.execute("SELECT count(*) FROM audit_due").fetchone()[0])
+
+    def drain(self) -> int:
+        """Write what is owed, each line once; how many lines that settled. Nothing where no log is begun yet.
+
+        Raises AuditError: it stays owed.
+        """
+        done = 0
+        while self.begun and (rows := self._take()):
+            self._keeper.append([entry for _, entry in rows], os.geteuid())
+            with self._db.write():
+                self._db.connection.executemany("DELETE FROM audit_due WHERE id = ?", [(number,) for number, _ in rows])
+            done += len(rows)
+        return done
+
+    def _take(self) -> list[tuple[int, Entry]]:
+        """The next lines owed, marked as handed over."""
+        if not self.owed():
+            return []
+        with self._db.write():
+            rows = self._db.execute(
+                "SELECT id, uid, at_ns, event, particulars, tried FROM audit_due ORDER BY id LIMIT ?", (MOST_AT_ONCE,)
+            ).fetchall()
+            self._db.connection.executemany("UPDATE audit_due SET tried = 1 WHERE id = ?", [(row[0],) for row in rows])
+        return [
+            (number, Entry(uid, utc_second(at_ns), event, json.loads(said), bool(tried)))
+            for number, uid, at_ns, event, said, tried in rows
+        ]
+
+    def append_now(self, event: Event, particulars: Particulars) -> int:
+        """Write a line, behind what is owed, and return its number: it is on disk then. Raises AuditError."""
+        assert not self._db.connection.in_transaction, "the log is not written inside a transaction"
+        said = json.loads(_checked(particulars))
+        self.drain()
+        entry = Entry(secrets.token_hex(16), utc_second(self._clock.now_ns()), event.value, said)
+        return self._keeper.append([entry], os.geteuid())
+
+    def pin(self) -> Pin:
+        """The last line, to be noted elsewhere. Raises AuditError; UsageError where nothing is written yet."""
+        standing = self._keeper.standing()
+        if not standing.written:
+            raise UsageError("Nothing is written in the audit log yet: there is nothing to pin.")
+        return Pin(standing.written, standing.head)
+
+    def verify(self, pinned: Pin | None = None, key: Key | None = None) -> Verified:
+        """Check every line against the one before; with the verification key, that only the keeper wrote them."""
+        check = Check(key, pinned)
+        return _checked_log(self._keeper, check, lambda _line: None)
+
+    def lines(self) -> Iterator[Line]:
+        """Every line that can be read, oldest first. Raises AuditError."""
+        standing = self._keeper.standing()
+        for raw in chain.split(self._keeper.pieces(0, standing.end)):
+            line = chain.read(raw)
+            if line is not None:
+                yield line
+
+
+def _checked_log(keeper: Keeper, check: Check, seen: Callable[[Line], None]) -> Verified:
+    standing = keeper.standing()
+    for raw in chain.split(keeper.pieces(0, standing.end)):
+        line = check.add(raw)
+        if line is not None:
+            seen(line)
+    return check.end(written=standing.written, commitment=standing.commitment, unfinished=keeper.size() > standing.end)
+
+
+def utc_second(at_ns: int) -> str:
+    """A time as lines say it."""
+    return datetime.fromtimestamp(at_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _checked(particulars: Mapping[str, object]) -> str:
+    """Particulars as JSON. Raises UsageError for what is too long."""
+    assert all(value is None or isinstance(value, str | int) for value in particulars.values())
+    said = chain.canonical(particulars).decode()
+    if len(said) > _MAX_PARTICULARS_BYTES:
+        raise UsageError("The texts given are too long for the audit log: say it shorter.")
+    return said
