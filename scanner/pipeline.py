@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hashsets.indexes import Indexes
 from hashsets.snapshots import Snapshot, current
@@ -43,10 +43,15 @@ _MAX_PINS = 100
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A content that was read: its digests, and its fingerprint unless it was known and not decoded again."""
+    """A content that was read: its digests, and its fingerprint unless it was known and not decoded again.
+
+    `region` is the label of whoever took it in, and `counts` whether it is counted (see `Recording`).
+    """
 
     digests: Digests
     fingerprint: Fingerprint | None
+    region: str = ""
+    counts: bool | None = None
 
 
 class SetsInForce:
@@ -213,7 +218,7 @@ class Pipeline:
         for _ in range(_MAX_PINS):
             pinned, snapshot = self._sets.pin()
             recordings = self._compare(looks, pinned, snapshot)
-            occasion = Occasion(trigger, utc_day(self._clock))
+            occasion = Occasion(trigger, self.today())
             try:
                 recorded = self._ledger.record(recordings, pinned, occasion, self._sets.catalogue)
             except Stale:
@@ -221,6 +226,10 @@ class Pipeline:
             self.recorded(look for _, look in looks)
             return recorded
         raise Stale("the sets keep changing")
+
+    def today(self) -> str:
+        """The UTC day under which it is recorded."""
+        return utc_day(self._clock)
 
     def recorded(self, looks: Iterable[Look]) -> None:
         """These looks are on record, or will never be: equal contents are looked up from now on."""
@@ -234,7 +243,8 @@ class Pipeline:
         together: dict[bytes, Fingerprint] = {}
         for index, (place, look) in enumerate(looks):
             fingerprint, compare = self._basis(look, pinned, together)
-            prepared.append((place, Look(look.digests, None if look.fingerprint is None else fingerprint), compare))
+            seen = replace(look, fingerprint=None if look.fingerprint is None else fingerprint)
+            prepared.append((place, seen, compare))
             if compare:
                 blob = pack(() if fingerprint is None else fingerprint.signals)
                 builder.add(index, look.digests.signals(), blob)
@@ -242,7 +252,14 @@ class Pipeline:
         for hit in of_contents(snapshot.match(builder.queries()), snapshot.hash_sets):
             found.setdefault(hit.owner, []).append(hit)
         return [
-            Recording(place, look.digests, look.fingerprint, tuple(found.get(index, ())) if compare else None)
+            Recording(
+                place,
+                look.digests,
+                look.fingerprint,
+                tuple(found.get(index, ())) if compare else None,
+                look.region,
+                look.counts,
+            )
             for index, (place, look, compare) in enumerate(prepared)
         ]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -134,13 +134,14 @@ class Judge:
         if left_s <= 0:  # nobody waits any more, and nobody was told anything
             return
         within_s = max(0.0, left_s - min(_MOST_RESERVE_S, job.rules.deadline_s * _RESERVE_SHARE))
+        uncounted = False
         if job.digests is not None and not job.accepts:
             recalled = self._recalled(job, self._sets.pin()[0])
             if recalled is not None and recalled.held:
                 tell(self._answer(job, recalled.outcome))
                 return
             if recalled is None and self._pipeline.listed(job.digests):
-                self._exactly(job, job.digests, tell)
+                uncounted = self._exactly(job, job.digests, tell)
         content, size = job.content, job.content.size_bytes
         if not size and content.at(0, 1):  # of procfs and its kin, which tell no size: not looked at whole
             tell(undecidable(Reason.CHANGED))
@@ -148,6 +149,7 @@ class Judge:
         look = self._pipeline.look(
             content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
         )
+        look = replace(look, counts=True if uncounted else None)
         outcome = self._record(job, look) if content.unchanged() else None
         if outcome is None:
             self._pipeline.recorded([look])
@@ -156,13 +158,18 @@ class Judge:
         self._keep_if_late(job, outcome)
         tell(self._answer(job, outcome))
 
-    def _exactly(self, job: Job, digests: Digests, tell: Tell) -> None:
-        """A digest is listed: that is committed and told before anything is decoded."""
+    def _exactly(self, job: Job, digests: Digests, tell: Tell) -> bool:
+        """A digest is listed: that is committed and told before anything is decoded.
+
+        Whether it is still to be counted: with what a look then finds.
+        """
         unseen = Fingerprint(_kind(job.content), digests_only(Reason.TIMEOUT), ())
         known = self._ledger.known(digests.sha256) is not None
-        outcome = self._record(job, Look(digests, None if known else unseen))
+        first = Look(digests, None) if known else Look(digests, unseen, counts=False)
+        outcome = self._record(job, first)
         if outcome is not None and self._acting(outcome):
             tell(self._answer(job, outcome))
+        return not known
 
     def _record(self, job: Job, look: Look) -> Outcome | None:
         return self._recorder.record(job.ref, look, compare=not job.accepts).result()

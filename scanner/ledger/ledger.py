@@ -16,7 +16,18 @@ from pathlib import Path
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
-from scanner.ledger import assets, contents, coverage, matches, outbox, probation, recipes, resolutions, speech
+from scanner.ledger import (
+    assets,
+    contents,
+    coverage,
+    matches,
+    outbox,
+    probation,
+    recipes,
+    resolutions,
+    speech,
+    volumes,
+)
 from scanner.ledger.actions import Actions
 from scanner.ledger.contents import Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
@@ -62,13 +73,16 @@ class Recording:
     """One looked-at content to be recorded.
 
     `fingerprint` is None where the content was known and not decoded again; `hits` is None where its matches on record
-    are known to be current, else what the pinned sets gave.
+    are known to be current, else what the pinned sets gave. `region` is the label of whoever took an upload in.
+    `counts` None: it is counted as `volumes` says; else in any case, or not at all.
     """
 
     place: Place | None
     digests: Digests
     fingerprint: Fingerprint | None
     hits: tuple[EntryHit, ...] | None
+    region: str = volumes.NO_REGION
+    counts: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +99,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A recording done: the outcome, the asset it is for, whether the content is new, and what its matches did."""
+    """A recording done: the outcome, the asset it is for, whether the content is new, and what its matches did.
+
+    `arrived` says that the asset did not hold this content before.
+    """
 
     outcome: Outcome
     asset_id: int | None
     new: bool
     change: Change
+    arrived: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +192,18 @@ class Ledger:
                 for uid, met in pinned.targets().items():
                     coverage.assign(self.db, uid, seq_lo, seq_hi, met)
             self._settle(pinned, occasion)  # these may have been the last
+            self._tally(items, recorded, occasion)
             return recorded
+
+    def _tally(self, items: Sequence[Recording], recorded: Sequence[Recorded], occasion: Occasion) -> None:
+        tally = volumes.Tally(self.db)
+        for item, done in zip(items, recorded, strict=True):
+            arrived = done.new if item.place is None else done.arrived
+            if arrived if item.counts is None else item.counts:
+                root_id = None if item.place is None else item.place.root_id
+                seen = done.outcome
+                tally.add(root_id, item.region, seen.media, seen.looked, item.digests.size_bytes, new=done.new)
+        tally.write(occasion.day, occasion.trigger)
 
     def _settle(self, pinned: Pinned, occasion: Occasion) -> None:
         for hash_set in pinned.sets:
@@ -201,6 +230,8 @@ class Ledger:
     def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
         old = contents.find(self.db, item.digests.sha256)
         seq, changed = self._store_content(item, old)
+        if old is None:
+            volumes.label_upload(self.db, seq, item.region)
         asset_id, before = self._store_asset(item.place, seq)
         if old is None and not item.hits:  # by far the most: nothing to withdraw, settle or say
             assert item.fingerprint is not None
@@ -212,7 +243,7 @@ class Ledger:
         content = contents.by_seq(self.db, seq)
         known = old is not None and item.fingerprint is None
         outcome = Outcome(seq, content.media, content.looked, matches.verdict(self.db, seq), known)
-        return Recorded(outcome, asset_id, old is None, change)
+        return Recorded(outcome, asset_id, old is None, change, before != seq)
 
     def _store_content(self, item: Recording, old: Content | None) -> tuple[int, bool]:
         """The content's number, and whether signals it had before have changed."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from hashsets.sqlite import Migration
 from scanner.ledger.steps_audit import AUDIT
+from scanner.ledger.steps_counting import COUNTING
+from scanner.ledger.steps_figures import FIGURES
 
 _FIRST = """
 -- One row a configured storage location; id 0 stands for uploads. Written by `root ...` and the end of a walk;
@@ -285,4 +287,6 @@ MIGRATIONS = (
     Migration(6, "versions that may speak, held versions, mutes", _SPEECH),
     Migration(7, "versions approved before they were joined", _APPROVED),
     Migration(8, "what the audit log is owed", AUDIT),
+    Migration(9, "counts in place of reports", COUNTING),
+    Migration(10, "what was looked at and flagged, counted", FIGURES),
 )

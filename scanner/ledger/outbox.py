@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, Mode, Role
-from scanner.ledger import assets, matches, speech
+from scanner.ledger import assets, flags, matches, speech
 from scanner.ledger.matches import Match, State
 from scanner.reports import (
     Batch,
@@ -93,9 +93,13 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
         _take_back_withdrawals(db, hit)
     speaks = counts and mode is Mode.ACTIVE and not muted
     if speaks and match.state is State.ACTIVE and not waits:
+        if role is Role.ALERT:
+            flags.raised(db, match, occasion.day)
         for asset_id in assets.of_content(db, hit.owner):
             _say(db, asset_id, match, name, occasion)
         return
+    if not stands:
+        flags.lowered(db, match, match.cause or occasion.cause, occasion.day, lambda other: _stands(db, other))
     for asset_id, last in _said_of(db, hit):
         other = _held_now(db, asset_id, hit) if counts else None
         if not last.sealed:
@@ -111,6 +115,16 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
 def _waits(db: Database, match: Match) -> bool:
     """Whether the version that made it a match, or withdrew it, is not settled yet."""
     return match.version > speech.version(db, match.hit.set_uid)
+
+
+def _stands(db: Database, match: Match) -> bool:
+    """Whether what was said of a match of an alert set would stand."""
+    standing = match.state in (State.ACTIVE, State.HELD)
+    return (
+        (standing or match.state is State.WITHDRAWN)
+        and standing != _waits(db, match)
+        and not (speech.is_muted(db, match.hit))
+    )
 
 
 def is_held_back(db: Database, match: Match) -> bool:

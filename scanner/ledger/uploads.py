@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from hashsets.sqlite import Database
 from hashsets.types import Role
-from scanner.ledger import assets, contents, coverage, matches, outbox
+from scanner.ledger import assets, contents, coverage, matches, outbox, volumes
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Content
 from scanner.ledger.coverage import NOTHING, Met
 from scanner.ledger.matches import State
 from scanner.ledger.outbox import Occasion
-from scanner.types import Digests, Fingerprint, Outcome
+from scanner.types import Digests, Fingerprint, Outcome, Trigger
 
 # Without vowels no word comes up by chance, nor OK, FOUND and ERROR; 0, 1, I and L are read as others.
 ALPHABET = "23456789BCDFGHJKMNPQRSTVWXZ"
@@ -30,11 +30,15 @@ CODE_LETTERS = 8  # 2.8e11 of them: drawn anew where one is taken
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An upload to be accepted: its ref (None: it has none), digests, and fingerprint unless it was known before."""
+    """An upload to be accepted: its ref (None: it has none), digests, and fingerprint unless it was known before.
+
+    `region` is the label of the listener that took it in.
+    """
 
     ref: bytes | None
     digests: Digests
     fingerprint: Fingerprint | None
+    region: str = volumes.NO_REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +109,29 @@ class Uploads:
 
     # -- accepted before they are compared ---------------------------------------------------------------------------
 
-    def accept(self, arrivals: Sequence[Arrival]) -> list[Outcome | None]:
+    def accept(self, arrivals: Sequence[Arrival], day: str) -> list[Outcome | None]:
         """Commit signals and places; None for one whose content is gone meanwhile, to be looked at again."""
         with self._db.write():
-            return [self._accept_one(arrival) for arrival in arrivals]
+            tally = volumes.Tally(self._db)
+            outcomes = [self._accept_one(arrival, tally) for arrival in arrivals]
+            tally.write(day, Trigger.UPLOAD)
+            return outcomes
 
-    def _accept_one(self, arrival: Arrival) -> Outcome | None:
+    def _accept_one(self, arrival: Arrival, tally: volumes.Tally) -> Outcome | None:
         old = contents.find(self._db, arrival.digests.sha256)
         if old is None and arrival.fingerprint is None:
             return None
         seq = self._store(arrival, old)
+        arrived = old is None
+        if old is None:
+            volumes.label_upload(self._db, seq, arrival.region)
         if arrival.ref is not None:
-            assets.put(self._db, assets.UPLOADS, arrival.ref, walk=0, content_seq=seq)
+            arrived = assets.put(self._db, assets.UPLOADS, arrival.ref, walk=0, content_seq=seq)[1] != seq
         self._db.execute("INSERT INTO accepted (content_seq) VALUES (?)", (seq,))
         content = contents.by_seq(self._db, seq)
+        if arrived:
+            size_bytes = arrival.digests.size_bytes
+            tally.add(None, arrival.region, content.media, content.looked, size_bytes, new=old is None)
         return Outcome(seq, content.media, content.looked, (), known=old is not None)
 
     def _store(self, arrival: Arrival, old: Content | None) -> int:

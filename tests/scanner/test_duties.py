@@ -183,7 +183,7 @@ def test_what_serve_left_is_settled(home: Home) -> None:
     seen = Fingerprint(MediaKind.IMAGE, WHOLE, (pdq(1),))
     home.site.list_entries("set", entry_of(pdq(1), ref="listed"))
     before = home.do("uploads")
-    home.site.ledger.uploads.accept([Arrival(b"ref", digests, seen)])
+    home.site.ledger.uploads.accept([Arrival(b"ref", digests, seen)], home.site.day)
 
     assert ("not due", "1 uploads settled") == (before, home.do("uploads"))
     assert [("match", "listed", None)] == home.site.said()
