@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from hashsets.sqlite import Migration
 from scanner.ledger.steps_audit import AUDIT
-from scanner.ledger.steps_counting import COUNTING
 from scanner.ledger.steps_figures import FIGURES
 
 _FIRST = """
@@ -287,6 +286,5 @@ MIGRATIONS = (
     Migration(6, "versions that may speak, held versions, mutes", _SPEECH),
     Migration(7, "versions approved before they were joined", _APPROVED),
     Migration(8, "what the audit log is owed", AUDIT),
-    Migration(9, "counts in place of reports", COUNTING),
-    Migration(10, "what was looked at and flagged, counted", FIGURES),
+    Migration(9, "what was looked at and flagged, counted", FIGURES),
 )
