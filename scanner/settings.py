@@ -228,6 +228,7 @@ SETTINGS: Final = (
         "Lengths in bytes at which callers stop sending.",
     ),
     Setting(_LISTENER, "roots", Kind("list of paths", paths), "[]", "Folders that callers may name files in."),
+    Setting(_LISTENER, "receive_seconds", number(1, 86400), "3600", "An upload that still comes after that is cut."),
     Setting(_LISTENER, "uploads_per_second", number(0.01, 1e6), "no limit", "More are answered busy."),
     Setting(
         _LISTENER,

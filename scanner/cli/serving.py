@@ -58,20 +58,20 @@ def serve(scanner: Scanner, http: str | None, clamd: str | None, icap: str | Non
     config = _with_named(scanner.config.serve, {kind: at for kind, at in named.items() if at is not None})
     for listener in config.listeners:
         check_access(listener, scanner.ledger.tokens, scanner.clock)
-    widen()
+    most_files = widen()
     scanner.pipeline  # noqa: B018 - opened before a thread is: worker processes are exec'd
-    asyncio.run(_serve(scanner, config, as_json))
+    asyncio.run(_serve(scanner, config, as_json, most_files))
     sys.stdout.flush()
 
 
-async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool) -> None:
+async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool, most_files: int) -> None:
     from scanner.watch import notify
 
     manager = notify_address()
     say = _say(scanner, as_json)
     serving = _serving(scanner, config, say, lambda state: notify(manager, state))
     with _acting(scanner, say):
-        await serving.run(lambda: _announce(scanner, config, serving, say, as_json))
+        await serving.run(lambda: _announce(scanner, config, serving, say, as_json, most_files))
     say("stopped")
 
 
@@ -147,9 +147,14 @@ def _say(scanner: Scanner, as_json: bool) -> Callable[[str], None]:
 
 
 def _announce(
-    scanner: Scanner, config: ServeConfig, serving: Serving, say: Callable[[str], None], as_json: bool
+    scanner: Scanner,
+    config: ServeConfig,
+    serving: Serving,
+    say: Callable[[str], None],
+    as_json: bool,
+    most_files: int,
 ) -> None:
-    from scanner.doors.serving import check_exposure, check_roots
+    from scanner.doors.serving import check_exposure, check_files, check_roots
 
     sandbox = "complete" if scanner.pool.sandbox.complete else "incomplete"
     limits = {
@@ -176,7 +181,7 @@ def _announce(
             say(_sentence(one))
         say(f"{limits['workers']} workers, sandbox {sandbox}, at most {config.most_in_hand} uploads in hand")
     configs = [bound.config for bound in serving.bound]
-    for sentence in [*check_exposure(configs), *check_roots(configs)]:
+    for sentence in [*check_exposure(configs), *check_roots(configs), *check_files(configs, most_files)]:
         say(f"warning: {sentence}")
     command = scanner.config.actions.command
     if command and not os.access(command[0], os.X_OK):

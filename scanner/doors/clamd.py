@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scanner.doors.clamd_session import USUAL_PATIENCE, ClamdSession, Load, Patience
 from scanner.doors.connections import MOST_CONNECTIONS, SocketListener
 from scanner.doors.lines import Line
+from scanner.doors.room import Seat
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -33,6 +34,6 @@ class ClamdListener(SocketListener):
         self._load = Load(most=most)
         super().__init__(sock, most, say, rules, "clamd")
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket, seat: Seat) -> None:
         line = Line(sock)
-        await ClamdSession(line, self._intake, self._rules, self._load, self._patience).run()
+        await ClamdSession(line, self._intake, self._rules, self._load, self._patience, seat).run()

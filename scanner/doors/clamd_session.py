@@ -23,7 +23,8 @@ from scanner.doors.answers import OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.clamd_paths import MULTISCAN_LANES, PathScan
 from scanner.doors.clamd_wire import WITH_PATH, Command, Decoder, Framing, LineTooLong
 from scanner.doors.lines import Line
-from scanner.doors.rates import LEAST_BYTES_PER_S
+from scanner.doors.rates import Pace
+from scanner.doors.room import Seat
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ class _Closing(Exception):
 class ClamdSession:
     """One connection."""
 
-    def __init__(self, line: Line, intake: Intake, rules: DoorRules, load: Load, patience: Patience) -> None:
+    def __init__(
+        self, line: Line, intake: Intake, rules: DoorRules, load: Load, patience: Patience, seat: Seat
+    ) -> None:
         self._line = line
+        self._seat = seat
         self._intake = intake
         self._rules = rules
         self._load = load
@@ -83,6 +87,7 @@ class ClamdSession:
         self._number: int | None = None  # of the command in hand; None outside a session
         self._saying = asyncio.Lock()
         self._replies: set[asyncio.Task[None]] = set()
+        seat.busy = lambda: bool(self._replies)
         self._uploads: set[Upload] = set()
         self._fds: set[int] = set()
 
@@ -104,9 +109,12 @@ class ClamdSession:
             await self._give_up()
             with contextlib.closing(self._line):
                 self._load.live -= 1
-                if not is_answered:  # we are stopping, or at fault: silence would be read as OK
-                    await self._say(replies.NO_ANSWER, self._framing, self._number)
-                if linger_s or self._decoder.waiting:
+                if not is_answered:  # stopping, at fault or sent away for another: silence would be read as OK
+                    if self._decoder.position == 0:
+                        self._framing = self._decoder.framing
+                    within_s = _LINGER_S if self._seat.sent_away else self._patience.send_s
+                    await self._say(replies.NO_ANSWER, self._framing, self._number, within_s)
+                if (linger_s or self._decoder.waiting) and not self._seat.sent_away:
                     await self._line.drain(linger_s or _LINGER_S)
 
     async def _serve(self) -> None:
@@ -143,6 +151,7 @@ class ClamdSession:
         """The next command; None where the client has none. A client that sends it byte by byte has the same time."""
         until = self._clock() + within_s
         ended = False
+        self._seat.awaits_request()
         while True:
             try:
                 command = self._decoder.command(at_end=ended)
@@ -150,6 +159,7 @@ class ClamdSession:
                 self._framing = self._decoder.framing
                 raise _Closing(replies.UNKNOWN) from None
             if command is not None:
+                self._seat.is_served()
                 self._framing = command.framing
                 return command
             if ended:
@@ -169,6 +179,14 @@ class ClamdSession:
         self._decoder.feed(received)
         return bool(received)
 
+    async def _more_of_it(self, within_s: float) -> bool:
+        """`_more` of what belongs to a command."""
+        self._seat.awaits_body()
+        try:
+            return await self._more(within_s)
+        finally:
+            self._seat.is_served()
+
     async def _begin(self, command: Command) -> Lines:
         """Receive what belongs to the command; the lines of its reply come from what is returned."""
         if command.word == b"INSTREAM":
@@ -185,7 +203,7 @@ class ClamdSession:
     async def _stream(self) -> Upload:
         upload = self._intake.begin(self._rules)
         self._uploads.add(upload)
-        since, taken = self._clock(), 0
+        pace, taken = Pace(self._patience.read_s, self._rules.receive_s, self._clock), 0
         while True:
             piece = self._decoder.piece(self._rules.max_bytes - taken)
             try:
@@ -198,9 +216,8 @@ class ClamdSession:
                 await self._over(upload)
             if piece.ended:
                 return upload
-            by_rate = since + self._patience.read_s + taken / LEAST_BYTES_PER_S - self._clock()
             try:
-                came = await self._more(min(self._patience.read_s, by_rate))
+                came = await self._more_of_it(pace.left_s(taken))
             except _Closing as closing:
                 verdict = await self._cut(upload)
                 raise _Closing(verdict if verdict.endswith(b"FOUND") else closing.words[0]) from None
@@ -229,7 +246,7 @@ class ClamdSession:
         if self._line.has_fds(0) and not self._line.has_fds(at):
             raise _Closing(replies.STRAY_DESCRIPTOR, replies.NOT_PROCESSED)
         while self._line.takes_fds and not self._decoder.waiting:
-            if not await self._more(self._patience.command_s):
+            if not await self._more_of_it(self._patience.command_s):
                 break
         self._decoder.skip_byte()
         fd = self._line.take_fd(at)
@@ -283,10 +300,11 @@ class ClamdSession:
         finally:
             self._load.judging -= 1
 
-    async def _say(self, words: bytes, framing: Framing, number: int | None) -> bool:
+    async def _say(self, words: bytes, framing: Framing, number: int | None, within_s: float | None = None) -> bool:
         prefix = b"" if number is None else b"%d: " % number
         async with self._saying:
-            return await self._line.send(prefix + words + framing.terminator, self._patience.send_s)
+            wait_s = self._patience.send_s if within_s is None else within_s
+            return await self._line.send(prefix + words + framing.terminator, wait_s)
 
     async def _settle(self) -> None:
         """Wait until all that was asked is answered."""

@@ -20,13 +20,14 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from scanner.doors.cuts import HEAD_BYTES, is_media
-from scanner.doors.rates import LEAST_BYTES_PER_S
+from scanner.doors.rates import Pace
 
 Receive = Callable[[], Awaitable[Any]]
 Feed = Callable[[bytes], Awaitable[None]]
 
 IDLE_S: Final = 30.0
-GRACE_S: Final = 20.0  # before the rate of a body counts
+MESSAGE_S: Final = 60.0  # for what is a message and no upload
+_LEAST_WAIT_S: Final = 0.1  # for what is there already
 DRAIN_S: Final = 10.0
 DRAIN_BYTES: Final = 256 * 2**20
 _MOST_HEADER_BYTES: Final = 16 * 1024
@@ -48,12 +49,14 @@ class BadForm(Exception):
     """The body is no form with one file in it; the message says how."""
 
 
-async def pieces(receive: Receive, now: Callable[[], float] = time.monotonic) -> AsyncIterator[bytes]:
-    """The pieces of a request's body. Raises Gone, TooSlow."""
-    began_s, received = now(), 0
+async def pieces(
+    receive: Receive, most_s: float = MESSAGE_S, now: Callable[[], float] = time.monotonic
+) -> AsyncIterator[bytes]:
+    """The pieces of a request's body, which may take `most_s`. Raises Gone, TooSlow."""
+    pace, received = Pace(IDLE_S, most_s, now), 0
     while True:
         try:
-            message = await asyncio.wait_for(receive(), IDLE_S)
+            message = await asyncio.wait_for(receive(), max(_LEAST_WAIT_S, pace.left_s(received)))
         except TimeoutError:
             raise TooSlow from None
         if message["type"] != "http.request":
@@ -64,8 +67,7 @@ async def pieces(receive: Receive, now: Callable[[], float] = time.monotonic) ->
             yield data
         if not message.get("more_body", False):
             return
-        elapsed_s = now() - began_s
-        if elapsed_s > GRACE_S and received < LEAST_BYTES_PER_S * elapsed_s:
+        if pace.left_s(received) <= 0:
             raise TooSlow
 
 

@@ -46,7 +46,7 @@ def own(door: HttpDoor) -> list[Route]:
         if "url" in request.query_params:
             raise Refused(400, FETCHES_NOTHING)
         answer, _ = await judge(door, request, ref_of(request))
-        said: dict[str, object] = {"verdict": answer.verdict.value, "block": door.decide(answer) == "block"}
+        said: dict[str, object] = {"verdict": answer.verdict.value, "block": door.decide(answer) != "allow"}
         if answer.reason is not None:
             said["reason"] = answer.reason
         if answer.verdict is Verdict.MATCHED:

@@ -31,26 +31,16 @@ def hma(door: HttpDoor) -> list[Route]:
         door.admit(request, "scan")
         if request.method == "GET":
             raise Refused(400, FETCHES_NOTHING)
-        upload, kind = await receive_upload(door, request)
-        if kind not in ("photo", "video"):
-            upload.abort()
-            raise Refused(400, "no such content_type" if kind else "Missing multipart/form-data file upload")
-        found = await upload.hashes()
-        if isinstance(found, Answer):
-            raise refusal(found)
-        digests, seen = found
-        if kind == "video":
-            return Reply({"video_md5": digests.md5.hex()})
-        pdq = next((s for s in seen.signals if s.hash_type == "pdq" and s.part is None), None)
-        if pdq is None or seen.media is MediaKind.OTHER:
-            raise Refused(422, "no picture can be made out in this")
-        return Reply({"pdq": pdq.value.hex()})
+        name, value = await _hashed(door, request)
+        return Reply({name: value.hex()})
 
     async def look_up(request: Request) -> Response:
-        banks = await _banks(door, request)
-        named = request.query_params.get("banks")
-        shown = banks if named is None else [bank for bank in banks if bank in named.split(",")]
-        return Reply({bank: [{"bank_content_id": 1, "distance": "0"}] for bank in shown})
+        return Reply(_shown(request, await _banks(door, request)))
+
+    async def look_up_file(request: Request) -> Response:
+        door.may_look_up(request)
+        name, value = await _hashed(door, request)
+        return Reply({name: _shown(request, await _listing(door, _TYPES[name], value))})
 
     async def look_up_raw(request: Request) -> Response:
         found = bool(await _banks(door, request))
@@ -71,6 +61,7 @@ def hma(door: HttpDoor) -> list[Route]:
     return [
         Route("/h/hash", saying("message", make_hash), methods=["GET", "POST"]),
         Route("/m/lookup", saying("message", look_up), methods=["GET"]),
+        Route("/m/lookup", saying("message", look_up_file), methods=["POST"]),
         Route("/m/raw_lookup", saying("message", look_up_raw), methods=["GET"]),
         Route("/status", status, methods=["GET"]),
         Route("/status/live", alive, methods=["GET"]),
@@ -89,6 +80,31 @@ def _every(endpoint: Any) -> Any:
     return Application()
 
 
+async def _hashed(door: HttpDoor, request: Request) -> tuple[str, bytes]:
+    """HMA's signal type and the value of the file in a form; the field's name says what it is."""
+    upload, kind = await receive_upload(door, request)
+    if kind not in ("photo", "video"):
+        upload.abort()
+        raise Refused(400, "no such content_type" if kind else "Missing multipart/form-data file upload")
+    found = await upload.hashes()
+    if isinstance(found, Answer):
+        raise refusal(found)
+    digests, seen = found
+    if kind == "video":
+        return "video_md5", digests.md5
+    pdq = next((s for s in seen.signals if s.hash_type == "pdq" and s.part is None), None)
+    if pdq is None or seen.media is MediaKind.OTHER:
+        raise Refused(422, "no picture can be made out in this")
+    return "pdq", pdq.value
+
+
+def _shown(request: Request, banks: list[str]) -> dict[str, object]:
+    """Sets as HMA's banks with what lies in them: of all, or of those that are asked for."""
+    named = request.query_params.get("banks")
+    asked = banks if named is None else [bank for bank in banks if bank in named.split(",")]
+    return {bank: [{"bank_content_id": 1, "distance": "0"}] for bank in asked}
+
+
 async def _banks(door: HttpDoor, request: Request) -> list[str]:
     """The names of the sets that list the value a lookup asks for."""
     door.may_look_up(request)
@@ -104,6 +120,10 @@ async def _banks(door: HttpDoor, request: Request) -> list[str]:
         value = hashtypes.parse(ours, query["signal"])
     except HashsetsError:
         raise Refused(400, "invalid signal") from None
+    return await _listing(door, ours, value)
+
+
+async def _listing(door: HttpDoor, hash_type: str, value: bytes) -> list[str]:
     if not door.intake.ready:
         raise Refused(503, "index not yet ready")
-    return await door.intake.look_up(ours, value)
+    return await door.intake.look_up(hash_type, value)

@@ -39,7 +39,10 @@ def _errors(word: str, *statuses: int) -> dict[str, Any]:
 
 
 _VERDICT = _object(
-    {"verdict": {"enum": [str(verdict) for verdict in Verdict]}, "block": {"type": "boolean"}},
+    {
+        "verdict": {"enum": [str(verdict) for verdict in Verdict]},
+        "block": {"type": "boolean", "description": "False where the upload may pass, and nowhere else."},
+    },
     {
         "reason": {"enum": sorted(UNDECIDABLE_REASONS)},
         "match": {"enum": ["exact", "near"]},
@@ -72,6 +75,14 @@ _SIGNAL = [
     {"name": "signal", "in": "query", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]+$"}},
 ]
 _MESSAGE = _object({"message": _STRING})
+_HMA_FILE = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": {
+        "type": "object",
+        "properties": {"photo": {"type": "string", "contentMediaType": "application/octet-stream"}},
+        "required": ["photo"],
+    }}},
+}  # fmt: skip
 
 
 def _operation(summary: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -147,14 +158,7 @@ def _of_hma() -> dict[str, Any]:
                 "HMA: the hashes of a photo or video",
                 {"200": _json({"type": "object", "additionalProperties": _STRING}, "By type."),
                  **_errors("message", *_COMMON)},
-                requestBody={
-                    "required": True,
-                    "content": {"multipart/form-data": {"schema": {
-                        "type": "object",
-                        "properties": {"photo": {"type": "string", "contentMediaType": "application/octet-stream"}},
-                        "required": ["photo"],
-                    }}},
-                },
+                requestBody=_HMA_FILE,
             )
         },
         "/m/lookup": {
@@ -162,7 +166,12 @@ def _of_hma() -> dict[str, Any]:
                 "HMA: the sets that list a value",
                 {"200": _json({"type": "object"}, "By set."), **_errors("message", 400, 401, 403, 429, 503)},
                 parameters=_SIGNAL,
-            )
+            ),
+            "post": _operation(
+                "HMA: the sets that list a photo or video",
+                {"200": _json({"type": "object"}, "By type and set."), **_errors("message", 403, 429, *_COMMON)},
+                requestBody=_HMA_FILE,
+            ),
         },
         "/status": {
             "get": _operation("HMA: whether lists are loaded", text | {"503": {"description": "Not yet."}})
@@ -191,9 +200,9 @@ def _of_storages() -> dict[str, Any]:
         },
         "/v1/s3": {
             "post": _operation(
-                "S3 and MinIO: events of buckets; there where [s3] is configured",
+                "S3 and MinIO: events of buckets; 501 where no [s3] is configured",
                 {"200": _json(_object({"settled": {"const": True}}), "Everything in it is settled."),
-                 **_errors("detail", 400, 401, 404, 408, 413, 503)},
+                 **_errors("detail", 400, 401, 408, 413, 501, 503)},
                 requestBody=json_body,
             )
         },

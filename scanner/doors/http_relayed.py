@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scanner.doors.answers import OverLimit, Undecided, Verdict, undecidable
-from scanner.doors.http_bodies import TooSlow, pieces
-from scanner.doors.http_requests import HttpDoor, Refused, Reply, refusal, saying
+from scanner.doors.http_bodies import Gone, TooSlow, pieces
+from scanner.doors.http_requests import HttpDoor, Reply, refusal, saying
 from scanner.doors.icap_body import BodyLook, plan_of
 from scanner.doors.icap_wire import Fields
 
@@ -29,17 +29,17 @@ def relayed(door: HttpDoor) -> list[Route]:
         fields = Fields(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers))
         look = BodyLook(door.intake, door.rules, plan_of(fields, Fields()))
         try:
-            async for data in pieces(request.receive):
+            async for data in pieces(request.receive, door.rules.receive_s):
                 await look.write(data)
             request.scope["hashward.read"] = True
             answer = await look.finish()
         except OverLimit:
             answer = undecidable(Undecided.OVER_LIMIT)
-        except TooSlow:
-            raise Refused(408, "the body comes too slowly", {"Connection": "close"}) from None
+        except (Gone, TooSlow):
+            answer = await look.finish(cut=True)
         finally:
             look.abort()
-        said: dict[str, object] = {"verdict": answer.verdict.value, "block": door.decide(answer) == "block"}
+        said: dict[str, object] = {"verdict": answer.verdict.value, "block": door.decide(answer) != "allow"}
         if answer.verdict is Verdict.UNDECIDABLE:
             said["reason"] = answer.reason
         if answer.verdict is Verdict.MATCHED:

@@ -94,6 +94,8 @@ class Reply(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send it."""
+        if not scope.get("hashward.read") and "connection" not in self.headers:
+            self.headers["connection"] = "close"
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         if not scope.get("hashward.read"):
@@ -135,7 +137,7 @@ async def receive_upload(
 ) -> tuple[Upload, str | None]:
     """The body of a request, received, with the name of its field where it came in a form. Raises Refused.
 
-    `fields` are the names a form's file may have; None: any.
+    `fields` are the names a form's file may have; None: any. Who goes away, or is too slow, leaves a body that is cut.
     """
     _refuse_disguised(request)
     try:
@@ -148,23 +150,28 @@ async def receive_upload(
         upload.over_limit()
         return upload, None
     try:
-        return upload, await _fill(upload, request, boundary, fields)
+        return upload, await _fill(upload, request, boundary, fields, door.rules.receive_s)
     except OverLimit:
+        return upload, None
+    except (Gone, TooSlow):
+        upload.cut()
         return upload, None
     except BaseException:
         upload.abort()
         raise
 
 
-async def _fill(upload: Upload, request: Request, boundary: bytes | None, fields: frozenset[str] | None) -> str | None:
+async def _fill(
+    upload: Upload, request: Request, boundary: bytes | None, fields: frozenset[str] | None, most_s: float
+) -> str | None:
     try:
         if boundary is None:
-            async for data in pieces(request.receive):
+            async for data in pieces(request.receive, most_s):
                 await upload.write(data)
             request.scope["hashward.read"] = True
             return None
         form = FormFile(boundary, upload.write)
-        async for data in pieces(request.receive):
+        async for data in pieces(request.receive, most_s):
             await form.write(data)
             if form.name is not None and fields is not None and form.name not in fields:
                 raise Refused(400, "the form's file is in a field of another name")
@@ -174,8 +181,6 @@ async def _fill(upload: Upload, request: Request, boundary: bytes | None, fields
         return form.name
     except BadForm as error:
         raise Refused(400, str(error)) from None
-    except TooSlow:
-        raise Refused(408, "the body comes too slowly", {"Connection": "close"}) from None
 
 
 async def judge(

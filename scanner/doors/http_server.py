@@ -1,8 +1,8 @@
-"""uvicorn as one listener among others: its connections bounded and in time, its stop ours.
+"""uvicorn's HTTP on connections that are ours: bounded and in time, their stop ours.
 
 Rules
-- Whoever connects sends a whole request head within `HEAD_S`, then and after every answer.
-- Past the bound the connection that has waited longest for its head makes room: half-open ones keep nobody out.
+- Whoever connects sends a whole request head within `HEAD_S`, TLS included, and after an answer what is left of its
+  request.
 - uvicorn logs nothing: its messages can hold what was asked.
 """
 
@@ -20,72 +20,68 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from scanner.doors.sockets import BACKLOG
+from scanner.doors.connections import Connections
+from scanner.doors.room import Seat
 from scanner.errors import UsageError
 from scanner.serve_config import ListenerConfig
 
 HEAD_S: Final = 10.0
 KEEP_ALIVE_S: Final = 30.0
 MOST_HEAD_BYTES: Final = 32 * 1024
-
-
-class _Waiting:
-    """The connections of one listener, and which of them have no request yet, longest first."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.open = 0
-        self.without_head: dict[Protocol, None] = {}
-
-    def admit(self) -> bool:
-        """Whether there is room for one more, made where it can be."""
-        if self.open < self.most:
-            return True
-        if not self.without_head:
-            return False
-        next(iter(self.without_head)).transport.abort()
-        return True
+_GOODBYE_S: Final = 5.0  # for TLS to be ended in form
 
 
 class Protocol(H11Protocol):
-    """One connection."""
+    """One connection. `ended` is set once it is gone."""
 
-    waiting: _Waiting  # of the listener, set on its own subclass
-    _head_timer: asyncio.TimerHandle | None = None
-    _counted = False
+    def __init__(self, server: uvicorn.Server, seat: Seat) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server.config, server.server_state, {}, loop)
+        self.ended = asyncio.Event()
+        self._seat = seat
+        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or turn it away."""
+        """It has begun."""
         super().connection_made(transport)
-        if not self.waiting.admit():
-            transport.abort()
-            return
-        self._counted = True
-        self.waiting.open += 1
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self._head_came()
-        if self._counted:
-            self.waiting.open -= 1
-            self._counted = False
+        self.ended.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; the clock of the head stops with its last."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        self._whose_turn()
+
+    def on_response_complete(self) -> None:
+        """It has its answer."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE:
+            self._seat.awaits_request()  # no clock: keep-alive has its own
+        else:
+            self._whose_turn()
+
+    def _whose_turn(self) -> None:
+        sending = self.conn.their_state is h11.SEND_BODY
+        if sending and not self.cycle.response_complete:
             self._head_came()
-        elif self._head_timer is None and not self.transport.is_closing():
+            self._seat.awaits_body()
+        elif sending or self.conn.their_state is h11.IDLE:
+            self._seat.awaits_request()
             self._await_head()
+        else:
+            self._head_came()
+            self._seat.is_served()
 
     def _await_head(self) -> None:
-        self.waiting.without_head[self] = None
-        self._head_timer = self.loop.call_later(HEAD_S, self.transport.abort)
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def _head_came(self) -> None:
-        self.waiting.without_head.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -94,19 +90,25 @@ class Protocol(H11Protocol):
 class HttpListener:
     """One http listener: an ASGI application behind one socket."""
 
-    def __init__(self, config: ListenerConfig, sock: socket.socket, application: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        config: ListenerConfig,
+        sock: socket.socket,
+        application: Callable[..., Any],
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         self._name = config.name
-        self._socket = sock
-        self._waiting = _Waiting(config.max_connections)
-        protocol = type("ListenersProtocol", (Protocol,), {"waiting": self._waiting})
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-                server_header=False, proxy_headers=False, timeout_keep_alive=int(KEEP_ALIVE_S), backlog=BACKLOG,
+                application, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+                server_header=False, proxy_headers=False, timeout_keep_alive=int(KEEP_ALIVE_S),
                 h11_max_incomplete_event_size=MOST_HEAD_BYTES,
             )
         )  # fmt: skip
         self._tls = _tls(config)
+        self._connections = Connections(
+            sock, self._serve, config.max_connections, lambda text: say(f"{config.name}: {text}")
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -114,25 +116,39 @@ class HttpListener:
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).disabled = True
         self._server.config.load()
-        self._server.config.ssl = self._tls
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
-        await self._server.startup(sockets=[self._socket])
+        await self._server.startup(sockets=[])
         self._task = asyncio.create_task(self._server.main_loop())
+        self._connections.start()
 
     async def drain(self, within_s: float) -> None:
         """Accept no more; what is under way is answered, if it comes to its end in time."""
+        await self._connections.stop()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
-        for idle in list(self._waiting.without_head):
-            idle.transport.abort()
         self._server.config.timeout_graceful_shutdown = max(1, int(within_s))
         with contextlib.suppress(asyncio.CancelledError):
-            await self._server.shutdown(sockets=[self._socket])
+            await self._server.shutdown()
+        await self._connections.drain(0)
 
     def describe(self) -> str:
         """What stands here, for people."""
-        return f"http{'s' if self._tls else ''} ({self._name}), {self._waiting.open} connections"
+        return f"http{'s' if self._tls else ''} ({self._name}), {len(self._connections)} connections"
+
+    async def _serve(self, sock: socket.socket, seat: Seat) -> None:
+        """One connection, handed to asyncio and uvicorn, until it is gone."""
+        made = Protocol(self._server, seat)
+        times = {} if self._tls is None else {"ssl_handshake_timeout": HEAD_S, "ssl_shutdown_timeout": _GOODBYE_S}
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(lambda: made, sock, ssl=self._tls, **times)
+        except OSError:  # it went away, or its TLS is none; TimeoutError is one
+            return
+        try:
+            await made.ended.wait()
+        finally:
+            made.transport.abort()
 
 
 def _tls(config: ListenerConfig) -> ssl.SSLContext | None:

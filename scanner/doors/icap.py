@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scanner.doors.connections import MOST_CONNECTIONS, SocketListener
 from scanner.doors.icap_session import USUAL_PATIENCE, IcapSession, Patience
 from scanner.doors.lines import Line
+from scanner.doors.room import Seat
 from scanner.doors.rules import DoorRules
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class IcapListener(SocketListener):
         self._most = most
         super().__init__(sock, most, say, rules, "ICAP")
 
-    async def _serve(self, sock: socket.socket) -> None:
-        session = IcapSession(Line(sock), self._intake, self._rules, self._spool, self._patience, self._most)
+    async def _serve(self, sock: socket.socket, seat: Seat) -> None:
+        line = Line(sock)
+        session = IcapSession(line, self._intake, self._rules, self._spool, self._patience, self._most, seat)
         await session.run()

@@ -32,7 +32,8 @@ from scanner.doors.icap_wire import (
     parse_head,
 )
 from scanner.doors.lines import Line
-from scanner.doors.rates import LEAST_BYTES_PER_S
+from scanner.doors.rates import Pace
+from scanner.doors.room import Seat
 from scanner.doors.rules import DoorRules
 from scanner.types import Reason
 
@@ -52,6 +53,7 @@ class Patience:
 
 
 USUAL_PATIENCE: Final = Patience()
+_AWAY_S: Final = 1.0  # for the last word to who is sent away
 
 
 class _Closing(Exception):
@@ -93,9 +95,10 @@ class IcapSession:
     """One connection."""
 
     def __init__(
-        self, line: Line, intake: Intake, rules: DoorRules, spool: Path, patience: Patience, most: int
+        self, line: Line, intake: Intake, rules: DoorRules, spool: Path, patience: Patience, most: int, seat: Seat
     ) -> None:
         self._line = line
+        self._seat = seat
         self._intake = intake
         self._rules = rules
         self._spool = spool
@@ -118,8 +121,9 @@ class IcapSession:
                 await self._line.send(closing.reply, self._patience.send_s)
         finally:
             with contextlib.closing(self._line):
-                if self._in_hand:  # we are stopping, or at fault
-                    await self._line.send(replies.status(503, self._tag(), close=True), self._patience.send_s)
+                if self._in_hand or (self._seat.sent_away and self._buffer):  # or we are stopping, or at fault
+                    within_s = _AWAY_S if self._seat.sent_away else self._patience.send_s
+                    await self._line.send(replies.status(503, self._tag(), close=True), within_s)
                 if lingers:
                     await self._line.drain(self._patience.drain_s)
 
@@ -154,6 +158,7 @@ class IcapSession:
     async def _head(self) -> bytes | None:
         """The next ICAP head; None where the client has none."""
         until = self._clock() + self._patience.idle_s
+        self._seat.awaits_request()
         while True:
             while bytes(self._buffer[:1]) in (b"\r", b"\n"):  # between requests, as HTTP servers pass over
                 del self._buffer[0]
@@ -162,6 +167,7 @@ class IcapSession:
             except BadRequest:
                 raise _Closing(replies.status(400, self._tag(), close=True)) from None
             if end >= 0:
+                self._seat.is_served()
                 return self._taken(end)
             begun = bool(self._buffer)
             try:
@@ -185,9 +191,9 @@ class IcapSession:
 
     async def _options(self, head: IcapHead) -> None:
         if head.sections.has_body:
-            chunks, since, taken = Chunks(), self._clock(), 0
+            chunks, pace, taken = Chunks(), self._pace(), 0
             while not chunks.ended:
-                taken += len(await self._fed(chunks, since, taken))
+                taken += len(await self._fed(chunks, pace, taken))
                 if taken > self._rules.max_bytes:
                     raise BadRequest(400)
             self._buffer[:0] = chunks.rest()
@@ -246,11 +252,11 @@ class IcapSession:
             look.abort()
 
     async def _receive(self, request: _Request, look: BodyLook, echo: Echo | None) -> None:
-        since, taken = self._clock(), 0
+        pace, taken = self._pace(), 0
         previewing = request.head.preview_bytes is not None
         chunks = Chunks()
         while True:
-            data = await self._fed(chunks, since, taken)
+            data = await self._fed(chunks, pace, taken)
             taken += len(data)
             if data:
                 if previewing and taken > (request.head.preview_bytes or 0):
@@ -266,11 +272,13 @@ class IcapSession:
             previewing, request.continued, chunks = False, True, Chunks()
             await self._say(replies.CONTINUE)
 
-    async def _fed(self, chunks: Chunks, since: float, taken: int) -> bytes:
+    def _pace(self) -> Pace:
+        return Pace(self._patience.read_s, self._rules.receive_s, self._clock)
+
+    async def _fed(self, chunks: Chunks, pace: Pace, taken: int) -> bytes:
         """Feed what there is, waiting for more where there is nothing."""
         if not self._buffer:
-            by_rate = since + self._patience.read_s + taken / LEAST_BYTES_PER_S - self._clock()
-            await self._more(min(self._patience.read_s, by_rate))
+            await self._more(pace.left_s(taken))
         return chunks.feed(self._taken(len(self._buffer)))
 
     async def _echo(self, request: _Request, echo: Echo) -> None:
@@ -285,10 +293,13 @@ class IcapSession:
     # -- bytes -------------------------------------------------------------------------------------------------------
 
     async def _more(self, within_s: float) -> None:
+        self._seat.awaits_body()
         try:
             received = await self._line.receive(max(0.0, within_s))
         except TimeoutError:
             raise _Stalled(gone=False) from None
+        finally:
+            self._seat.is_served()
         if not received:
             raise _Stalled(gone=True)
         self._buffer += received

@@ -245,8 +245,8 @@ class Upload:
         self._ref = ref
         self._body = body
         self._declared_bytes = declared_bytes
-        self._begins_at = begins_at
         self._over = False
+        self._cut = not begins_at
         self._lost = False
         self._handed_over = False
         self._began_s = time.monotonic()
@@ -281,6 +281,7 @@ class Upload:
     async def finish(self, *, cut: bool = False) -> Answer:
         """The answer, within the listener's deadline. `cut`: the sender went away, or it is known not to be all."""
         intake, rules = self._intake, self._rules
+        self._cut = self._cut or cut
         answer = intake._refusal(rules, self.received_bytes)
         try:
             if answer is None:
@@ -293,7 +294,7 @@ class Upload:
             answer = answer or undecidable(Reason.IO)
             return intake._count(rules, answer, self._began_s, self.received_bytes, self._ref)
         short = self._declared_bytes is not None and self._declared_bytes > self.received_bytes
-        incomplete = cut or short or not self._begins_at
+        incomplete = short or self._cut
         self._handed_over = True
         return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete, began_s=self._began_s)
 
@@ -301,7 +302,7 @@ class Upload:
         if self._over:
             return undecidable(Undecided.OVER_LIMIT)
         if not self.received_bytes:
-            return undecidable(Undecided.EMPTY)
+            return undecidable(Undecided.CUT if self._cut else Undecided.EMPTY)
         try:
             self.digests = None if self._lost else await self._body.complete()
         except OSError:
@@ -313,6 +314,8 @@ class Upload:
         intake, rules = self._intake, self._rules
         answer = intake._refusal(rules, self.received_bytes) or await self._unjudgeable()
         try:
+            if answer is None and self._cut:
+                answer = undecidable(Undecided.CUT)
             if answer is not None or self.digests is None:
                 return answer or undecidable(Reason.IO)
             return self.digests, await intake._hash(self._body, rules.deadline_s)
@@ -322,6 +325,10 @@ class Upload:
     def over_limit(self) -> None:
         """It is known to be longer than the listener takes."""
         self._over = True
+
+    def cut(self) -> None:
+        """It is known not to be all."""
+        self._cut = True
 
     def abort(self) -> None:
         """Keep nothing of it. Once it is being judged that is no longer ours to end: a lane reads it, and closes it."""

@@ -67,6 +67,7 @@ def rules_of(config: ListenerConfig) -> DoorRules:
         max_bytes=config.max_mb * 2**20,
         roots=tuple(bytes(root.resolve()) for root in config.roots),
         rate_per_s=config.uploads_per_second,
+        receive_s=config.receive_seconds,
         cut_lengths=CUT_LENGTHS if config.cut_lengths is None else frozenset(config.cut_lengths),
     )
 
@@ -77,7 +78,7 @@ def _http(config: ListenerConfig, sock: socket.socket, house: House) -> Listener
         rules_of(config), house.intake, gate, house.metrics, house.say, house.clock, house.refusals, house.objects,
         config.lookups_per_minute,
     )  # fmt: skip
-    return HttpListener(config, sock, application(door))
+    return HttpListener(config, sock, application(door), house.say)
 
 
 def _clamd(config: ListenerConfig, sock: socket.socket, house: House) -> Listener:

@@ -1,4 +1,4 @@
-"""How often something may happen: so many a second, with a second's worth at once."""
+"""How often something may happen (so many a second, a second's worth at once), and how slowly something may come."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ class Rate:
             return False
         self._left -= 1.0
         return True
+
+
+class Pace:
+    """How long is waited for the next bytes of a body: less than `idle_s` of silence, `most_s` for all of it, and not
+    for who sends next to nothing.
+    """
+
+    def __init__(self, idle_s: float, most_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._idle_s = idle_s
+        self._most_s = most_s
+        self._now = now
+        self._began_s = now()
+
+    def left_s(self, received_bytes: int) -> float:
+        """How long to wait for more, after so many bytes; nothing or less: no longer."""
+        by_rate_s = self._idle_s + received_bytes / LEAST_BYTES_PER_S
+        return min(self._idle_s, min(by_rate_s, self._most_s) - (self._now() - self._began_s))

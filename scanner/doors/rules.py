@@ -13,6 +13,8 @@ OnMatch = Literal["block", "accept"]
 CUT_LENGTHS: Final = frozenset({26_214_400, 26_198_016, 25_165_824, 104_857_600, 100_000_000})
 MAX_BYTES: Final = 4 * 2**30
 MAX_REF_BYTES: Final = 512
+# 4 GiB in an hour are 10 Mbit/s, a slow line's; who sends at the least rate would be at it for weeks.
+RECEIVE_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class DoorRules:
 
     `on_undecidable` says which of its three replies the protocol gives where nothing can be said, `on_match` whether
     the uploader waits for the comparison. `roots` are the folders that paths may lie in, resolved. `rate_per_s` bounds
-    the uploads begun in a second. Bodies of one of `cut_lengths` are taken for cut.
+    the uploads begun in a second. A body that still comes after `receive_s` is cut, and one of `cut_lengths` bytes is
+    taken for cut.
     """
 
     name: str
@@ -29,6 +32,7 @@ class DoorRules:
     on_match: OnMatch = "block"
     deadline_s: float = 25.0
     max_bytes: int = MAX_BYTES
+    receive_s: float = RECEIVE_S
     roots: tuple[bytes, ...] = ()
     rate_per_s: float | None = None
     cut_lengths: frozenset[int] = CUT_LENGTHS

@@ -6,15 +6,18 @@ Rules
 - An object that came is fetched and judged; its ref is bucket/key, with /version where there is one. What matches is
   acted on by `[actions]` with that ref: the object lies in the bucket already, and stays readable until somebody acts.
 - An object that went is forgotten, unless it is there again by the time we look.
-- What could not be judged and may be later is asked for again: 503 to a webhook, a message left in its queue.
-- Messages come more than once and in any order: each is judged by what the store holds now.
+- What could not be judged and may be later is asked for again: 503 to a webhook, a message left in its queue. So is
+  what a long message holds beyond what can be judged in the listener's time; what was settled is not done again then.
+- Messages come more than once and in any order: each is judged by what the store holds now. Events of one object are
+  dealt with in their order, others side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -35,6 +38,8 @@ from scanner.s3_config import S3Config
 
 PAUSE_S: Final = 10.0  # before a queue that could not be asked is asked again
 HELD_S: Final = 20  # how long a queue holds an empty answer back (the most SQS allows)
+OBJECTS_AT_ONCE: Final = 8  # of one message: enough for every worker of a small machine, and few for a store
+_REMEMBERED: Final = 64  # messages of which some is settled and some is not
 
 
 class S3Events:
@@ -44,11 +49,40 @@ class S3Events:
         self._objects = objects
         self._intake = intake
         self._rules = rules
+        self._settled: dict[bytes, set[Event]] = {}  # by a message's digest
 
     async def settle(self, body: bytes) -> bool:
         """Deal with a message; False where it must come again. Raises BadMessage."""
-        settled = [await (self._came(each) if each.came else self._went(each)) for each in s3_records.parse(body)]
-        return all(settled)
+        events = s3_records.parse(body)
+        of_object: dict[tuple[str, str], list[Event]] = {}
+        for event in events:
+            of_object.setdefault((event.bucket, event.keys[0]), []).append(event)
+        free, message = asyncio.Semaphore(OBJECTS_AT_ONCE), hashlib.sha256(body).digest()
+        done = self._settled.pop(message, set())
+        work = [asyncio.create_task(self._in_order(each, done, free)) for each in of_object.values()]
+        try:
+            if work:
+                await asyncio.wait(work, timeout=self._rules.deadline_s)
+            settled = all(task.done() and task.result() for task in work)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+        if not settled:
+            self._settled[message] = done
+            if len(self._settled) > _REMEMBERED:
+                del self._settled[next(iter(self._settled))]
+        return settled
+
+    async def _in_order(self, events: Sequence[Event], done: set[Event], free: asyncio.Semaphore) -> bool:
+        async with free:
+            for event in events:
+                if event in done:
+                    continue
+                if not await (self._came(event) if event.came else self._went(event)):
+                    return False
+                done.add(event)
+        return True
 
     async def _came(self, event: Event) -> bool:
         for key in event.keys:
@@ -61,6 +95,8 @@ class S3Events:
         return True
 
     async def _went(self, event: Event) -> bool:
+        if not self._objects.may_ask(event.bucket):
+            return True
         try:
             if await self._objects.holds(event.bucket, event.keys, event.version):
                 return await self._came(Event(True, event.bucket, event.keys, version=event.version))
@@ -74,15 +110,15 @@ class S3Events:
 
 
 def s3(door: HttpDoor) -> list[Route]:
-    """The routes; none where no store is configured."""
-    if door.objects is None:
-        return []
-    events = S3Events(door.objects, door.intake, door.rules)
+    """The routes."""
+    events = None if door.objects is None else S3Events(door.objects, door.intake, door.rules)
 
     async def webhook(request: Request) -> Response:
         shown = raw_header(request, b"authorization") or b""
         bare = shown.decode("ascii", "replace") if b" " not in shown.strip() else None
         door.admit(request, "scan", request.path_params.get("token") or bare)
+        if events is None:
+            raise Refused(501, "no store is configured here: [s3] says which buckets may be asked for")
         body = bytearray()
         async for piece in pieces(request.receive):
             body += piece

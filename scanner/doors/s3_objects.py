@@ -82,6 +82,10 @@ class Objects:
         self._intake = intake
         self._client = client_of(config, "s3", config.endpoint)
 
+    def may_ask(self, bucket: str) -> bool:
+        """Whether a bucket is one of the configuration's."""
+        return bucket in self._config.buckets
+
     async def judge(
         self,
         rules: DoorRules,
@@ -94,7 +98,7 @@ class Objects:
         etag: str | None = None,
     ) -> Answer:
         """The answer to one object. Raises Gone where there is none, or another than was meant."""
-        if bucket not in self._config.buckets:
+        if not self.may_ask(bucket):
             return undecidable(Reason.PERMISSION)
         try:
             async with asyncio.timeout(rules.deadline_s):

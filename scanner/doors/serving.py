@@ -24,6 +24,8 @@ from scanner.ledger.tokens import Tokens
 from scanner.serve_config import Access, DoorKind, ListenerConfig, ServeConfig
 
 HEARTBEAT_S = 10.0
+MOST_FILES = 65_536
+FILES_A_CONNECTION, OTHER_FILES = 2, 256  # the socket and the body; databases, worker processes, lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,13 @@ def bounds_of(config: ServeConfig, workers: int) -> Bounds:
     return Bounds(config.most_in_hand, 2 * workers + 1, config.spool_mb * 2**20)
 
 
-def widen() -> None:
-    """Let the process have as many connections as the system lets it have."""
+def widen() -> int:
+    """Let the process have as many files open as the system lets it have; how many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def check_access(config: ListenerConfig, tokens: Tokens, clock: Clock) -> None:
@@ -127,6 +131,18 @@ def check_roots(listeners: Sequence[ListenerConfig]) -> list[str]:
         f"{name}: {count:,} of its roots cannot be seen as folders; files named there are refused"
         for name, count in absent
         if count
+    ]
+
+
+def check_files(listeners: Sequence[ListenerConfig], most_files: int) -> list[str]:
+    """What a person should hear where the system allows fewer open files than the connections may need."""
+    connections = sum(one.max_connections for one in listeners)
+    needed = FILES_A_CONNECTION * connections + OTHER_FILES
+    if needed <= most_files:
+        return []
+    return [
+        f"the system lets this process have {most_files:,} files open, and {connections:,} connections may need"
+        f" {needed:,}: raise LimitNOFILE, or lower max_connections"
     ]
 
 

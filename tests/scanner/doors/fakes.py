@@ -135,6 +135,10 @@ class FakeUpload:
         short = self._declared_bytes is not None and self._declared_bytes > len(self._body)
         return self._intake.judge(self._rules, bytes(self._body), self._ref, cut=cut or short or self._cut)
 
+    def cut(self) -> None:
+        """It is known not to be all."""
+        self._cut = True
+
     def abort(self) -> None:
         """Keep nothing of it."""
         self.ended = True

@@ -127,7 +127,7 @@ def test_what_cannot_be_judged_goes_by_the_listeners_rule(door: Served) -> None:
     error = door.client.post("/v1/scan", content=cut)
     passed, blocked = (door.client.post(other(door, name), content=cut).json() for name in ("lenient", "strict"))
 
-    assert (422, "undecidable") == (error.status_code, error.json()["verdict"])
+    assert (422, "undecidable", True) == (error.status_code, error.json()["verdict"], error.json()["block"])
     assert error.json()["reason"] in ("cut", "truncated")
     assert (False, True) == (passed["block"], blocked["block"])
     assert 400 == door.client.post("/v1/scan", content=b"").status_code
@@ -256,6 +256,12 @@ def test_lookups_need_their_scope_and_say_no_more_than_that_it_is_listed(
     assert {"list-with-a-name": [{"bank_content_id": 1, "distance": "0"}]} == door.client.get(ask, headers=may).json()
     assert {} == door.client.get(f"{ask}&banks=other", headers=may).json()
     assert {} == door.client.get(f"/m/lookup?signal_type=pdq&signal={'0f' * 32}", headers=may).json()
+    assert {"pdq": {"list-with-a-name": [{"bank_content_id": 1, "distance": "0"}]}} == door.client.post(
+        "/m/lookup?bypass_coinflip=true", files={"photo": ("x", NEAR)}, headers=may
+    ).json()
+    assert {"pdq": {}} == door.client.post("/m/lookup", files={"photo": ("x", CLEAN)}, headers=may).json()
+    assert {"video_md5": {}} == door.client.post("/m/lookup", files={"video": ("x", CLEAN)}, headers=may).json()
+    assert 401 == door.client.post("/m/lookup", files={"photo": ("x", NEAR)}).status_code
     assert {"matches": [1]} == door.client.get(ask.replace("lookup", "raw_lookup"), headers=may).json()
     for bad in ("signal_type=pdq", "signal_type=pdq&signal=zz", "signal_type=nope&signal=00", "url=http://x/"):
         assert 400 == door.client.get(f"/m/lookup?{bad}", headers=may).status_code
