@@ -20,6 +20,7 @@ from typing import IO, cast
 from PIL import ExifTags, GifImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from scanner.decoding.budget import Budget, OverBudget
+from scanner.decoding.heif_luma import DamagedPicture, heif_luma
 from scanner.decoding.jpeg import MOST_ASKED_BYTES, is_damaged, quick_pixels
 from scanner.decoding.picture import Picture, Rows
 from scanner.decoding.pixels import clipped, rows_of
@@ -138,6 +139,10 @@ def _tolerating(truncation: bool) -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
+# Pixels, at which fraction of their size (1/n), and whether they are luma from 16 to 235.
+_Read = tuple[Rows, int, bool]
+
+
 class PillowPass:
     """One way through a content with Pillow: `pages` shown; `short` says that less came than the header promised."""
 
@@ -189,12 +194,14 @@ class PillowPass:
                 if index < skip and not self.moving:
                     continue  # a page stands by itself
                 original = (image.height, image.width)
-                pixels, scale = self._quick(image, source, index) or self._loaded(image, file, index)
+                read = self._quick(image, source, index) or self._quick_heif(image, file, index)
+                pixels, scale, limited = read or self._loaded(image, file, index)
                 if index == 0:
                     self.exif = _orientation(image)
                 if index >= skip and not self._repeats(image):
                     with self._budget.looking:
                         picture = self._picture(pixels, self.exif if index == 0 else 1, original, scale, index, place)
+                        picture = replace(picture, limited=True) if limited else picture
                         show(picture)
                         other = clipped(image)
                         if other is not None:
@@ -226,7 +233,7 @@ class PillowPass:
         quick = self._is_jpeg and not self._tolerant and not self._full and file.size_bytes <= MOST_ASKED_BYTES
         return BytesIO(file.at(0, file.size_bytes)) if quick else file
 
-    def _quick(self, image: Image.Image, source: MediaFile | BytesIO, index: int) -> tuple[Rows, int] | None:
+    def _quick(self, image: Image.Image, source: MediaFile | BytesIO, index: int) -> _Read | None:
         """An intact JPEG, straight to as much luma as its hash needs."""
         plain = isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("L", "RGB") and index == 0
         if not plain or isinstance(source, MediaFile):
@@ -235,14 +242,25 @@ class PillowPass:
         quick = quick_pixels(
             source.getvalue(), (image.height, image.width), progressive=progressive, budget=self._budget
         )
-        return None if quick is None else (quick.pixels, quick.scale)
+        return None if quick is None else (quick.pixels, quick.scale, False)
 
-    def _loaded(self, image: Image.Image, file: MediaFile, index: int) -> tuple[Rows, int]:
+    def _quick_heif(self, image: Image.Image, file: MediaFile, index: int) -> _Read | None:
+        """A plain HEIC, straight to its luma; where that complains, the long way, and what it shows is not whole."""
+        if image.format != "HEIF" or index or self._full or getattr(image, "n_frames", 1) > 1:
+            return None
+        try:
+            quick = heif_luma(file, (image.height, image.width), self._budget)
+        except DamagedPicture:
+            self.short = True
+            return None
+        return None if quick is None else (quick.pixels, 1, quick.limited)
+
+    def _loaded(self, image: Image.Image, file: MediaFile, index: int) -> _Read:
         """The current picture as Pillow decodes it, and at which scale."""
         scale = self._load(image)
         if index == 0:
-            self.short = self._is_damaged(image, file)
-        return rows_of(image), scale
+            self.short |= self._is_damaged(image, file)
+        return rows_of(image), scale, False
 
     def _load(self, image: Image.Image) -> int:
         """Decode the current picture within budget; the scale it was decoded at."""
