@@ -31,6 +31,7 @@ from scanner.reports import DEFAULT_SOURCE
 from scanner.s3_config import S3Config, checked_s3
 from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
+from scanner.sink_config import SinkConfig, checked_sink, checked_sinks
 from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
 
 __all__ = [
@@ -177,22 +178,6 @@ class WatchConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkConfig:
-    """One place where reports go. `path` is set for jsonl sinks, `url` for http sinks."""
-
-    name: str
-    kind: SinkKind
-    path: Path | None = None
-    url: str | None = None
-    token_file: Path | None = None
-    ca_file: Path | None = None
-    hash_sets: frozenset[str] = frozenset()
-    timeout_seconds: float = 60.0
-    use_environment_proxies: bool = False
-    allow_plain_http: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
 
@@ -324,28 +309,7 @@ def _serve(found: Any, folder: Path) -> ServeConfig:
 def _sinks(found: Any, folder: Path, home: Home) -> tuple[SinkConfig, ...]:
     if not isinstance(found, list):
         raise ConfigError("sink must be written as [[sink]], one table for each")
-    sinks = tuple(_sink(_table("sink", table, folder), home) for table in found)
-    if len({sink.name for sink in sinks}) < len(sinks):
-        raise ConfigError("two sinks have one name")
-    return sinks
-
-
-def _sink(values: dict[str, Any], home: Home) -> SinkConfig:
-    for required in ("name", "kind"):
-        if required not in values:
-            raise ConfigError(f"sink.{required} is missing from a [[sink]]")
-    only_http = {"url", "token_file", "ca_file", "timeout_seconds", "use_environment_proxies", "allow_plain_http"}
-    foreign = values.keys() & (only_http if values["kind"] is SinkKind.JSONL else {"path"})
-    if foreign:
-        raise ConfigError(f"sink.{min(foreign)} means nothing for a sink of kind {values['kind'].value}")
-    if values["kind"] is SinkKind.JSONL:
-        values.setdefault("path", home.reports)
-    elif "url" not in values:
-        raise ConfigError("sink.url is missing from a sink of kind http")
-    sink = SinkConfig(**values)
-    if sink.url is not None and not sink.allow_plain_http and not is_private(sink.url):
-        raise ConfigError("sink.url is neither https nor on this host; set allow_plain_http if the way there is safe")
-    return sink
+    return checked_sinks([checked_sink(_table("sink", table, folder), home.reports) for table in found])
 
 
 def _sources(found: Any, folder: Path) -> tuple[SourceConfig, ...]:

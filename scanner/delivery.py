@@ -33,7 +33,7 @@ class Delivered:
 
 def listeners(config: Config) -> list[Listener]:
     """The sinks as sealing sees them."""
-    return [Listener(sink.name, sink.hash_sets, config.report.source) for sink in config.sinks]
+    return [Listener(sink.name, sink.hash_sets, config.report.source, sink.counts) for sink in config.sinks]
 
 
 def make_sink(config: SinkConfig) -> Sink:

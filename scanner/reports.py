@@ -14,15 +14,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import resources
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from hashsets import hashtypes
 from hashsets.types import Classification, EntryHit
+from scanner.counts import COUNTS_TYPE, Count, encode_count, parse_count
 from scanner.errors import ReportError
+from scanner.events import DEFAULT_SOURCE, RandomSource, drawn_id, dumps, envelope, event_of, is_source, loads
 from scanner.report_fields import (
     HASH_TYPE,
     MAX_CHARS,
@@ -51,6 +52,7 @@ __all__ = [
     "Report",
     "ReportBody",
     "ReportedMedia",
+    "Said",
     "Sealed",
     "SealedReport",
     "anonymise",
@@ -67,7 +69,6 @@ __all__ = [
     "system_random",
 ]
 
-DEFAULT_SOURCE: Final = "urn:hashward"
 DATA_SCHEMA: Final = "urn:hashward:report:1#body"
 
 _MEDIA: Final[Mapping[MediaKind, ReportedMedia]] = {
@@ -76,14 +77,6 @@ _MEDIA: Final[Mapping[MediaKind, ReportedMedia]] = {
     MediaKind.VIDEO: ReportedMedia.VIDEO,
     MediaKind.OTHER: ReportedMedia.OTHER,
 }
-
-
-class RandomSource(Protocol):
-    """Where ids and order come from: `secrets.SystemRandom()` in production, `random.Random(seed)` in tests."""
-
-    def randbytes(self, n: int, /) -> bytes:
-        """`n` random bytes."""
-        ...
 
 
 def system_random() -> RandomSource:
@@ -127,6 +120,9 @@ class Report:
         require(has_form(UUID4, self.id), "id")
 
 
+Said = Report | Count
+
+
 @dataclass(frozen=True, slots=True)
 class SealedReport:
     """A report and the position of its body among the bodies given to `seal`."""
@@ -149,13 +145,13 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sealed reports that leave together. The same `batch_id` always stands for the same reports in the same order.
+    """What leaves together, sealed: reports, or counts. The same `batch_id` always stands for the same in one order.
 
     `source` is the configured constant in every event: it names the service, never a host.
     """
 
     batch_id: str
-    reports: tuple[Report, ...]
+    reports: tuple[Said, ...]
     source: str = DEFAULT_SOURCE
 
     def __post_init__(self) -> None:
@@ -187,7 +183,7 @@ class Batch:
 
     def _derived_id(self, words: Sequence[str]) -> str:
         text = json.dumps([self.batch_id, *words], ensure_ascii=True).encode("ascii")
-        return _uuid4_form(hashlib.sha256(text).digest()[:16])
+        return drawn_id(hashlib.sha256(text).digest()[:16])
 
 
 def anonymise(hit: EntryHit, *, hash_set: str, media: MediaKind, trigger: Trigger, day: str) -> ReportBody:
@@ -229,38 +225,25 @@ def seal(bodies: Sequence[ReportBody], rng: RandomSource) -> Sealed:
     byte-identical batches for any permutation of `bodies`. Which of several equal bodies gets which id is left to the
     input order, and shows nowhere outside.
     """
-    batch_id = _uuid4_form(rng.randbytes(16))
+    batch_id = drawn_id(rng.randbytes(16))
     order = sorted(range(len(bodies)), key=lambda index: canonical_json(bodies[index]))
-    reports = [SealedReport(Report(_uuid4_form(rng.randbytes(16)), bodies[index]), index) for index in order]
+    reports = [SealedReport(Report(drawn_id(rng.randbytes(16)), bodies[index]), index) for index in order]
     for last in range(len(reports) - 1, 0, -1):  # Fisher-Yates; 64 bits keep the modulo's bias under n / 2^64
         other = int.from_bytes(rng.randbytes(8), "big") % (last + 1)
         reports[last], reports[other] = reports[other], reports[last]
     return Sealed(batch_id, tuple(reports))
 
 
-def is_source(text: object) -> bool:
-    """Whether `text` may be the constant source of events: printable, without spaces, 1 to 256 characters."""
-    return is_text(text, MAX_CHARS["source"]) and " " not in str(text)
-
-
 def canonical_json(body: ReportBody) -> bytes:
     """The one way a body is written: sorted keys, no spaces, UTF-8, every field present."""
-    return _dumps(_body_object(body))
+    return dumps(_body_object(body))
 
 
-def encode_event(report: Report, source: str = DEFAULT_SOURCE) -> bytes:
-    """A report as one CloudEvents 1.0 event in JSON, on one line without its end, and without `time`."""
-    return _dumps(
-        {
-            "specversion": "1.0",
-            "id": report.id,
-            "source": source,
-            "type": _EVENT_TYPE[report.body.kind],
-            "datacontenttype": "application/json",
-            "dataschema": DATA_SCHEMA,
-            "data": _body_object(report.body),
-        }
-    )
+def encode_event(said: Said, source: str = DEFAULT_SOURCE) -> bytes:
+    """A report, or a count, as one CloudEvents 1.0 event in JSON, on one line without its end, and without `time`."""
+    if isinstance(said, Count):
+        return encode_count(said, source)
+    return envelope(said.id, source, _EVENT_TYPE[said.body.kind], DATA_SCHEMA, _body_object(said.body))
 
 
 def encode_jsonl(batch: Batch) -> Iterator[bytes]:
@@ -276,21 +259,16 @@ def encode_cloudevents_batch(batch: Batch) -> bytes:
 
 def parse_body(canonical: bytes) -> ReportBody:
     """Read back what `canonical_json` wrote. Raises ReportError for anything else."""
-    return _body_from(_loads(canonical))
+    return _body_from(loads(canonical))
 
 
-def parse_event(line: bytes) -> Report:
+def parse_event(line: bytes) -> Said:
     """Read back what `encode_event` wrote. Raises ReportError for anything else."""
-    event = _loads(line)
-    require(event.keys() == _EVENT_KEYS, "event")
+    event = event_of(line)
+    if event["type"] == COUNTS_TYPE:
+        return parse_count(line)
     body = _body_from(event["data"])
-    expected = {
-        "specversion": "1.0",
-        "type": _EVENT_TYPE[body.kind],
-        "datacontenttype": "application/json",
-        "dataschema": DATA_SCHEMA,
-    }
-    require(all(event[name] == value for name, value in expected.items()) and is_source(event["source"]), "event")
+    require(event["type"] == _EVENT_TYPE[body.kind] and event["dataschema"] == DATA_SCHEMA, "event")
     return Report(event["id"], body)
 
 
@@ -301,7 +279,6 @@ def report_schema() -> dict[str, Any]:
 
 
 _EVENT_TYPE: Final[Mapping[Kind, str]] = {kind: f"org.hashward.{kind.value}" for kind in Kind}
-_EVENT_KEYS: Final = frozenset({"specversion", "id", "source", "type", "datacontenttype", "dataschema", "data"})
 _BODY_KEYS: Final = frozenset(field.name for field in fields(ReportBody))
 
 
@@ -321,23 +298,6 @@ def _check_body(body: ReportBody) -> None:
     require(isinstance(body.media, ReportedMedia), "media")
     require(isinstance(body.trigger, Trigger), "trigger")
     require(is_day(body.day), "day")
-
-
-def _uuid4_form(random_bytes: bytes) -> str:
-    return str(uuid.UUID(bytes=random_bytes, version=4))
-
-
-def _dumps(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
-
-
-def _loads(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise ReportError("a stored report is not JSON; run `hashward status`") from exc
-    require(isinstance(value, dict), "JSON")
-    return dict(value)
 
 
 def _body_object(body: ReportBody) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from hashsets.limits import is_set_name
 from hashsets.types import Role
+from scanner.counts import Period
 from scanner.reports import DEFAULT_SOURCE, is_source
 from scanner.serve_config import Access, DoorKind
 from scanner.setting_kinds import (
@@ -53,6 +54,13 @@ class SinkKind(StrEnum):
 
     JSONL = "jsonl"
     HTTP = "http"
+
+
+class SinkForm(StrEnum):
+    """What a sink is told: each report, or how many there were."""
+
+    REPORTS = "reports"
+    COUNTS = "counts"
 
 
 class SourceKind(StrEnum):
@@ -148,6 +156,21 @@ SETTINGS: Final = (
     Setting("sink", "token_file", PATH, "none", "http: the file that holds the bearer token."),
     Setting("sink", "ca_file", PATH, "public authorities", "http: the authorities that vouch for the receiver, PEM."),
     Setting("sink", "hash_sets", SETS, "[]", "The hash sets it may hear of, by name; none by default."),
+    Setting(
+        "sink",
+        "form",
+        choice(tuple(SinkForm), SinkForm),
+        '"reports"',
+        "counts: how many, not which.",
+    ),
+    Setting("sink", "k", whole(2, 10**6), "10", "counts: what comes to less than this is not said."),
+    Setting(
+        "sink",
+        "period",
+        choice(("auto", "day", "week", "month"), lambda text: None if text == "auto" else Period(text)),
+        '"auto"',
+        "counts: what is counted together; auto is the shortest that is expected to hold k.",
+    ),
     Setting("sink", "timeout_seconds", _SECONDS, "60", "http: for one whole exchange."),
     Setting("sink", "use_environment_proxies", FLAG, "false", "http: go through the proxies the environment names."),
     Setting("sink", "allow_plain_http", FLAG, "false", "http: allow a URL without TLS to another host than this one."),

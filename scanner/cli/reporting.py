@@ -9,8 +9,10 @@ import click
 from scanner.api import Scanner
 from scanner.cli.groups import Group
 from scanner.cli.output import emit_json, json_option, number_of, show, table
+from scanner.counts import counts_schema
 from scanner.errors import DeliveryError
-from scanner.reports import ReportBody, canonical_json, report_schema
+from scanner.reports import ReportBody, canonical_json, encode_event, report_schema
+from scanner.settings import SinkForm
 
 
 @click.group(cls=Group)
@@ -88,11 +90,32 @@ def deliver(scanner: Scanner, now: bool, as_json: bool) -> None:
         raise SystemExit(DeliveryError.exit_code)
 
 
-@reports.command(name="schema")
+@reports.command(name="counts")
 @json_option
-def schema(as_json: bool) -> None:
-    """Print the JSON Schema of a report."""
-    emit_json(report_schema()) if as_json else click.echo(json.dumps(report_schema(), indent=2))
+@click.pass_obj
+def counts(scanner: Scanner, as_json: bool) -> None:
+    """List every count told to sinks of form counts: all it says, nothing else. With --json one object a line."""
+    told = scanner.ledger.sealing.counts()
+    if as_json:
+        for sink, count in told:
+            emit_json({"sink": sink, **json.loads(encode_event(count))["data"]})
+        return
+    rows = table("sink", "hash set", "from", "to", "kind", "version", "type", "media", "count", numbers=("count",))
+    for sink, count in told:
+        body = count.body
+        features = (body.kind, body.listed_version, body.hash_type, body.media)
+        said = ("all else", "", "", "") if body.kind is None else tuple(str(feature) for feature in features)
+        rows.add_row(sink, body.hash_set, body.first_day, body.last_day, *said, f"{body.count:,}")
+    show(rows) if told else click.echo("No counts.")
+
+
+@reports.command(name="schema")
+@click.option("--form", type=click.Choice([str(form) for form in SinkForm]), default="reports", help="Of what.")
+@json_option
+def schema(form: str, as_json: bool) -> None:
+    """Print the JSON Schema of a report, or of a count."""
+    printed = counts_schema() if form == SinkForm.COUNTS else report_schema()
+    emit_json(printed) if as_json else click.echo(json.dumps(printed, indent=2))
 
 
 COMMANDS = (reports,)

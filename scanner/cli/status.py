@@ -144,6 +144,7 @@ def _sink(each: SinkConfig, known: set[str], owed: int, trouble: str | None) -> 
     return {
         "name": each.name,
         "kind": each.kind.value,
+        "form": each.form.value,
         "hash_sets": sorted(each.hash_sets),
         "unknown_hash_sets": sorted(each.hash_sets - known),
         "owed": owed,

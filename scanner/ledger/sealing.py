@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hashsets.sqlite import Database
+from scanner.counts import Count, CountRule, identified
 from scanner.errors import Trouble
-from scanner.ledger import outbox
+from scanner.events import drawn_id
+from scanner.ledger import counting, outbox
 from scanner.ledger.outbox import Owed
-from scanner.reports import RandomSource, Report, ReportBody, seal
+from scanner.reports import Batch, RandomSource, Report, ReportBody, seal
 
 # One POST of so many reports is some 2.5 MB: under every receiver's usual limit.
 MAX_REPORTS_PER_BATCH = 5000
@@ -17,11 +19,15 @@ MAX_REPORTS_PER_BATCH = 5000
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A sink as sealing sees it: its name, the names of the sets it may hear of, and the constant source it is told."""
+    """A sink as sealing sees it: its name, the names of the sets it may hear of, and the constant source it is told.
+
+    `counts` says how it is told in counts; None: it is told reports.
+    """
 
     name: str
     hash_sets: frozenset[str]
     source: str
+    counts: CountRule | None = None
 
 
 class Sealing:
@@ -46,19 +52,43 @@ class Sealing:
     def seal(self, rng: RandomSource, listeners: Iterable[Listener], day: str, before: str | None = None) -> int:
         """Give every pending report its id and owe each listener what it may hear. Returns how many were sealed.
 
-        With `before` only reports of earlier days, and nothing is noted where there are none.
+        With `before` only reports of earlier days, and nothing is noted where there are none. Listeners that are told
+        in counts are owed each period that is over.
         """
-        if before is not None and not outbox.pending(self._db, before):
+        told = list(listeners)
+        rules = {name: each.counts for each in told if each.counts is not None for name in sorted(each.hash_sets)}
+        over = day if before is None else before
+        if before is not None and not outbox.pending(self._db, before) and not counting.due(self._db, rules, over):
             return 0
         with self._db.write():
             rows = outbox.pending(self._db, before)
-            sealed = seal([body for _, body in rows], rng)
-            outbox.store_sealed(self._db, [local_id for local_id, _ in rows], sealed, day)
-            for listener in listeners if rows else ():
-                heard = sealed.batch(listener.source).for_sets(listener.hash_sets)
-                for part in heard.parts(MAX_REPORTS_PER_BATCH) if heard is not None else ():
-                    outbox.add_batch(self._db, listener.name, part, day)
+            bodies = [body for _, body in rows]
+            sealed = seal(bodies, rng)
+            if rows or before is None:
+                outbox.store_sealed(self._db, [local_id for local_id, _ in rows], sealed, day)
+            if rows:
+                self._owe(sealed.batch(), [each for each in told if each.counts is None], day)
+            counting.begin(self._db, rules, bodies, over)
+            counting.note(self._db, bodies)
+            counts = self._counts(rules, over, rng)
+            if counts is not None:
+                self._owe(counts, [each for each in told if each.counts is not None], day)
             return len(rows)
+
+    def _counts(self, rules: Mapping[str, CountRule], before: str, rng: RandomSource) -> Batch | None:
+        """Every period of a counted set that was over, as a batch of which each listener is owed its own part."""
+        bodies = counting.tell(self._db, rules, before)
+        return Batch(drawn_id(rng.randbytes(16)), identified(bodies, rng)) if bodies else None
+
+    def _owe(self, batch: Batch, listeners: Sequence[Listener], day: str) -> None:
+        for listener in listeners:
+            heard = replace(batch, source=listener.source).for_sets(listener.hash_sets)
+            for part in heard.parts(MAX_REPORTS_PER_BATCH) if heard is not None else ():
+                outbox.add_batch(self._db, listener.name, part, day)
+
+    def counts(self) -> list[tuple[str, Count]]:
+        """Every count that a sink was ever owed, with the sink's name, oldest first."""
+        return counting.said(self._db)
 
     def owed(self) -> Sequence[Owed]:
         """Every batch still to be delivered, oldest first."""

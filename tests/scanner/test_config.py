@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hashsets import hashtypes
 from scanner.config import SETTINGS, Config, Home, Seal, SinkConfig, SinkKind, SourceConfig, load, parse
+from scanner.counts import CountRule, Period
 from scanner.errors import ConfigError
 from scanner.serve_config import Access, ListenerConfig
 
@@ -149,12 +150,39 @@ def test_each_documented_default_is_the_default(setting: Any) -> None:
     assert setting.kind.text
 
 
-@pytest.mark.parametrize("key", ["hash_sets", "timeout_seconds", "use_environment_proxies", "allow_plain_http"])
+@pytest.mark.parametrize("key", ["hash_sets", "timeout_seconds", "use_environment_proxies", "allow_plain_http", "form"])
 def test_each_documented_default_of_a_sink_is_the_default(key: str) -> None:
     """The same for sinks."""
     [setting] = [s for s in SETTINGS if s.name == f"sink.{key}"]
 
     assert read(SINK) == read(f"{SINK}{key} = {setting.default}\n")
+
+
+COUNTED = 'form = "counts"\nhash_sets = ["a"]\n'
+TWO_RULES = COUNTED + SINK.replace("out", "other") + COUNTED + "k = 5\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("k = 5\n", "sink.k means something only for a sink of form counts"),
+        ('period = "day"\n', "sink.period means something only"),
+        (TWO_RULES, "different k or period"),
+    ],
+    ids=["k of reports", "period of reports", "two rules for one set"],
+)
+def test_what_a_sink_of_counts_cannot_be_is_said(more: str, says: str) -> None:
+    """What two sinks are told of one set cannot be subtracted, and k means nothing where reports are told."""
+    assert says in refusal(SINK + more)
+
+
+def test_a_sink_of_counts_has_one_rule() -> None:
+    """Ten, and whatever period is expected to hold as many, unless something else is said."""
+    said, unsaid = (read(f'{SINK}form = "counts"\n{more}').sinks[0].counts for more in ('k = 3\nperiod = "week"\n', ""))
+
+    assert (CountRule(3, Period.WEEK), CountRule(10, None)) == (said, unsaid)
+    assert read(f'{SINK}form = "counts"\n') == read(f'{SINK}form = "counts"\nk = 10\nperiod = "auto"\n')
+    assert read(SINK).sinks[0].counts is None
 
 
 @pytest.mark.parametrize(
@@ -254,6 +282,9 @@ WRONG = [
     ("report.seal", ['"hourly"', "1"]),
     ("sink.name", ['""', '"Canary"', '"a/b"', '"-x"', "1"]),
     ("sink.kind", ['"canary"', "1"]),
+    ("sink.form", ['"canary"', "1"]),
+    ("sink.k", ["1", "0", "2.5", '"canary"']),
+    ("sink.period", ['"canary"', '"hour"', "7"]),
     ("sink.hash_sets", ['"canary"', "[1]", '[""]', '["can\\nary"]']),
     ("sink.timeout_seconds", ["0", '"canary"']),
     ("sink.token_file", ['""', '"can\\u0000ary"', "1"]),

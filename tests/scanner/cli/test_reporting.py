@@ -8,7 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from scanner import Scanner
 from tests.command import Hashward
+from tests.scanner.fakes import MovableClock
 
 SINK = """
 [[sink]]
@@ -90,3 +92,32 @@ def test_nothing_to_tell_is_told(hashward: Hashward) -> None:
     """An empty outbox is no error."""
     assert "No reports.\n" == hashward("reports", "list").out
     assert "" == hashward("reports", "list", "--json").out
+
+
+def test_a_sink_of_counts_is_told_numbers_and_the_command_lists_them(
+    hashward: Hashward, folder: Path, listed: Path
+) -> None:
+    """What leaves is what the schema and `counts` say, in text and in JSON."""
+    hashward.home.mkdir()
+    counted = SINK.replace('kind = "jsonl"', 'kind = "jsonl"\nform = "counts"\nk = 3\nperiod = "day"')
+    (hashward.home / "config.toml").write_text(counted)
+    hashward("hashset", "import", "set", listed, "--approve")
+    none = hashward("reports", "counts")
+    for copy in ("two.ppm", "three.ppm"):
+        (folder / copy).write_bytes((folder / "one.ppm").read_bytes())
+    clock = MovableClock()
+    with Scanner(hashward.home, clock=clock) as scanner:
+        scanner.scan([folder])
+        clock.move(1)
+        scanner.seal()
+        scanner.deliver()
+    (sent,) = (hashward.home / "sent").iterdir()
+    event = json.loads(sent.read_text())
+    told = hashward("reports", "counts", "--json").object
+
+    jsonschema.validate(event, hashward.json("reports", "schema", "--form", "counts"))
+    assert "No counts." in none.out
+    assert {"sink": "provider", **event["data"]} == told
+    assert ("set", "day", 3, "sha256") == (told["hash_set"], told["period"], told["count"], told["hash_type"])
+    assert "provider" in hashward("reports", "counts").out
+    assert "counts" == hashward.json("status")["sinks"][0]["form"]

@@ -21,12 +21,16 @@ import pytest
 
 from hashsets import sqlite
 from hashsets.types import Bounds
+from scanner.counts import CountRule
 from scanner.ledger import coverage
 from scanner.ledger.sealing import Listener
 from scanner.reports import system_random
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256_entry
 
-LISTENER = Listener("sink", frozenset({"A"}), "urn:test")
+LISTENERS = (
+    Listener("sink", frozenset({"A"}), "urn:test"),
+    Listener("counted", frozenset({"A"}), "urn:test", CountRule()),
+)
 FILES = 70  # more than one transaction of a walk
 KILLS = 40
 
@@ -62,7 +66,7 @@ def work(base: Path) -> None:
         for _ in range(2):
             site.scan(base / "media")
             site.rescan()
-            site.ledger.sealing.seal(system_random(), [LISTENER], site.day)
+            site.ledger.sealing.seal(system_random(), LISTENERS, site.day)
             moved = base / "media" / "5"
             if moved.exists():
                 moved.rename(base / "media" / "moved")
@@ -93,6 +97,7 @@ def end(base: Path) -> dict[str, object]:
             "speech": {known.name: site.ledger.probation.of(known.uid) for known in site.store.hash_sets()},
             "said": Counter((where[asset], *rest) for asset, *rest in said),
             "pending": site.ledger.sealing.pending(),
+            "counted": set(db.execute("SELECT hash_set, day, cell, reports FROM sealed_cell").fetchall()),
             "owed": Counter(report.body.ref for owed in site.ledger.sealing.owed() for report in owed.batch.reports),
         }
 
