@@ -21,6 +21,7 @@ from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
 from scanner.accountability.audit import AuditLog
+from scanner.accountability.keeping import Keeper
 from scanner.accountability.log_file import LogFile
 from scanner.actions import Told
 from scanner.checking import Checkable, readable
@@ -149,7 +150,12 @@ class Scanner:
     @cached_property
     def audit(self) -> AuditLog:
         """The audit log, and what is owed to it."""
-        return AuditLog(self.ledger.db, LogFile(self.home.folder), self.clock)
+        return AuditLog(self.ledger.db, self.keeper, self.clock)
+
+    @property
+    def keeper(self) -> Keeper:
+        """Who keeps the audit log."""
+        return LogFile(self.home.folder)
 
     @cached_property
     def pool(self) -> WorkerPool:

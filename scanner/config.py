@@ -37,6 +37,7 @@ from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
 __all__ = [
     "SETTINGS",
     "ActionsConfig",
+    "BrokerConfig",
     "Config",
     "FingerprintConfig",
     "Home",
@@ -178,6 +179,13 @@ class WatchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """Who keeps the audit log: a broker under another user, at a Unix socket; without one this home."""
+
+    socket: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
 
@@ -186,6 +194,7 @@ class Config:
     fingerprint: FingerprintConfig = field(default_factory=FingerprintConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
     actions: ActionsConfig = field(default_factory=ActionsConfig)
     s3: S3Config = field(default_factory=S3Config)
     serve: ServeConfig = field(default_factory=ServeConfig)
@@ -204,6 +213,7 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "fingerprint": FingerprintConfig,
     "report": ReportConfig,
     "watch": WatchConfig,
+    "broker": BrokerConfig,
     "actions": checked_actions,
     "s3": checked_s3,
 }

@@ -128,6 +128,7 @@ SETTINGS: Final = (
     Setting("watch", "walk_hours", number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
     Setting("watch", "metrics_file", PATH, "none", "Where `watch` keeps its metrics, for Prometheus' node_exporter."),
     Setting("watch", "metrics_port", whole(0, 65535), "0", "Loopback port on which `watch` offers /metrics; 0: none."),
+    Setting("broker", "socket", PATH, "none", "The socket of `hashward broker`, which then keeps the audit log."),
     Setting(
         "actions",
         "command",

@@ -11,18 +11,18 @@ Rules
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
-import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from hashsets.sqlite import Database
-from scanner.accountability import chain
-from scanner.accountability.chain import Check, Key, Line, Particulars, Pin, Verified
-from scanner.accountability.log_file import Entry, Standing
+from scanner.accountability import chain, keeping
+from scanner.accountability.chain import Key, Line, Particulars, Pin, Verified
+from scanner.accountability.keeping import Entry, Keeper
 from scanner.clock import Clock
 from scanner.errors import UsageError
 
@@ -43,8 +43,11 @@ class Event(StrEnum):
     CASE_OPENED = "case_opened"
     CASE_OUTCOME = "case_outcome"
     CASE_APPEAL = "case_appeal"
+    CASE_EXPORTED = "case_exported"
+    REVIEWER_CHANGED = "reviewer_changed"
     HOLD_PLACED = "hold_placed"
     HOLD_EXTENDED = "hold_extended"
+    HOLD_RECEIPT = "hold_receipt"
     HOLD_ENDED = "hold_ended"
     ERASED = "erased"
     REQUEST_RECORDED = "request_recorded"
@@ -58,31 +61,6 @@ def due(db: Database, event: Event, particulars: Particulars, *, at_ns: int) -> 
         "INSERT INTO audit_due (uid, at_ns, event, particulars) VALUES (?, ?, ?, ?)",
         (secrets.token_hex(16), at_ns, event.value, _checked(particulars)),
     )
-
-
-class Keeper(Protocol):
-    """Who writes the log: the files themselves, or the broker."""
-
-    def append(self, entries: Sequence[Entry], user: int) -> int:
-        """Write entries as lines, those of `again` only if they are not there yet; the number of the last line."""
-        ...
-
-    def standing(self) -> Standing:
-        """How the log ends."""
-        ...
-
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of the log."""
-        ...
-
-    def size(self) -> int:
-        """How many bytes the log has; 0 where it is not there."""
-        ...
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is a log."""
-        ...
 
 
 class AuditLog:
@@ -109,7 +87,7 @@ class AuditLog:
         """
         done = 0
         while self.begun and (rows := self._take()):
-            self._keeper.append([entry for _, entry in rows], os.geteuid())
+            self._keeper.append([entry for _, entry in rows])
             with self._db.write():
                 self._db.connection.executemany("DELETE FROM audit_due WHERE id = ?", [(number,) for number, _ in rows])
             done += len(rows)
@@ -135,36 +113,24 @@ class AuditLog:
         said = json.loads(_checked(particulars))
         self.drain()
         entry = Entry(secrets.token_hex(16), utc_second(self._clock.now_ns()), event.value, said)
-        return self._keeper.append([entry], os.geteuid())
+        return self._keeper.append([entry])
 
     def pin(self) -> Pin:
         """The last line, to be noted elsewhere. Raises AuditError; UsageError where nothing is written yet."""
-        standing = self._keeper.standing()
-        if not standing.written:
-            raise UsageError("Nothing is written in the audit log yet: there is nothing to pin.")
-        return Pin(standing.written, standing.head)
+        return keeping.pin(self._keeper)
 
     def verify(self, pinned: Pin | None = None, key: Key | None = None) -> Verified:
         """Check every line against the one before; with the verification key, that only the keeper wrote them."""
-        check = Check(key, pinned)
-        return _checked_log(self._keeper, check, lambda _line: None)
+        return keeping.verify(self._keeper, pinned, key)
 
     def lines(self) -> Iterator[Line]:
         """Every line that can be read, oldest first. Raises AuditError."""
-        standing = self._keeper.standing()
-        for raw in chain.split(self._keeper.pieces(0, standing.end)):
-            line = chain.read(raw)
-            if line is not None:
-                yield line
+        return keeping.lines(self._keeper)
 
 
-def _checked_log(keeper: Keeper, check: Check, seen: Callable[[Line], None]) -> Verified:
-    standing = keeper.standing()
-    for raw in chain.split(keeper.pieces(0, standing.end)):
-        line = check.add(raw)
-        if line is not None:
-            seen(line)
-    return check.end(written=standing.written, commitment=standing.commitment, unfinished=keeper.size() > standing.end)
+def software() -> str:
+    """What wrote a line: the version of hashward."""
+    return importlib.metadata.version("hashward")
 
 
 def utc_second(at_ns: int) -> str:

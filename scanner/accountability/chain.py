@@ -112,6 +112,16 @@ class Pin:
         return f"hwpin_{self.seq}_{self.head}"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the log ends, by its keeper: its lines, the digest of the last, its bytes, and the next key, committed."""
+
+    written: int
+    head: str
+    end: int
+    commitment: str
+
+
 class Fault(StrEnum):
     """What is wrong at a line."""
 
@@ -119,8 +129,9 @@ class Fault(StrEnum):
     SEQUENCE = "sequence"  # its number does not follow
     CHAIN = "chain"  # it does not name the line before
     KEY = "key"  # it was not written with the key of its number
-    CUT = "cut"  # the log ends before what was written
-    PIN = "pin"  # it is not the line that was pinned
+    CUT = "cut"  # the log does not end where its key says that it does
+    KEEPER = "keeper"  # the file of its key is gone or damaged: nobody can say whether this is all
+    PIN = "pin"  # it is not the line that was pinned, or the log ends before that
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +206,7 @@ class Check:
         self._keyed, self._key = first is not None, first
         self._pin = pin
         self._lines, self._head = 0, FIRST_PREV
-        self._problems: list[Problem] = []
+        self.problems: list[Problem] = []
 
     def add(self, raw: bytes) -> Line | None:
         """Check the next line; it, where it can be read at all."""
@@ -220,16 +231,25 @@ class Check:
             self._wrong(Fault.KEY)
 
     def _wrong(self, fault: Fault) -> None:
-        if len(self._problems) < MOST_PROBLEMS:
-            self._problems.append(Problem(self._lines, fault))
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(Problem(self._lines, fault))
 
-    def end(self, *, written: int | None = None, commitment: str | None = None, unfinished: bool = False) -> Verified:
-        """The findings. `written` and `commitment` are what the log's keeper says: lines written, the next key."""
-        short = self._pin is not None and self._pin.seq > self._lines
-        other_key = self._key is not None and commitment is not None and self._key.commitment() != commitment
-        if short or other_key or (written is not None and written != self._lines):
-            self._problems.append(Problem(self._lines + 1, Fault.CUT))
-        return Verified(self._lines, self._head, tuple(self._problems), self._keyed, self._pin is not None, unfinished)
+    def end(self, standing: Standing | None, *, unfinished: bool = False) -> Verified:
+        """The findings, given what the keeper says of the log's end."""
+        if standing is None:
+            self._wrong(Fault.KEEPER)
+        elif standing.written != self._lines or not self._may_go_on(standing.commitment):
+            self._wrong(Fault.CUT)
+        elif standing.head != self._head:
+            self._wrong(Fault.CHAIN)
+        if self._pin is not None and self._pin.seq > self._lines:
+            self._wrong(Fault.PIN)
+        problems, pinned = tuple(self.problems), self._pin is not None
+        return Verified(self._lines, self._head, problems, self._keyed, pinned, unfinished)
+
+    def _may_go_on(self, commitment: str) -> bool:
+        """Whether the keeper has the key of the line that comes next."""
+        return self._key is None or hmac.compare_digest(self._key.commitment(), commitment)
 
 
 def split(pieces: Iterable[bytes]) -> Iterable[bytes]:

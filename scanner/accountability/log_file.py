@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,8 @@ from typing import Final
 from hashsets.errors import StoreError
 from hashsets.locking import WriterLock, open_private
 from scanner.accountability import chain
-from scanner.accountability.chain import FIRST_PREV, Key
+from scanner.accountability.chain import FIRST_PREV, Key, Standing
+from scanner.accountability.keeping import DAMAGED, NOT_BEGUN, Entry
 from scanner.errors import AuditError, UsageError
 
 LOG_NAME: Final = "audit.log"
@@ -32,22 +33,6 @@ KEY_NAME: Final = "audit.key"
 _SLOT_BYTES: Final = 4096  # a sector or a page: one slot is never torn by a write to the other
 _PIECE_BYTES: Final = 2**18
 _MOST_LEFT_BYTES: Final = 2**23  # more than any one write leaves behind
-NOT_BEGUN: Final = "There is no audit log yet: `hashward audit init` begins it."
-_DAMAGED: Final = (
-    "The audit log is not what its key says was written: `hashward audit verify` shows where. Move audit.log and"
-    " audit.key away, keep them, and begin anew with `hashward audit init`."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is to be written as a line. `again`: it may have been written before, and is not written twice."""
-
-    uid: str
-    at: str
-    event: str
-    particulars: Mapping[str, str | int | bool | None]
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +68,6 @@ class _State:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the log ends, by its keeper: lines written, the pin of the last, and a commitment to the next one's key."""
-
-    written: int
-    head: str
-    end: int
-    commitment: str
-
-
 class LogFile:
     """The log in a folder. Nothing is opened between uses."""
 
@@ -104,7 +79,7 @@ class LogFile:
         """Whether there is a log."""
         return (self._folder / KEY_NAME).exists()
 
-    def begin(self, first: Entry, user: int, show: Callable[[str], None]) -> None:
+    def begin(self, first: Entry, show: Callable[[str], None]) -> None:
         """Begin the log with a line; `show` is given the verification key, before anything counts. Raises UsageError.
 
         A kill before `show` is done leaves no log, so nobody has a log and not its key.
@@ -123,15 +98,12 @@ class LogFile:
             with _private(self._folder / LOG_NAME):
                 pass
             _sync_folder(self._folder)
-            self._append([first], user)
+            self._append([first], os.geteuid())
 
-    def append(self, entries: Sequence[Entry], user: int) -> int:
-        """Write entries as lines, those of `again` only if they are not there yet; the number of the last line.
-
-        They are on disk when it returns. Raises AuditError.
-        """
+    def append(self, entries: Sequence[Entry], user: int | None = None) -> int:
+        """Write entries as lines of a user (else of this process's own); see `keeping.Keeper`."""
         with self._locked(), _io():
-            return self._append(entries, user)
+            return self._append(entries, os.geteuid() if user is None else user)
 
     def _append(self, entries: Sequence[Entry], user: int) -> int:
         with self._key_file() as key_file, _private(self._folder / LOG_NAME) as log:
@@ -141,19 +113,25 @@ class LogFile:
             keeper.write([entry for entry in entries if entry.uid not in known], user)
             return keeper.state.key.seq - 1
 
-    def standing(self) -> Standing:
-        """How the log ends. Raises AuditError."""
+    def standing(self) -> Standing | None:
+        """How the log ends; None where its key is gone or damaged. Raises AuditError."""
+        if not self.begun:
+            return None
         with self._locked(), _io(), self._key_file() as key_file:
-            state = _states(key_file)[0]
-            return Standing(state.key.seq - 1, state.head, state.end, state.key.commitment())
+            found = _states(key_file)
+        if found is None:
+            return None
+        state, _ = found
+        return Standing(state.key.seq - 1, state.head, state.end, state.key.commitment())
 
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of the log from `start` up to `end`. Raises AuditError."""
-        with _io(), open(os.open(self._folder / LOG_NAME, _READ), "rb") as log:
-            log.seek(start)
-            left = 2**62 if end is None else end - start
-            while left > 0 and (piece := log.read(min(left, _PIECE_BYTES))):
-                left -= len(piece)
+    def pieces(self, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of the log, up to `end`. Raises AuditError."""
+        if not (self._folder / LOG_NAME).exists():
+            return
+        with _io(), _private(self._folder / LOG_NAME) as log:
+            at, end = 0, os.fstat(log).st_size if end is None else end
+            while at < end and (piece := os.pread(log, min(end - at, _PIECE_BYTES), at)):
+                at += len(piece)
                 yield piece
 
     def size(self) -> int:
@@ -181,15 +159,15 @@ class LogFile:
             lock.close()
 
 
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
 class _Keeper:
     """An open log and key: settles what a kill has left, then writes."""
 
     def __init__(self, log: int, key_file: int) -> None:
         self._log, self._key_file = log, key_file
-        self.state, self._slot = _states(key_file)
+        found = _states(key_file)
+        if found is None:
+            raise AuditError(DAMAGED)
+        self.state, self._slot = found
 
     def settle(self) -> None:
         """Check the last line, take in whole lines that were not acknowledged, and cut off what is none."""
@@ -197,7 +175,7 @@ class _Keeper:
         size = os.fstat(self._log).st_size
         last = os.pread(self._log, state.end - state.start, state.start)
         if size < state.end or (state.end and chain.digest(last) != state.head):
-            raise AuditError(_DAMAGED)
+            raise AuditError(DAMAGED)
         if size == state.end:
             return
         for raw in chain.split([os.pread(self._log, min(size - state.end, _MOST_LEFT_BYTES), state.end)]):
@@ -239,13 +217,11 @@ def _after(state: _State, raw: bytes) -> _State:
     return _State(state.key.next(), state.end + len(raw), state.end, chain.digest(raw))
 
 
-def _states(key_file: int) -> tuple[_State, int]:
-    """The state in force and its slot; of two that a kill has left, the later. Raises AuditError."""
+def _states(key_file: int) -> tuple[_State, int] | None:
+    """The state in force and its slot; of two that a kill has left, the later. None where there is none."""
     found = [(_State.of_slot(os.pread(key_file, _SLOT_BYTES, at * _SLOT_BYTES)), at) for at in (0, 1)]
     valid = [(state, at) for state, at in found if state is not None]
-    if not valid:
-        raise AuditError(_DAMAGED)
-    return max(valid, key=lambda each: each[0].key.seq)
+    return max(valid, key=lambda each: each[0].key.seq, default=None)
 
 
 def _uids(log: int, wanted: set[str]) -> set[str]:
@@ -253,12 +229,18 @@ def _uids(log: int, wanted: set[str]) -> set[str]:
     known: set[str] = set()
     if not wanted:
         return known
-    with open(os.dup(log), "rb") as file:
-        file.seek(0)
-        for raw in chain.split(iter(lambda: file.read(_PIECE_BYTES), b"")):
-            if any(uid.encode() in raw for uid in wanted - known):
-                line = chain.read(raw)
-                known |= wanted & {line.uid if line is not None else ""}
+    at = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal at
+        while piece := os.pread(log, _PIECE_BYTES, at):
+            at += len(piece)
+            yield piece
+
+    for raw in chain.split(pieces()):
+        if any(uid.encode() in raw for uid in wanted - known):
+            line = chain.read(raw)
+            known |= wanted & {line.uid if line is not None else ""}
     return known
 
 
@@ -293,6 +275,8 @@ def _io() -> Iterator[None]:
     """The border at which errors of the system become ours: what is owed to the log stays owed."""
     try:
         yield
+    except BrokenPipeError:  # of whoever was shown the key
+        raise
     except (OSError, StoreError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it cannot be opened"
         raise AuditError(f"The audit log cannot be used ({why}); what is owed to it stays owed.") from None

@@ -12,6 +12,7 @@ import click
 from scanner.api import Scanner
 from scanner.cli import (
     acting,
+    auditing,
     curating,
     forgetting,
     hash_sets,
@@ -80,6 +81,7 @@ for module in (
     resolving,
     roots,
     reporting,
+    auditing,
     acting,
     forgetting,
     status,
