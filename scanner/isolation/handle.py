@@ -36,7 +36,7 @@ sys.exit(main(sys.argv[2:]))
 """
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
 START_S = 60.0  # a cold import on a loaded machine; a warm one takes under a second
-REPLY_S = 10.0
+REPLY_S = 60.0  # one that is gone is known at once, by its socket: this is for a machine that stands still
 
 
 class ZygoteLost(Exception):

@@ -43,6 +43,7 @@ from scanner.types import (
 FILES_PER_WORKER = 100
 GRACE_S = 0.4  # for the worker to notice its own budget and end in good order; killed, it ends within half a second
 LEAST_WITHIN_S = 0.05  # however long the wait for a worker was
+MOST_UNREAD = 1000  # records that may wait to be read when time is up: more than a socket holds of the shortest
 LOOK_S = 0.25  # how often a silent worker is looked at; when its time can be up, just then
 
 
@@ -227,13 +228,23 @@ class _Task:
         while not stop():
             left_s = self._left_s(cpu_started, wall_started)
             if left_s <= 0:
-                return self._cut_short(Reason.TIMEOUT)
+                return self._late(poll)
             if not poll.poll(1 + 1000 * min(LOOK_S, left_s)):
                 continue
             ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
             if ended is not None:
                 return ended
         return None
+
+    def _late(self, poll: select.poll) -> Looked:
+        """Time is up. What was told before counts: on a machine that stood still it may be all there is to tell."""
+        for _ in range(MOST_UNREAD):
+            if not poll.poll(0):
+                break
+            ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
+            if ended is not None:
+                return ended
+        return self._cut_short(Reason.TIMEOUT)
 
     def _left_s(self, cpu_started: float, wall_started: float) -> float:
         """For how long at least the content's time is not up; nothing, or less, once it is."""

@@ -80,12 +80,12 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
     """A small disk of its own at `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "none", str(folder)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, timeout=20).returncode:
+    if os.geteuid() or subprocess.run(command, capture_output=True, timeout=100).returncode:
         pytest.skip("mounting a small disk needs root and a container that allows it")
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=100)
 
 
 def hashward(home: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -124,10 +124,10 @@ def test_the_command_on_a_small_disk(tmp_path: Path, trouble: str) -> None:
                 while True:
                     filler.write(bytes(4096))
         else:
-            subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True, timeout=20)
+            subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True, timeout=100)
         failed = hashward(home, "scan", more)
         if trouble == "read-only":
-            subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True, timeout=20)
+            subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True, timeout=100)
         (home / "filler").unlink(missing_ok=True)
 
         assert failed.returncode not in (0, 1, 3)

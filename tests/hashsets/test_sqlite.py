@@ -274,11 +274,11 @@ def test_a_writer_that_does_not_let_go_is_told_of(path: Path, database: Database
     def hold() -> None:
         with database.write():
             held.set()
-            release.wait(20)
+            release.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(20)
+    held.wait(60)
     try:
         with pytest.raises(StoreError, match="too long"), database.write(wait_s=0.05):
             pass
@@ -336,12 +336,12 @@ def test_the_wal_is_cut_after_large_writes_and_not_while_a_reader_needs_it(datab
         with database.read():
             numbers_seen = database.execute("SELECT COUNT(*) FROM number").fetchone()[0]
             begun.set()
-            done.wait(20)
+            done.wait(60)
             assert numbers_seen == database.execute("SELECT COUNT(*) FROM number").fetchone()[0]
 
     reader = threading.Thread(target=read)
     reader.start()
-    begun.wait(20)
+    begun.wait(60)
     with database.write(durable=False) as connection:
         connection.executemany("INSERT INTO number VALUES (?)", rows * 3)
     assert database.wal_bytes() > 0

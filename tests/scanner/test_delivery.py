@@ -47,7 +47,7 @@ class Receiver:
     def sink(self) -> SinkConfig:
         """How it is configured."""
         url = f"http://127.0.0.1:{self.server.server_address[1]}/reports"
-        return SinkConfig("provider", SinkKind.HTTP, url=url, hash_sets=frozenset({"set"}), timeout_seconds=5.0)
+        return SinkConfig("provider", SinkKind.HTTP, url=url, hash_sets=frozenset({"set"}), timeout_seconds=60.0)
 
     def up(self) -> None:
         """Begin to listen."""

@@ -246,7 +246,7 @@ class _Held:
         seen = self._seen.pop(0)
         if not self.entered.is_set():
             self.entered.set()
-            assert self.go.wait(10)
+            assert self.go.wait(60)
         return seen
 
     def wanted(self, media: MediaKind) -> frozenset[str]:
@@ -265,10 +265,10 @@ def test_equal_contents_share_a_look_unless_its_file_changed(site: Site, tmp_pat
     fd = os.open(tmp_path / "copy", os.O_RDONLY)
     with ThreadPoolExecutor(2) as lanes:
         changing = lanes.submit(site.pipeline.look, fd, unchanged=lambda: steady)
-        assert held.entered.wait(10)
+        assert held.entered.wait(60)
         waiting = lanes.submit(site.pipeline.look, fd)
         held.go.set()
-        seen = [changing.result(10).fingerprint, waiting.result(10).fingerprint]
+        seen = [changing.result(60).fingerprint, waiting.result(60).fingerprint]
     os.close(fd)
 
     assert [first, first if steady else second] == seen

@@ -15,7 +15,7 @@ from scanner.errors import UsageError
 from scanner.watch import Duty, Watch, notify
 from tests.scanner.fakes import MovableClock
 
-WAIT_S = 30  # for things that take milliseconds on an idle machine
+WAIT_S = 60  # for things that take milliseconds on an idle machine
 
 
 @pytest.fixture(autouse=True)

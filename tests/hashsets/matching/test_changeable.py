@@ -184,13 +184,13 @@ def test_what_changes_during_a_merge_stays_changed(
 
     def slow(layers: Sequence[Layer]) -> Layer:
         building.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return build(layers)
 
     monkeypatch.setattr(changeable, "merged", slow)
     merging = threading.Thread(target=shelf.merge, args=(NOBODY_ELSE,))
     merging.start()
-    assert building.wait(10)
+    assert building.wait(60)
     writer = Shelf.open([PDQ], tmp_path) if other_process else shelf
     writer.change({"pdq": Change(values[200:], ids[200:], withdrawn=np.array([50, 151, 250]))})
     expected = [i for i in ids.tolist() if i not in (0, 2, 4, 50, 151)]

@@ -55,7 +55,7 @@ def test_a_value_is_answered_before_the_next_is_asked(full: Hashward) -> None:
         process.stdin.close()
 
         assert [PDQ, OTHER] == answers
-        assert 1 == process.wait(20)
+        assert 1 == process.wait(60)
 
 
 def test_a_bad_line_is_named_by_its_number_after_what_came_before(full: Hashward) -> None:

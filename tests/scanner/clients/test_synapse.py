@@ -74,7 +74,7 @@ def homeserver(folder: Path, door: str) -> Iterator[Homeserver]:
     (folder / "hs.yaml").write_text(
         f"{config}\nenable_registration: true\nenable_registration_without_verification: true\n"
         f"trusted_key_servers: []\nmodules:\n  - module: scanner.clients.synapse.HashwardModule\n"
-        f"    config: {{address: '{door}', timeout_s: 20}}\n"
+        f"    config: {{address: '{door}', timeout_s: 60}}\n"
     )
     (folder / "localhost.log.config").write_text("version: 1\ndisable_existing_loggers: false\n")
     with (folder / "out").open("wb") as out:

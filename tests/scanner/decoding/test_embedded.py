@@ -179,7 +179,8 @@ def test_parts_beyond_the_most_are_not_passed_over_in_silence() -> None:
 
 def test_a_look_stopped_in_a_part_tells_where() -> None:
     """The position lies in the part, so that the next look need not begin with the still."""
-    seen = look(encoded(photograph(), "JPEG") + clip(200), DENSE, Limits(image_s=5, video_s=0.01, video_most_s=0.01))
+    limits = Limits(image_s=5, video_s=0.01, video_most_s=0.01, wall_factor=1000)
+    seen = look(encoded(photograph(), "JPEG") + clip(200), DENSE, limits)
 
     assert Extent.PARTIAL is seen.looked.extent  # type: ignore[union-attr]
     assert seen.marks[-1].at >= AT_PER_PART

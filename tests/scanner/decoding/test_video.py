@@ -239,7 +239,7 @@ def test_an_encrypted_video_says_so() -> None:
 
 def test_over_budget_keeps_frames() -> None:
     """A video that costs more than its budget stops with what it gave."""
-    seen = look(clip(300, gop=300), DENSE, Limits(video_s=0.01, video_most_s=0.01))
+    seen = look(clip(300, gop=300), DENSE, Limits(video_s=0.01, video_most_s=0.01, wall_factor=1000))
 
     assert partial(Reason.OVER_BUDGET) == seen.looked
     assert 0 < len(seen.pictures) < 300

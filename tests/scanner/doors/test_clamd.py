@@ -217,19 +217,31 @@ def test_a_client_that_sends_too_much_reads_the_refusal(door: Door) -> None:
 
 def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
     """For a command, inside one, inside a stream and inside a session."""
-    quick = Patience(command_s=1.5, read_s=0.3)
-    with clamd(tmp_path, quick) as door:
-        assert b"COMMAND READ TIMED OUT\n" == door.ask()
-        assert b"COMMAND READ TIMED OUT\0" == door.ask(b"zPI")
-        assert b"COMMAND READ TIMED OUT\0" == door.ask(b"zINSTREAM\0\0\0\0\x04go")
-        assert b"COMMAND READ TIMED OUT\0" == door.ask(b"zIDSESSION\0")
-        assert 1 == len(door.intake.seen)
+    sent = (b"", b"zPI", b"zINSTREAM\0\0\0\0\x04go", b"zIDSESSION\0")
+    with hurried(tmp_path, *sent) as (intake, asking):
+        replies = [rest(sock) for sock in asking]
+
+    assert [b"COMMAND READ TIMED OUT" + end for end in (b"\n", b"\0", b"\0", b"\0")] == replies
+    assert 1 == len(intake.seen)
+
+
+@contextlib.contextmanager
+def hurried(folder: Path, *sent: bytes) -> Iterator[tuple[FakeIntake, list[socket.socket]]]:
+    """Connections that have sent these bytes before the door begins to take any: it is in a hurry, they may be slow."""
+    intake, sock = FakeIntake(), tcp_socket()
+    asking = [socket.create_connection(("127.0.0.1", port_of(sock)), timeout=WAIT_S) for _ in sent]
+    for each, begun in zip(asking, sent, strict=True):
+        each.sendall(begun)
+    patience = Patience(command_s=0.5, read_s=0.5)
+    with running(lambda: ClamdListener(sock, intake, DoorRules("clamd"), patience)):  # type: ignore[arg-type]
+        yield intake, asking
+    for each in asking:
+        each.close()
 
 
 def test_a_client_that_drips_is_not_waited_for(tmp_path: Path) -> None:
     """A byte before each time-out does not hold a connection for ever."""
-    with clamd(tmp_path, Patience(command_s=0.5, read_s=0.5)) as door, door.connect() as sock:
-        sock.sendall(b"zINSTREAM\0" + struct.pack("!I", LIMIT))
+    with hurried(tmp_path, b"zINSTREAM\0" + struct.pack("!I", LIMIT)) as (_, (sock,)):
         until = time.monotonic() + WAIT_S
         with contextlib.suppress(OSError):
             while time.monotonic() < until:

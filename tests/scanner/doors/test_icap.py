@@ -361,12 +361,18 @@ def test_nothing_passes_before_the_lists_are_loaded(tmp_path: Path) -> None:
 
 def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
     """Inside a head or a body; an idle connection just ends."""
-    with icap(tmp_path, Patience(idle_s=1.0, head_s=1.0, read_s=0.5, drain_s=1.0)) as door:
-        assert 408 == door.ask(b"REQMOD icap://x/avs").status
-        assert 408 == door.ask(reqmod(None)[:-3]).status
-        assert 408 == door.ask(reqmod(b"9\r\nonly")).status
-        with door.client() as client:
-            assert b"" == client.rest()
+    sock, intake = tcp_socket(), FakeIntake()
+    patience = Patience(idle_s=0.5, head_s=0.5, read_s=0.5, drain_s=0.5)
+    asking = [Client(port_of(sock)) for _ in range(4)]
+    for client, begun in zip(
+        asking, (b"REQMOD icap://x/avs", reqmod(None)[:-3], reqmod(b"9\r\nonly"), b""), strict=True
+    ):
+        client.send(begun)  # before the door begins to take any: it is in a hurry, they may be slow
+    with running(lambda: IcapListener(sock, intake, DoorRules("icap"), tmp_path, patience)):  # type: ignore[arg-type]
+        assert [408] * 3 == [client.reply().status for client in asking[:3]]
+        assert b"" == asking[3].rest()
+    for client in asking:
+        client.close()
 
 
 # -- forms and codings -----------------------------------------------------------------------------------------------

@@ -75,8 +75,10 @@ def test_a_stop_answers_what_is_in_hand(hashward: Hashward) -> None:
     """SIGTERM takes no more connections, and the upload that is under way gets its verdict."""
     with served(hashward) as door:
         with socket.create_connection(("127.0.0.1", door.ports["http"])) as half:
-            half.sendall(b"POST /v1/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nte")
-            time.sleep(0.5)
+            half.sendall(b"POST /v1/scan HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+            answers = half.makefile("rb")
+            assert answers.readline().startswith(b"HTTP/1.1 100 ")  # so it is in hand
+            half.sendall(b"te")
             door.process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:  # until nobody is taken in any more
@@ -85,7 +87,7 @@ def test_a_stop_answers_what_is_in_hand(hashward: Hashward) -> None:
                         break
                 time.sleep(0.05)
             half.sendall(b"xt")
-            reply = half.makefile("rb").read()
+            reply = answers.read()
         assert b'{"verdict":"clear","block":false}' in reply
         assert 0 == door.process.wait(60)
         assert "stopped" in door.said

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from scanner.types import WHOLE, Reason
 from tests.scanner.isolation.test_pool import CRASHES, HOSTILE, family
 
 BLOCK = 100
+MOST_LOSS = 0.05
 # Those that end at once. One that spins costs what its budget allows, and no more: see test_pool.
 DEEDS = [deed for deed in CRASHES.split() if deed != "STOP"]
 OTHERS = {"SPIN": Reason.TIMEOUT, "FLOOD": Reason.OVER_BUDGET}
@@ -85,8 +87,7 @@ def block(pool: WorkerPool, files: Sequence[Path], crashes: int) -> tuple[float,
 @pytest.mark.prove
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
-    ("kind", "sides", "rounds", "most"),
-    [("small", SMALL, 60, 0.1), ("photos", PHOTOS, 24, 0.05), ("camera", CAMERA, 16, 0.05)],
+    ("kind", "sides", "rounds"), [("small", SMALL, 60), ("photos", PHOTOS, 48), ("camera", CAMERA, 16)]
 )
 def test_one_hostile_file_in_a_hundred_costs_little(
     tmp_path: Path,
@@ -94,11 +95,9 @@ def test_one_hostile_file_in_a_hundred_costs_little(
     kind: str,
     sides: tuple[int, ...],
     rounds: int,
-    most: float,
 ) -> None:
-    """Under a twentieth of what is done with photographs, which is what was asked for, and more with the smallest
-    pictures: since these are hashed in 2 ms, a file that ends two workers costs as much as ten, for two forks of a
-    process with every codec, their ends, and what successors touch.
+    """Under a twentieth of what is done, also with the smallest pictures: since these are hashed in 2 ms, a file that
+    ends two workers costs as much as five, for two forks of a process with every codec and what successors touch.
 
     Two pools take turns at blocks of a hundred: one meets no hostile file, the other one in each block. Both recycle
     their workers as they would. Compared is the processor time of all processes.
@@ -119,6 +118,7 @@ def test_one_hostile_file_in_a_hundred_costs_little(
             cpu, wall = block(troubled, mixed, 1)
             troubled_cpu, troubled_wall = troubled_cpu + cpu, troubled_wall + wall
         recovery_s = recovery(troubled, tmp_path)
+        restart_s = restart(troubled, tmp_path)
     loss = 1 - calm_cpu / troubled_cpu
     proof(
         "isolation",
@@ -130,10 +130,12 @@ def test_one_hostile_file_in_a_hundred_costs_little(
         loss_of_cpu=round(loss, 4),
         loss_of_wall=round(1 - calm_wall / troubled_wall, 4),
         slowest_recovery_s=round(recovery_s, 3),
+        restart_s=round(restart_s, 3),
     )
 
-    assert loss < most
+    assert loss < MOST_LOSS
     assert recovery_s < 1.0
+    assert restart_s < 5.0
 
 
 def recovery(pool: WorkerPool, folder: Path) -> float:
@@ -146,3 +148,11 @@ def recovery(pool: WorkerPool, folder: Path) -> float:
         assert look(pool, folder / "1") is None
         slowest = max(slowest, time.monotonic() - started)
     return slowest
+
+
+def restart(pool: WorkerPool, folder: Path) -> float:
+    """How long an ordinary file takes, asked just after the process that all workers come from was killed."""
+    os.kill(pool._zygote._process.pid, signal.SIGKILL)
+    started = time.monotonic()
+    assert look(pool, folder / "1") is None
+    return time.monotonic() - started

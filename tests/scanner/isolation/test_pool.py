@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,12 +19,19 @@ from PIL import Image
 
 from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options
+from scanner.isolation import records
+from scanner.isolation.handle import Worker
 from scanner.isolation.in_process import InProcess
-from scanner.isolation.pool import WorkerPool
-from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason, Stopped
+from scanner.isolation.pool import WorkerPool, _Task
+from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason, Stopped, never, partial
+from tests.scanner.isolation.hostile import GOOD
 
 HOSTILE = "tests.scanner.isolation.hostile:answer"
-LIMITS = Limits(image_s=0.3, video_s=0.5, wall_factor=10.0, signals=100)
+# By the clock there is more than any machine stands still for: what is late here is late by its own work.
+LIMITS = Limits(image_s=1.0, video_s=1.0, wall_factor=100.0, signals=100)
+HURRIED = Limits(image_s=0.3, video_s=0.5)
+WAIT_S = 60.0
+MOST_TRIES = 10
 CRASHES = "STOP SEGFAULT ABORT EXIT FORK ALLOCATE SHORT LONG HUGE EMPTY TYPE HASHTYPE QUALITY VALUE"
 
 
@@ -50,6 +58,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
         yield Ask(pool, tmp_path_factory.mktemp("hostile"))
 
 
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with WorkerPool(1, HURRIED, answer=HOSTILE) as pool:
+        yield Ask(pool, tmp_path_factory.mktemp("hurried"))
+
+
 def picture(side: int = 80) -> bytes:
     encoded = io.BytesIO()
     Image.radial_gradient("L").resize((side, side)).save(encoded, "PNG")
@@ -71,6 +85,14 @@ def children(pid: int) -> list[int]:
 def family(pid: int) -> list[int]:
     below = children(pid)
     return below + [each for child in below for each in family(child)]
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_worker_and_process_agree(tmp_path: Path) -> None:
@@ -97,20 +119,34 @@ def test_a_crash_keeps_what_was_told(hostile: Ask, deed: str) -> None:
 
 
 @pytest.mark.parametrize("deed", ["SPIN", "SLEEP"])
-def test_a_worker_that_does_not_come_back_is_killed(hostile: Ask, deed: str) -> None:
-    """Time up, by CPU or by the wall clock: killed soon after the budget, its signal kept."""
-    took = []
-    for _ in range(3):  # a busy machine may be late once, not each time
-        start = time.monotonic()
-        found = hostile(deed.encode())
-        took.append(time.monotonic() - start)
+def test_a_worker_that_does_not_come_back_is_killed(hurried: Ask, deed: str) -> None:
+    """Time up, by CPU or by the wall clock: killed, its signal kept, and the next file is looked at whole. How soon
+    after the budget is measured in test_budgets."""
+    found = []
+    while not found or not (found[-1].signals or len(found) == MOST_TRIES):  # it may stand still before its deed
+        found.append(hurried(deed.encode()))
+    after = [hurried(picture())]
+    while after[-1].looked != WHOLE and len(after) < MOST_TRIES:
+        after.append(hurried(picture()))
 
-        assert (Extent.PARTIAL, Reason.TIMEOUT) == (found.looked.extent, found.looked.reason)
-        assert 1 == len(found.signals)
-        assert WHOLE == hostile(picture()).looked
-        if took[-1] < LIMITS.image_s * LIMITS.wall_factor + 1.5:
-            return
-    raise AssertionError(took)
+    assert {Reason.TIMEOUT} == {each.looked.reason for each in found}
+    assert (Extent.PARTIAL, 1) == (found[-1].looked.extent, len(found[-1].signals))
+    assert WHOLE == after[-1].looked
+    assert {Reason.TIMEOUT} >= {each.looked.reason for each in after[:-1]}
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_was_told_before_time_was_up_counts(ended: bool) -> None:
+    """A machine that stood still past the end of a content's time loses nothing that its worker had said."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, open(os.devnull, "rb") as file:
+        theirs.send(GOOD)
+        if ended:
+            theirs.send(records.pack_end(MediaKind.IMAGE, WHOLE))
+        task = _Task(Worker(os.getpid(), ours), file.fileno(), Limits(image_s=-1.0), None)
+        looked = task.run(never)
+
+    assert (WHOLE if ended else partial(Reason.TIMEOUT), 1) == (looked, len(task.signals))
 
 
 @pytest.mark.parametrize("deed", ["FLOOD", "CROWD"])
@@ -144,28 +180,26 @@ def test_a_look_that_nobody_waits_for_ends(hostile: Ask) -> None:
         with ThreadPoolExecutor(1) as caller:
             stopping = threading.Event()
             spinning = caller.submit(pool.fingerprint, fd, None, stopping.is_set)
-            time.sleep(0.3)
+            until(lambda: family(pool._zygote._process.pid))
             assert not spinning.done()
             stopping.set()
             with pytest.raises(Stopped):
-                spinning.result(30)
+                spinning.result(WAIT_S)
 
         assert WHOLE == Ask(pool, hostile.folder)(picture()).looked
     os.close(fd)
 
 
 def test_a_killed_worker_and_a_killed_zygote_are_replaced(hostile: Ask) -> None:
-    """Processes killed from outside while idle are replaced, and the next file is looked at whole in under a second
-    (three when the zygote has to start anew)."""
+    """Processes killed from outside while idle are replaced, and the next file is looked at whole. How soon after is
+    measured in test_hostile_share."""
     hostile(picture())
-    (zygote,) = [pid for pid in children(os.getpid()) if children(pid)][-1:]
+    zygote = hostile.pool._zygote._process.pid
     os.kill(children(zygote)[0], signal.SIGKILL)
     assert WHOLE == hostile(picture()).looked
     os.kill(zygote, signal.SIGKILL)
-    start = time.monotonic()
 
     assert WHOLE == hostile(picture()).looked
-    assert time.monotonic() - start < 5.0
 
 
 def test_workers_are_recycled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,16 +221,12 @@ def test_close_leaves_nobody(tmp_path: Path) -> None:
     ask = Ask(pool, tmp_path)
     with ThreadPoolExecutor(1) as caller:
         spinning = caller.submit(ask, b"SPIN")
-        time.sleep(0.5)
-        assert set(family(os.getpid())) > before
+        until(lambda: len(set(family(os.getpid())) - before) >= 2)
         pool.close()
         with pytest.raises(IsolationError):
-            spinning.result(20)
-    deadline = time.monotonic() + 60
-    while set(family(os.getpid())) - before and time.monotonic() < deadline:
-        time.sleep(0.02)
+            spinning.result(WAIT_S)
+    until(lambda: not set(family(os.getpid())) - before)
 
-    assert set() == set(family(os.getpid())) - before
     with pytest.raises(IsolationError):
         ask(picture())
 
@@ -217,18 +247,13 @@ def test_a_killed_parent_leaves_nobody() -> None:
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert "ready\n" == parent.stdout.readline()
-    deadline = time.monotonic() + 60
-    while len(below := family(parent.pid)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(below) >= 2
+    until(lambda: len(family(parent.pid)) >= 2)
+    below = family(parent.pid)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in below):
-        time.sleep(0.05)
 
-    assert [] == [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
 
 
 def test_options_reach_the_worker(tmp_path: Path) -> None:

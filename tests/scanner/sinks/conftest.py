@@ -44,6 +44,7 @@ class Receiver:
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.events: dict[str, dict[str, Any]] = {}
         self.batches: set[str] = set()
+        self.written = 0  # of endless bodies
         self.stopping = threading.Event()
         receiver = self
 
@@ -99,7 +100,7 @@ class Receiver:
         if mood.endless_body:
             while not self.stopping.is_set():
                 try:
-                    handler.wfile.write(b"x" * 65536)
+                    self.written += handler.wfile.write(b"x" * 65536)
                 except OSError:
                     return None
         handler.wfile.write(mood.body)

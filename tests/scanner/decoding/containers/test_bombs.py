@@ -29,7 +29,7 @@ JPEG_HEAD = b"\xff\xd8\xff\xe0"
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(1, Limits(image_s=2.0, video_s=2.0), files_per_worker=1) as running:
+    with WorkerPool(1, Limits(image_s=2.0, video_s=2.0, wall_factor=60.0), files_per_worker=1) as running:
         yield running
 
 
@@ -98,7 +98,7 @@ def look(pool: WorkerPool, content: bytes) -> tuple[Fingerprint, int]:
     fd = os.memfd_create("content")
     try:
         os.write(fd, content)
-        with peak_of_workers() as peak:
+        with peak_of_workers(pool) as peak:
             return pool.fingerprint(fd), peak[0]
     finally:
         os.close(fd)
