@@ -176,13 +176,22 @@ def imports_command(rows: int, rounds: int, record: bool) -> None:
 
 
 @main.command("serve")
+@click.option("--only", type=click.Choice(serve.PARTS), multiple=True, help="Only this part; may be repeated.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns of each.")
-@click.option("--pairs", type=click.IntRange(1), default=300, show_default=True, help="Listed and unlisted uploads.")
+@click.option("--pairs", type=click.IntRange(2), default=4000, show_default=True, help="Listed and unlisted uploads.")
+@click.option("--seconds", type=click.FloatRange(0), default=30.0, show_default=True, help="Of open-loop load.")
+@click.option("--pdq", type=click.IntRange(0), default=0, show_default=True, help="PDQ values listed.")
+@click.option("--digests", type=click.IntRange(0), default=0, show_default=True, help="Digests listed.")
+@click.option("--home", type=click.Path(path_type=Path), help="A home to fill, or filled before; kept.")
 @click.option("--record", is_flag=True, help="Write the figures under bench/runs/.")
-def serve_command(rounds: int, pairs: int, record: bool) -> None:
-    """The upload doors: known content against ClamAV's daemon, new against its fingerprint, accept's silence."""
+def serve_command(
+    only: tuple[str, ...], rounds: int, pairs: int, seconds: float, pdq: int, digests: int, home: Path | None,
+    record: bool,
+) -> None:  # fmt: skip
+    """The upload doors: known content against ClamAV's daemon, new against its fingerprint, load, accept's silence."""
+    plan = serve.Plan(only or serve.PARTS, rounds, pairs=pairs, load_s=seconds, pdq=pdq, digests=digests, home=home)
     try:
-        found = serve.run(rounds, pairs, lambda text: click.echo(text, err=True))
+        found = serve.run(plan, lambda text: click.echo(text, err=True))
     except WrongAnswer as error:
         raise click.ClickException(str(error)) from error
     rounded = {name: round(value, 3) for name, value in found.items()}

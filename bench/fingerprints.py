@@ -97,10 +97,11 @@ def _cpu_ms(hasher: Hasher, path: Path, times: int) -> float:
     return (family_cpu_s() - before) * 1000 / times
 
 
-def family_cpu_s() -> float:
-    """CPU seconds of this process and of all below it: the living to the nanosecond, those that ended to a tick."""
-    pids = [os.getpid(), *below(os.getpid())]
-    return sum(_cpu_s(pid) + _ended_s(pid) for pid in pids)
+def family_cpu_s(first: int | None = None) -> float:
+    """CPU seconds of a process (None: this one) and of all below it: the living to the nanosecond, those that ended to
+    a tick."""
+    first = os.getpid() if first is None else first
+    return sum(_cpu_s(pid) + _ended_s(pid) for pid in (first, *below(first)))
 
 
 def _ended_s(pid: int) -> float:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +52,16 @@ def run(rows: int = 1_000_000, rounds: int = 3) -> Figure:
     return Figure("import", "sqlite-utils", ratio, GOAL, {"rows": rows, "rounds": rounds, **median})
 
 
-def write_list(path: Path, rows: int) -> None:
-    """A list of random values, a third of each type in no order, `<type> <hex>` a line."""
+def write_list(path: Path, rows: int, types: Mapping[str, int] = TYPES) -> None:
+    """A list of random values, as many of each type (its bytes) in no order, `<type> <hex>` a line."""
     rng = np.random.default_rng(SEED)
-    names = list(TYPES)
+    names = list(types)
     with path.open("w", encoding="ascii") as file:
         for first in range(0, rows, _AT_ONCE):
             count = min(_AT_ONCE, rows - first)
             chosen, drawn = rng.integers(0, len(names), count).tolist(), rng.bytes(32 * count)
             for number, kind in enumerate(chosen):
-                value = drawn[32 * number : 32 * number + TYPES[names[kind]]]
+                value = drawn[32 * number : 32 * number + types[names[kind]]]
                 file.write(f"{names[kind]} {value.hex()}\n")
 
 

@@ -4,257 +4,188 @@ Rules
 - Known content: 1 KB by clamd's protocol, one connection each, in turns with ClamAV's own daemon over a list of two
   lines, where it is installed. Wall time of the client, as a platform sees it; the ratio is theirs over ours.
 - New content: CPU time of the serving process and all below it for 3 Mpx JPEGs that differ in their last bytes, over
-  what their fingerprints alone (three digests and PDQ by a worker pool, as `bench fingerprints` has it) cost, in turns.
+  what their fingerprints (three digests and PDQ) cost in one process that does nothing else, in turns.
 - Every answer is judged: a wrong one ends the measurement.
-- Listed against unlisted under `accept`: the share of pairs in which the listed one took longer (0.5: nothing to tell).
+- Listed against unlisted under `accept`: the share of pairs in which the listed one took longer (0.5: nothing to tell),
+  with the interval that holds it in 95 of 100 measurements. What is sent is alike in all but its listing, in random
+  order, over one connection.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import shutil
-import socket
+import random
 import statistics
-import struct
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter, process_time
 
-import httpx
+import numpy as np
 
-from bench import pictures, report
+from bench import pictures, report, serve_lists, serve_load
 from bench.measure import WrongAnswer
-from scanner.fingerprint import Options
+from bench.serve_doors import Serving, Uploader, clamd, instream, serving
 from scanner.hashing import digest_fd
-from scanner.isolation.pool import WorkerPool
+from scanner.isolation.in_process import InProcess
 
-START_S = 100.0
 SIZE = (2048, 1536)  # 3 Mpx
-_TICKS = os.sysconf("SC_CLK_TCK")
+_LANES = 4
+KNOWN, NEW, LOAD, ACCEPT = PARTS = ("known", "new", "load", "accept")
+_TEXT_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """A serving process: its id, and the ports of its listeners by name."""
+class Plan:
+    """What to measure, how often, and over what: lists of as many PDQ values and digests, in a home that is kept."""
 
-    pid: int
-    ports: dict[str, int]
-
-    def cpu_s(self) -> float:
-        """CPU time of it and of all processes below it, those that ended included."""
-        return _family_s(self.pid)
-
-
-def _family_s(pid: int) -> float:
-    return sum(_cpu_s(each) for each in _family(pid))
+    parts: Sequence[str] = PARTS
+    rounds: int = 5
+    turn: int = 20
+    pairs: int = 4000
+    load_s: float = 30.0
+    pdq: int = 0
+    digests: int = 0
+    home: Path | None = None
 
 
-def _cpu_s(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS
-
-
-def _family(pid: int) -> list[int]:
-    try:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        below = []
-    return [pid, *(each for child in below for each in _family(int(child)))]
-
-
-@contextlib.contextmanager
-def serving(home: Path, workers: int) -> Iterator[Serving]:
-    """hashward serve on loopback: http, clamd, and http that accepts."""
-    listener = '[[serve.listener]]\nname = "{}"\nkind = "{}"\naddress = "127.0.0.1:0"\ndeadline_seconds = 60\n{}\n'
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "config.toml").write_text(
-        f"[scan]\nworkers = {workers}\n"
-        + listener.format("http", "http", "")
-        + listener.format("clamd", "clamd", "")
-        + listener.format("accepting", "http", 'on_match = "accept"')
-    )
-    command = [sys.executable, "-m", "scanner", "--home", str(home), "serve", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                event = json.loads(line)
-                if event["event"] == "serving":
-                    break
-            else:
-                raise WrongAnswer("serve did not start")
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            ports = {each["name"]: int(each["address"].rpartition(":")[2]) for each in event["listeners"]}
-            yield Serving(process.pid, ports)
-        finally:
-            process.terminate()
-            process.wait(START_S)
-
-
-@contextlib.contextmanager
-def clamd(folder: Path, listed: bytes) -> Iterator[int | None]:
-    """ClamAV's daemon over a list of two lines; None where it is not installed."""
-    program = shutil.which("clamd")
-    if program is None:
-        yield None
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    for name in ("db", "t"):
-        (folder / name).mkdir()
-    lines = [f"{hashlib.sha256(each).hexdigest()}:{len(each)}:Listed\n" for each in (listed, b"other")]
-    (folder / "db" / "list.hsb").write_text("".join(lines))
-    (folder / "c.conf").write_text(
-        f"TCPSocket {port}\nTCPAddr 127.0.0.1\nDatabaseDirectory {folder}/db\nTemporaryDirectory {folder}/t\n"
-        f"Foreground yes\nUser {os.environ.get('USER', 'root')}\n"
-    )
-    with subprocess.Popen([program, "-c", str(folder / "c.conf")], stdout=subprocess.DEVNULL) as process:
-        try:
-            _await(port)
-            yield port
-        finally:
-            process.terminate()
-
-
-def _await(port: int) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        time.sleep(0.1)
-    raise WrongAnswer("clamd did not start")
-
-
-def instream(port: int, body: bytes) -> float:
-    """One INSTREAM on a connection of its own; the seconds it took. Raises WrongAnswer unless the reply is OK."""
-    began = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", port)) as line:
-        line.sendall(b"zINSTREAM\0" + struct.pack(">I", len(body)) + body + bytes(4))
-        reply = b""
-        while piece := line.recv(4096):
-            reply += piece
-    took = time.perf_counter() - began
-    if reply != b"stream: OK\0":
-        raise WrongAnswer("an unlisted content was not answered OK")
-    return took
-
-
-def known(ours: int, theirs: int | None, rounds: int, block: int = 60) -> dict[str, float]:
+def known(ours: Serving, theirs: Serving | None, body: bytes, rounds: int, block: int = 60) -> dict[str, float]:
     """Known content of 1 KB: blocks in turns; medians in microseconds, and the ratio where there is a peer."""
-    body = b"known content " * 73
-    instream(ours, body)
-    times: dict[int, list[float]] = {port: [] for port in (ours, theirs) if port is not None}
+    doors = {"ours": ours} if theirs is None else {"ours": ours, "clamd": theirs}
+    instream(ours.ports["clamd"], body)
+    times: dict[str, list[float]] = {name: [] for name in doors}
+    spent = dict.fromkeys(doors, 0.0)
     for _ in range(rounds):
-        for port, taken in times.items():
-            taken += [instream(port, body) for _ in range(block)]
-    medians = {port: statistics.median(taken) * 1e6 for port, taken in times.items()}
-    found = {"known_ours_us": medians[ours]}
+        for name, door in doors.items():
+            before = sum(door.cpu_s())
+            times[name] += [instream(door.ports["clamd"], body) for _ in range(block)]
+            spent[name] += sum(door.cpu_s()) - before
+    found = {f"known_{name}_us": statistics.median(taken) * 1e6 for name, taken in times.items()}
+    found |= {f"known_{name}_cpu_us": cpu_s / rounds / block * 1e6 for name, cpu_s in spent.items()}
     if theirs is not None:
-        found |= {"known_clamd_us": medians[theirs], "known_ratio": medians[theirs] / medians[ours]}
+        found["known_ratio"] = found["known_clamd_us"] / found["known_ours_us"]
     return found
 
 
-def _distinct(count: int, first: int = 0) -> list[bytes]:
-    """As many 3 Mpx JPEGs, equal but for what follows their end: each is a content of its own."""
-    whole = pictures.kept(1, SIZE, "jpeg", grain=16).read_bytes()
-    return [whole + number.to_bytes(8, "big") for number in range(first, first + count)]
+def picture(number: int) -> bytes:
+    """A 3 Mpx JPEG, equal to the others but for what follows its end: each is a content of its own."""
+    return pictures.kept(1, SIZE, "jpeg", grain=16).read_bytes() + number.to_bytes(8, "big")
 
 
-def new(door: Serving, rounds: int, turn: int = 20, lanes: int = 4) -> dict[str, float]:
+def new(door: Serving, rounds: int, turn: int, first: int) -> dict[str, float]:
     """New 3 Mpx JPEGs over http in turns with their fingerprints alone; CPU per file, and files a second."""
-    ours, alone, rates = [], [], []
-    with (
-        WorkerPool(2, options=Options()) as pool,
-        ThreadPoolExecutor(lanes) as askers,
-        httpx.Client(timeout=100) as client,
-    ):
+    rows = []
+    lines = [Uploader(door.ports["http"]) for _ in range(_LANES)]
+    with ThreadPoolExecutor(_LANES) as askers:
         for number in range(rounds + 1):
-            bodies = _distinct(turn, number * turn)
-            before, began = door.cpu_s(), time.perf_counter()
-            list(askers.map(lambda body: _upload(client, door.ports["http"], body), bodies))
-            took, spent = time.perf_counter() - began, door.cpu_s() - before
-            spent_alone = _fingerprints(pool, bodies, askers)
-            if number:  # one turn before it counts
-                ours.append(spent / turn)
-                alone.append(spent_alone / turn)
-                rates.append(turn / took)
+            bodies = [picture(first + number * turn + at) for at in range(turn)]
+            alone_s = _fingerprints_s(bodies)
+            (own_s, below_s), began = door.cpu_s(), perf_counter()
+            list(askers.map(_upload, lines, (bodies[at::_LANES] for at in range(_LANES))))
+            took = perf_counter() - began
+            own_s, below_s = (after - before for after, before in zip(door.cpu_s(), (own_s, below_s), strict=True))
+            alone_s = (alone_s + _fingerprints_s(bodies)) / 2
+            rows.append((own_s, below_s, alone_s, (own_s + below_s) / alone_s, took))
+    for line in lines:
+        line.close()
+    own, below, alone, ratio, took = (statistics.median(column) for column in zip(*rows[1:], strict=True))
     return {
-        "new_ms": statistics.median(ours) * 1e3,
-        "fingerprint_ms": statistics.median(alone) * 1e3,
-        "new_ratio": statistics.median(ours) / statistics.median(alone),
-        "files_per_second": statistics.median(rates),
+        "new_serving_ms": own / turn * 1e3,
+        "new_workers_ms": below / turn * 1e3,
+        "fingerprint_ms": alone / turn * 1e3,
+        "new_ratio": ratio,
+        "new_per_second": turn / took,
+        "new_per_cpu_second": turn / (own + below),
     }
 
 
-def _fingerprints(pool: WorkerPool, bodies: Sequence[bytes], askers: ThreadPoolExecutor) -> float:
-    """CPU seconds for these files' digests and PDQ, by a pool of workers: nothing received, compared or recorded."""
+def _upload(line: Uploader, bodies: Sequence[bytes]) -> None:
+    for body in bodies:
+        line.post(body)
 
-    def one(body: bytes) -> None:
+
+def _fingerprints_s(bodies: Sequence[bytes]) -> float:
+    """CPU seconds for these files' digests and PDQ in this process: nothing received, compared or recorded."""
+    alone = InProcess()
+    before = process_time()
+    for body in bodies:
         fd = os.memfd_create("body", os.MFD_CLOEXEC)
         try:
             os.write(fd, body)
             digest_fd(fd)
-            if not pool.fingerprint(fd).signals:
+            if not alone.fingerprint(fd).signals:
                 raise WrongAnswer("a picture gave no signal")
         finally:
             os.close(fd)
-
-    before = _family_s(os.getpid())
-    list(askers.map(one, bodies))
-    return _family_s(os.getpid()) - before
+    return process_time() - before
 
 
-def _upload(client: httpx.Client, port: int, body: bytes, ref: str | None = None) -> str:
-    headers = {} if ref is None else {"Hashward-Ref": ref}
-    reply = client.post(f"http://127.0.0.1:{port}/v1/scan", content=body, headers=headers)
-    verdict = str(reply.json()["verdict"])
-    if verdict not in ("clear", "accepted"):
-        raise WrongAnswer(f"a new picture was answered {verdict}")
-    return verdict
+def texts(kind: str, count: int) -> list[bytes]:
+    """Contents of one length that nobody can tell apart."""
+    rng = random.Random(f"{kind} of serve")
+    return [rng.randbytes(_TEXT_BYTES // 2).hex().encode() for _ in range(count)]
 
 
 def telling(port: int, listed: Sequence[bytes], unlisted: Sequence[bytes]) -> dict[str, float]:
     """How well the time of an answer under `accept` tells listed from unlisted: the area under the ROC curve."""
-    times: tuple[list[float], list[float]] = ([], [])
-    with httpx.Client(timeout=100) as client:
-        for at, pair in enumerate(zip(listed, unlisted, strict=True)):
-            for which in (0, 1) if at % 2 else (1, 0):
-                began = time.perf_counter()
-                _upload(client, port, pair[which], ref=f"{at}-{which}")
-                times[which].append(time.perf_counter() - began)
-    above = sum((a > b) + (a == b) / 2 for a in times[0] for b in times[1])
-    return {"auc": above / len(times[0]) / len(times[1]), "pairs": len(times[0])}
+    sent = [(body, which) for which, bodies in enumerate((unlisted, listed)) for body in bodies]
+    random.Random(7).shuffle(sent)
+    line = Uploader(port, b'"accepted"')
+    taken: tuple[list[float], list[float]] = ([], [])
+    for number, (body, which) in enumerate(sent):
+        taken[which].append(line.post(body, f"upload-{number}"))
+    line.close()
+    share, half = area(*taken)
+    return {"accept_auc": share, "accept_auc_within": half, "accept_pairs": len(listed)}
 
 
-def run(
-    rounds: int = 5, pairs: int = 300, say: Callable[[str], None] = lambda text: None, turn: int = 20
-) -> dict[str, float]:
-    """Every figure."""
+def area(negative: Sequence[float], positive: Sequence[float]) -> tuple[float, float]:
+    """Area under the ROC curve, and half of its interval of 95 % by DeLong's variance."""
+    one, other = np.sort(negative), np.sort(positive)
+
+    def beaten(by: Sequence[float], of: np.ndarray) -> np.ndarray:
+        below, upto = (np.searchsorted(of, by, side) for side in ("left", "right"))
+        return np.asarray((below + upto) / 2 / len(of))
+
+    above, below = beaten(positive, one), 1 - beaten(negative, other)
+    variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
+    return float(above.mean()), float(1.96 * np.sqrt(variance))
+
+
+def run(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[str, float]:
+    """Every figure that is planned."""
     with tempfile.TemporaryDirectory(prefix="hashward-bench-") as folder:
-        home = Path(folder) / "home"
-        listed, unlisted = ([b"%d of %s" % (at, kind) for at in range(pairs)] for kind in (b"listed", b"none"))
-        lines = "".join(f"sha256 {hashlib.sha256(each).hexdigest()}\n" for each in listed)
-        (Path(folder) / "list.txt").write_text(lines)
-        command = [sys.executable, "-m", "scanner", "--home", str(home), "hashset", "import", "set"]
-        subprocess.run([*command, f"{folder}/list.txt"], check=True, capture_output=True)
-        with serving(home, workers=2) as door, clamd(Path(folder), listed[0]) as theirs:
-            found = known(door.ports["clamd"], theirs, rounds, 3 * turn)
-            say("known content: done")
-            found |= new(door, rounds, turn)
-            say("new content: done")
-            return found | telling(door.ports["accepting"], listed, unlisted)
+        home = plan.home or Path(folder) / "home"
+        serve_lists.fill(home, plan.pdq, plan.digests)
+        # Drawn anew each time: what a kept home has met before would be told by that.
+        first = random.SystemRandom().randrange(2**48) << 8
+        listed = texts(f"listed {first}", plan.pairs)
+        serve_lists.take_contents(home, "probes", listed)
+        with serving(home, workers=len(os.sched_getaffinity(0))) as door, clamd(Path(folder), listed[0]) as theirs:
+            found: dict[str, float] = {"load_before": os.getloadavg()[0], "pdq": plan.pdq, "digests": plan.digests}
+            for part, measure in _measures(plan, door, theirs, listed, first).items():
+                if part in plan.parts:
+                    found |= measure()
+                    say(f"{part}: done")
+            return found | {"resident_mib": door.resident_mib(), "load_after": os.getloadavg()[0]}
+
+
+def _measures(
+    plan: Plan, door: Serving, theirs: Serving | None, listed: Sequence[bytes], first: int
+) -> dict[str, Callable[[], dict[str, float]]]:
+    """What measures each part; `first` is the number of the first content."""
+    text = texts(f"known {first}", 1)[0]
+    return {
+        KNOWN: lambda: known(door, theirs, text, plan.rounds, 3 * plan.turn),
+        NEW: lambda: new(door, plan.rounds, plan.turn, first),
+        LOAD: lambda: serve_load.measured(
+            door.ports["http"], lambda number: picture(first + 2**32 + number), plan.load_s
+        ),
+        ACCEPT: lambda: telling(door.ports["accepting"], listed, texts(f"not {first}", len(listed))),
+    }
 
 
 def record(found: dict[str, float], arguments: Sequence[str]) -> str:

@@ -93,6 +93,8 @@ class Snapshot:
         return sorted(self._hits(merge_evidence(found)), key=lambda hit: (hit.owner, hit.set_uid, hit.entry_key))
 
     def _hits(self, evidence: Evidence) -> Iterator[EntryHit]:
+        if not len(evidence):
+            return
         details = self._details(evidence)
         demands = self._demands(evidence)
         for owner, entry, set_number, rank, distance, mask in evidence.rows():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hashsets.errors import NoSuchSet, UsageError
 from hashsets.migrations import MIGRATIONS
-from hashsets.sqlite import Connection, Database
+from hashsets.sqlite import Connection, Database, foreign_errors
 from hashsets.store import checks, differences, listing, merging, sets
 from hashsets.store.differences import Difference
 from hashsets.store.interning import Interned
@@ -88,8 +88,8 @@ class Store:
 
     def catalogue(self) -> int:
         """+1 at any activation, change of rule, role, mode or switch, creation and removal, in any set."""
-        with self._database.read() as connection:
-            return sets.catalogue(connection)
+        with foreign_errors():  # one statement sees one state by itself: this is asked at every upload
+            return sets.catalogue(self._database.connection)
 
     def data_version(self) -> int:
         """Changes whenever another connection has committed anything: the cheap question before `catalogue`."""

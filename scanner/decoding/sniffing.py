@@ -221,6 +221,8 @@ _SVG = re.compile(
     re.DOTALL,
 )
 _EPS = re.compile(rb"%!PS-Adobe-[\d.]+ EPSF")
+# Control characters that no text has, and what stands for bytes that are none: all but \b \t \n \f \r and escape.
+_UNPRINTABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1a\x1c-\x1f\ufffd]")
 
 
 def sniff(head: bytes) -> Sniffed:
@@ -386,14 +388,10 @@ def _is_svg(head: bytes) -> bool:
 def _is_text(head: bytes) -> bool:
     """UTF-8 or UTF-16 without control characters."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _is_printable(head[: len(head) // 2 * 2].decode("utf-16", "replace"))
+        return not _UNPRINTABLE.search(head[: len(head) // 2 * 2].decode("utf-16", "replace"))
     for cut in range(4):  # a character may be cut at the end of the head
         try:
-            return _is_printable(head[: len(head) - cut].decode("utf-8"))
+            return not _UNPRINTABLE.search(head[: len(head) - cut].decode("utf-8"))
         except UnicodeDecodeError:
             continue
     return False
-
-
-def _is_printable(text: str) -> bool:
-    return not any(ord(c) < 32 and c not in "\t\n\r\f\b\x1b" for c in text) and "\ufffd" not in text

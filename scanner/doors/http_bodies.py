@@ -56,7 +56,8 @@ async def pieces(
     pace, received = Pace(IDLE_S, most_s, now), 0
     while True:
         try:
-            message = await asyncio.wait_for(receive(), max(_LEAST_WAIT_S, pace.left_s(received)))
+            async with asyncio.timeout(max(_LEAST_WAIT_S, pace.left_s(received))):  # wait_for makes a task of each
+                message = await receive()
         except TimeoutError:
             raise TooSlow from None
         if message["type"] != "http.request":

@@ -94,13 +94,14 @@ class Reply(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send it."""
-        if not scope.get("hashward.read") and "connection" not in self.headers:
+        unread = not scope.get("hashward.read")
+        if unread and "connection" not in self.headers:
             self.headers["connection"] = "close"
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        if not scope.get("hashward.read"):
+        await send({"type": "http.response.body", "body": self.body, "more_body": unread})
+        if unread:
             await drain(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def raw_header(request: Request, name: bytes) -> bytes | None:

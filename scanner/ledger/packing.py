@@ -298,6 +298,8 @@ def _values_start(blob: bytes) -> int:
 
 def _joined(parts: list[Queries]) -> Queries:
     """Queries of one type as one, rows by content, in the order they came within one content."""
+    if len(parts) == 1:
+        return parts[0]
     joined = Queries(
         parts[0].hash_type,
         np.concatenate([part.values for part in parts]),
@@ -306,8 +308,6 @@ def _joined(parts: list[Queries]) -> Queries:
         np.concatenate([part.readings for part in parts]),
         parts[0].edit,
     )
-    if len(parts) == 1:
-        return joined
     order = np.argsort(joined.owners & CONTENT_MASK, kind="stable")
     return Queries(
         joined.hash_type,
