@@ -63,7 +63,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # The build tools are in the lock, so nothing is downloaded for it. setuptools warns of every editable install.
 itself = PYTHONWARNINGS=ignore $(install) --no-deps --no-build-isolation --editable .
 
-kernels := $(wildcard hashsets/matching/native/* scanner/hashing/native/* scanner/decoding/native/*)
+kernels := $(wildcard hashsets/matching/native/* scanner/hashing/native/* scanner/decoding/native/* scanner/isolation/native/*)
 
 $(VENV)/.installed-run: .locks/run.txt pyproject.toml $(kernels) | $(VENV)/bin/python
 	@echo "Installing what hashward needs into $(VENV) (once, a minute or so) ..." >&2

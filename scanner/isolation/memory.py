@@ -4,9 +4,9 @@ A worker's cost is page faults: a fork shares its pages until they are written, 
 - While codecs are warmed up, large blocks come from the system and go back to it: no holes are left among small ones.
 - Afterwards they come from the heap and stay there, in pages of 2 MiB where the kernel gives them on request: the first
   pictures of a new worker take 10 faults for their pixels instead of 2,000, and a third of the time.
-- What is left is copying: some 1,100 pages until a first picture is done with, for the counts of references in objects
-  of Python. Asking for them at once (MADV_POPULATE_WRITE) costs as much; what was collapsed into huge pages before
-  forking (MADV_COLLAPSE) is taken apart again by the first workers.
+- What is left, beside what `image` saves, is copying: some 1,100 pages until a first picture is done with, for the
+  counts of references in objects of Python. Asking for them at once (MADV_POPULATE_WRITE) costs as much; what was
+  collapsed into huge pages before forking (MADV_COLLAPSE) is taken apart again by the first workers.
 
 Only where the C library is glibc; elsewhere nothing is changed.
 """

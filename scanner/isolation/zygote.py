@@ -24,7 +24,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import cast
 
 from scanner.fingerprint import Limits, Options, Orientations
-from scanner.isolation import memory
+from scanner.isolation import image, memory
 from scanner.isolation.confinement import available, no_core_dumps, prepare
 from scanner.isolation.warming import warm
 from scanner.isolation.worker import ANSWER, Answer, serve
@@ -161,6 +161,7 @@ def main(arguments: list[str]) -> int:
     zygote = _Zygote(control, settings, answer)
     prepare()
     memory.settle()
+    image.share()
     assert len(os.listdir("/proc/self/task")) == 1, "a warmed-up codec started a thread: forking would not be safe"
     zygote.run()
     return 0

@@ -1,0 +1,3 @@
+# What native/module.c offers.
+
+def move(mappings: bytes | bytearray, fd: int, page_size: int, /) -> int: ...
