@@ -29,6 +29,7 @@ import sqlite_utils
 from hashsets.drivers import Claim, sole_driver
 from hashsets.errors import StoreError
 from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, make_private_file
+from hashsets.refusals import sentence_of
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -86,25 +87,9 @@ def statements(script: str) -> Iterator[str]:
     assert not pending.strip(), "an SQL script must end with a semicolon"
 
 
-_MESSAGES = (
-    ("disk is full", "the disk is full: make room and try again; nothing was half-written"),
-    ("readonly database", "the database is read-only: check the owner and mode of the home directory and the mount"),
-    ("malformed", "the database is damaged: restore it from a backup, or rebuild hashsets.db by importing again"),
-    ("not a database", "the file is not a hashward database, or is encrypted: move it away or restore a backup"),
-    ("locked", "the database is locked by another program: close it and try again"),
-    ("unable to open", "the database cannot be opened: check the owner and mode of the home directory"),
-    ("disk I/O error", "the disk reported an I/O error: check the disk and the mount, then try again"),
-)
-
-
 def store_error(error: driver.Error) -> StoreError:
     """The driver's error as ours: what to do next, without SQL, path or value."""
-    text = str(error)
-    for part, message in _MESSAGES:
-        if part in text:
-            return StoreError(message)
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StoreError(f"the database refused an operation ({name}); run `hashward status` and report this")
+    return StoreError(sentence_of(str(error), getattr(error, "sqlite_errorname", type(error).__name__)))
 
 
 @contextlib.contextmanager
@@ -324,6 +309,20 @@ class Database:
         """Move the -wal into the database under the writer lock. False when a reader keeps some of it in use."""
         with foreign_errors(), self._writer.held():
             return _checkpoint(self._session().connection)
+
+    def compact(self) -> None:
+        """Write the file anew, without what was deleted from it: secure_delete leaves copies of rows once moved.
+
+        Nobody writes meanwhile, and it takes as much memory as what is kept (this driver's temporary files are there).
+        """
+        with foreign_errors(), self._writer.held():
+            connection = self._session().connection
+            connection.execute("PRAGMA query_only=OFF")
+            try:
+                connection.execute("VACUUM")
+            finally:
+                connection.execute("PRAGMA query_only=ON")
+            _checkpoint(connection)
 
     def wal_bytes(self) -> int:
         """Size of the -wal file, for `status`: over 64 MB some reader has stayed open too long."""

@@ -70,10 +70,17 @@ def find(db: Database, sha256: bytes) -> Content | None:
     return None if row is None else _content(*row)
 
 
+def find_seq(db: Database, seq: int) -> Content | None:
+    """The content of that number; None where it was erased."""
+    row = db.execute(f"{_CONTENT} WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else _content(*row)
+
+
 def by_seq(db: Database, seq: int) -> Content:
     """The content of that number, which exists."""
-    row = db.execute(f"{_CONTENT} WHERE seq = ?", (seq,)).fetchone()
-    return _content(*row)
+    content = find_seq(db, seq)
+    assert content is not None
+    return content
 
 
 def _content(

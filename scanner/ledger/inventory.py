@@ -189,7 +189,37 @@ class Inventory:
         rows = self._db.execute("SELECT stamp, hash_type FROM inventory_column").fetchall()
         return all(self._opened(stamp, name) is not None for stamp, name in rows)
 
+    def drop_uncounted(self) -> None:
+        """Remove the files of segments that count no more, unless another process is at it: it does so itself."""
+        with self._only_writer() as alone:
+            if alone:
+                self._tidy()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Map nothing that counts no more: a removed file keeps its place on the disk until nobody has it open."""
+        counted = {bytes(stamp) for (stamp,) in self._db.execute("SELECT stamp FROM inventory")}
+        for key in [key for key in self._open if key[0] not in counted]:
+            del self._open[key]
+
     def _due(self) -> tuple[int, int] | None:
+        return self._gap() or self._tail()
+
+    def _gap(self) -> tuple[int, int] | None:
+        """The first stretch between segments, where retention took one, that has contents enough for a new one."""
+        with self._db.read():
+            after = 1
+            rows = self._db.execute("SELECT seq_lo, seq_hi FROM inventory ORDER BY seq_lo").fetchall()
+            for seq_lo, seq_hi in rows:
+                left = "SELECT count(*) FROM (SELECT 1 FROM content WHERE seq BETWEEN ? AND ? LIMIT ?)"
+                if seq_lo > after:
+                    (held,) = self._db.execute(left, (after, seq_lo - 1, self._least_tail)).fetchone()
+                    if held >= self._least_tail:
+                        return after, seq_lo - 1
+                after = seq_hi + 1
+            return None
+
+    def _tail(self) -> tuple[int, int] | None:
         with self._db.read():
             end, held = self._db.execute("SELECT coalesce(max(seq_hi), 0), total(contents) FROM inventory").fetchone()
             top = contents.top_seq(self._db)

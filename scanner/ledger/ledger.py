@@ -17,6 +17,7 @@ from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
 from scanner.ledger import (
+    ages,
     assets,
     contents,
     coverage,
@@ -181,6 +182,7 @@ class Ledger:
         with self.db.write(durable=durable):
             if catalogue_now() != pinned.catalogue:
                 raise Stale("the sets have changed meanwhile")
+            ages.mark(self.db, occasion.day)
             for hash_set in pinned.sets:
                 self._meet(hash_set, occasion)
             self._settle(pinned, occasion)  # what all have met speaks, or is held, before others come
@@ -297,6 +299,7 @@ class Ledger:
     ) -> Change:
         """Make the matches of lo..hi with a set (its entries in scope) exactly `hits`, and settle what follows."""
         fresh, stirred = matches.put(self.db, hits, occasion.trigger)
+        ages.identify(self.db, {seq for seq, _, _ in fresh}, occasion.day)
         lost = matches.withdraw_unsupported(self.db, uid, lo, hi, scope, hits)
         for seq in sorted(stirred | {identity[0] for identity in (*fresh, *lost)}):
             for moved in matches.settle(self.db, seq):

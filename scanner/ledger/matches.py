@@ -1,8 +1,8 @@
 """Matches: one row per (content, set, entry), holding the best evidence. Runs inside the caller's transaction.
 
-States: `active`; `suppressed` (only Hamming types support it and the content is known good); `held` (an exact type
-supports it and the content is known good: the verdict stays, no report leaves, until a person resolves it to one of the
-other two); `withdrawn` (nothing supports it).
+States: `active`; `suppressed` (only Hamming types support it and the content is known good, or people found that it is
+none); `held` (an exact type supports it and the content is known good: the verdict stays, no report leaves, until a
+person resolves it to one of the other two); `withdrawn` (nothing supports it).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from hashsets.sqlite import Database
 from hashsets.types import Classification, EntryHit, Role
-from scanner.ledger import resolutions
+from scanner.ledger import overturned, resolutions
 from scanner.ledger.resolutions import Resolution
 from scanner.report_fields import Cause
 from scanner.types import Trigger
@@ -254,6 +254,8 @@ _RESOLVED = {None: State.HELD, Resolution.REPORT: State.ACTIVE, Resolution.KNOWN
 
 
 def _settled_state(db: Database, match: Match, known_good: bool) -> State:
+    if overturned.is_overturned(db, match.content_seq, match.hit.set_uid, match.hit.entry_key):
+        return State.SUPPRESSED
     if match.role is Role.KNOWN_GOOD or not known_good:
         return State.ACTIVE
     if not match.hit.exact_types:

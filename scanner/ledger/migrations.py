@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hashsets.sqlite import Migration
 from scanner.ledger.steps_audit import AUDIT
+from scanner.ledger.steps_cases import CASES
 from scanner.ledger.steps_counting import COUNTING
 from scanner.ledger.steps_figures import FIGURES
 
@@ -289,4 +290,5 @@ MIGRATIONS = (
     Migration(8, "what the audit log is owed", AUDIT),
     Migration(9, "what was looked at and flagged, counted", FIGURES),
     Migration(10, "counts in place of reports", COUNTING),
+    Migration(11, "cases, holds, ages and what retention erased", CASES),
 )

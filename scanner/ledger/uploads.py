@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from hashsets.sqlite import Database
 from hashsets.types import Role
-from scanner.ledger import assets, contents, coverage, matches, outbox, volumes
+from scanner.ledger import ages, assets, contents, coverage, matches, outbox, volumes
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Content
 from scanner.ledger.coverage import NOTHING, Met
 from scanner.ledger.matches import State
@@ -112,6 +112,7 @@ class Uploads:
     def accept(self, arrivals: Sequence[Arrival], day: str) -> list[Outcome | None]:
         """Commit signals and places; None for one whose content is gone meanwhile, to be looked at again."""
         with self._db.write():
+            ages.mark(self._db, day)
             tally = volumes.Tally(self._db)
             outcomes = [self._accept_one(arrival, tally) for arrival in arrivals]
             tally.write(day, Trigger.UPLOAD)
@@ -200,9 +201,9 @@ class Uploads:
         )
 
     def owed(self, content_seq: int) -> bool:
-        """Whether another look at a content may find more."""
-        content = contents.by_seq(self._db, content_seq)
-        return content.owed and content.attempts < MAX_LOOKS
+        """Whether another look at a content may find more; of one that was erased none does."""
+        content = contents.find_seq(self._db, content_seq)
+        return content is not None and content.owed and content.attempts < MAX_LOOKS
 
     # -- what people were shown --------------------------------------------------------------------------------------
 

@@ -1,0 +1,23 @@
+"""What a database's refusals mean to whoever runs it: a sentence that says what to do next. Knows no driver."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_SENTENCES: Final = (
+    ("disk is full", "the disk is full: make room and try again; nothing was half-written"),
+    ("readonly database", "the database is read-only: check the owner and mode of the home directory and the mount"),
+    ("malformed", "the database is damaged: restore it from a backup, or rebuild hashsets.db by importing again"),
+    ("not a database", "the file is not a hashward database, or is encrypted: move it away or restore a backup"),
+    ("locked", "the database is locked by another program: close it and try again"),
+    ("unable to open", "the database cannot be opened: check the owner and mode of the home directory"),
+    ("disk I/O error", "the disk reported an I/O error: check the disk and the mount, then try again"),
+)
+
+
+def sentence_of(text: str, name: str) -> str:
+    """What an error of SQLite with this text, of this name, means: without SQL, path or value."""
+    for part, sentence in _SENTENCES:
+        if part in text:
+            return sentence
+    return f"the database refused an operation ({name}); run `hashward status` and report this"
