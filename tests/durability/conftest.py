@@ -7,7 +7,9 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -66,33 +68,73 @@ class Receiver:
         self._thread.join()
 
 
+KEPT = ("home", "out")  # what is copied and restored; the tree is changed in place
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where work that nobody disturbs stands before one of its steps."""
+
+    folder: Path
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+
+
 class Trials:
-    """Trials on copies of one prepared home, compared with work that nobody disturbed."""
+    """Trials on copies of one prepared home, compared with work that nobody disturbed.
+
+    What comes before the step that a trial disturbs is the same each time, so it is done once, and copied.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._nursery = Nursery()
         self.receiver = Receiver()
-        self._prepared = folder / "prepared"
         self.base = folder / "trial"
-        work.prepare(self._prepared, self.receiver.url)
-        self.fresh()
-        self.undisturbed = self.run(Plan())
-        assert (len(work.STEPS), "") == (self.undisturbed.steps, self.undisturbed.error)
+        self._stages = [Stage(folder / "stage-0")]
+        self._counted: dict[tuple[str, ...], list[Counter[str]]] = {}
+        work.prepare(self._stages[0].folder, self.receiver.url)
+        self.base.mkdir()
+        (self._stages[0].folder / "media").rename(self.base / "media")
+        self.counts()
         self.expected = work.end(self.base)
 
-    def fresh(self) -> None:
-        """Go back to the prepared state."""
-        shutil.rmtree(self.base, ignore_errors=True)
-        shutil.copytree(self._prepared, self.base)
-        self.receiver.requests.clear()
+    def fresh(self, step: int = 0) -> None:
+        """Go back to where undisturbed work stands before a step."""
+        for name in KEPT:
+            shutil.rmtree(self.base / name, ignore_errors=True)
+        shutil.copytree(self._stages[step].folder, self.base, dirs_exist_ok=True)
+        (work.change_tree if work.change_tree in work.STEPS[:step] else work.restore_tree)(self.base)
+        self.receiver.requests[:] = self._stages[step].requests
 
-    def count(self, kind: str) -> int:
+    def counts(self, below: Sequence[str] = ()) -> list[Counter[str]]:
+        """How many operations of each kind each step of undisturbed work takes below some folders of the base."""
+        if tuple(below) not in self._counted:
+            self._counted[tuple(below)] = [self._counted_step(step, below) for step in range(len(work.STEPS))]
+        return self._counted[tuple(below)]
+
+    def _counted_step(self, step: int, below: Sequence[str]) -> Counter[str]:
+        self.fresh(step)
+        ending = self.run(Plan(), first=step, last=step + 1, below=below)
+        assert (step + 1, "") == (ending.steps, ending.error)
+        if len(self._stages) == step + 1 < len(work.STEPS):
+            self._stages.append(Stage(self._stages[0].folder.with_name(f"stage-{step + 1}"), [*self.receiver.requests]))
+            shutil.copytree(self.base, self._stages[-1].folder, ignore=shutil.ignore_patterns("media"))
+        return Counter(ending.counted)
+
+    def count(self, kind: str, below: Sequence[str] = ()) -> int:
         """How many operations of a kind the undisturbed work takes."""
-        return (self.undisturbed.counted or {})[kind]
+        return sum(step[kind] for step in self.counts(below))
 
-    def run(self, plan: Plan | None = None, **more: Any) -> Ending:
-        """One run of all steps."""
-        return self._nursery.trial(self.base, plan=plan, **more)
+    def step_of(self, kind: str, number: int, below: Sequence[str] = ()) -> tuple[int, int]:
+        """Of the number-th operation of a kind: the step it falls into, and its number within that."""
+        for step, counted in enumerate(self.counts(below)):
+            if number <= counted[kind]:
+                return step, number
+            number -= counted[kind]
+        raise AssertionError("the work does not take as many")
+
+    def run(self, plan: Plan | None = None, *, below: Sequence[str] = (), **more: Any) -> Ending:
+        """One run of the steps from `first` to before `last`, of all unless said."""
+        return self._nursery.trial(self.base, plan=plan, below=[self.base / name for name in below], **more)
 
     def recover(self, ending: Ending) -> None:
         """Nothing is wrong as it stands; going on from there leads to the same end, with one report per match."""

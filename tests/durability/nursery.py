@@ -53,14 +53,16 @@ class Nursery:
         plan: Plan | None = None,
         *,
         below: Sequence[Path] = (),
+        last: int = len(work.STEPS),
         statement: int = 0,
         seconds: float = 0.0,
     ) -> Ending:
-        """The steps from `first` on, under a plan for what lies below some folders (none: all of `base`), or killed at
-        an SQL statement or after so many seconds."""
+        """The steps from `first` to before `last`, under a plan for what lies below some folders (none: all of `base`),
+        or killed at an SQL statement or after so many seconds."""
         order = {
             "base": str(base),
             "first": first,
+            "last": last,
             "below": [str(folder) for folder in below],
             "plan": None if plan is None else asdict(plan),
             "statement": statement,
@@ -124,9 +126,10 @@ def _be_child(order: dict[str, Any], say: int, channel: socket.socket | None) ->
     outcome: dict[str, object] = {"error": "", "ours": True}
     try:
         if channel is not None:
-            hand_over(channel, KINDS)
+            kind = order["plan"]["kind"]
+            hand_over(channel, KINDS if kind == "any" else (kind,))
         os.write(say, b"\n")
-        for step in work.STEPS[order["first"] :]:
+        for step in work.STEPS[order["first"] : order["last"]]:
             step(Path(order["base"]))
             os.write(say, b"step\n")
     except BaseException as error:

@@ -26,37 +26,31 @@ CLEAR = re.compile(
     "|disk|Input/output error|No space left|Read-only file system"
 )
 FAULTS = ("EIO", "ENOSPC")
+HOME = ("home", "out")
 
 
-def failing(trials: Trials, fault: str, kind: str, first: int, last: int) -> Ending:
-    """One run whose home and reports lie on a disk that fails at these operations."""
-    trials.fresh()
-    below = [trials.base / "home", trials.base / "out"]
-    ending = trials.run(Plan(kind, first, last, fault), below=below)
+def failing(trials: Trials, fault: str, kind: str, number: int, *, stays: bool = False) -> Ending:
+    """One run whose home and reports lie on a disk that fails at this operation, and from there on where it `stays`."""
+    step, at = trials.step_of(kind, number, HOME)
+    trials.fresh(step)
+    last = len(work.STEPS) if stays else step + 1
+    ending = trials.run(Plan(kind, at, 10**9 if stays else at, fault), first=step, last=last, below=HOME)
     assert ending.ours, ending.error
     assert ending.error == "" or CLEAR.search(ending.error), ending.error
     return ending
 
 
-@pytest.fixture(scope="module")
-def counts(trials: Trials) -> dict[str, int]:
-    """How many operations the work takes in its home."""
-    trials.fresh()
-    below = [trials.base / "home", trials.base / "out"]
-    return trials.run(Plan(), below=below).counted or {}
-
-
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_failed_operation_harms_nothing(trials: Trials, counts: dict[str, int], fault: str) -> None:
+def test_one_failed_operation_harms_nothing(trials: Trials, fault: str) -> None:
     """Any one call on the home fails: the work goes on or ends with a clear message; repeated, it comes to its end."""
-    for number in spread(counts["any"], 9):
-        trials.recover(failing(trials, fault, "any", number, number))
+    for number in spread(trials.count("any", HOME), 9):
+        trials.recover(failing(trials, fault, "any", number))
 
 
-def test_a_disk_that_stays_full_harms_nothing(trials: Trials, counts: dict[str, int]) -> None:
+def test_a_disk_that_stays_full_harms_nothing(trials: Trials) -> None:
     """From some write on there is no room; once there is, the same work comes to its end."""
-    for number in spread(counts["write"], 6):
-        ending = failing(trials, "ENOSPC", "write", number, 10**9)
+    for number in spread(trials.count("write", HOME), 6):
+        ending = failing(trials, "ENOSPC", "write", number, stays=True)
         assert ending.error
         trials.recover(ending)
 
@@ -65,14 +59,13 @@ def test_a_disk_that_stays_full_harms_nothing(trials: Trials, counts: dict[str, 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_single_operation_may_fail(
-    trials: Trials, counts: dict[str, int], fault: str, kind: str, proof: Callable[..., None]
-) -> None:
+def test_every_single_operation_may_fail(trials: Trials, fault: str, kind: str, proof: Callable[..., None]) -> None:
     """The same at each, alone and for ever."""
-    for number in range(1, counts[kind] + 1):
-        trials.recover(failing(trials, fault, kind, number, number))
-        trials.recover(failing(trials, fault, kind, number, 10**9))
-    proof("durability", f"{fault} at every {kind}, once and for ever", trials=2 * counts[kind], lost=0, doubled=0)
+    count = trials.count(kind, HOME)
+    for number in range(1, count + 1):
+        trials.recover(failing(trials, fault, kind, number))
+        trials.recover(failing(trials, fault, kind, number, stays=True))
+    proof("durability", f"{fault} at every {kind}, once and for ever", trials=2 * count, lost=0, doubled=0)
 
 
 @contextlib.contextmanager
@@ -143,8 +136,7 @@ def test_the_command_on_a_small_disk(tmp_path: Path, trouble: str) -> None:
 def test_media_that_cannot_be_read_is_never_clear(trials: Trials) -> None:
     """A disk of media that fails while it is read leaves its files owed, and the next scan looks at them."""
     trials.fresh()
-    media = [trials.base / "media"]
-    trials.run(Plan("open", 1, 10**9, "EIO"), below=media)
+    trials.run(Plan("open", 1, 10**9, "EIO"), below=("media",))
 
     assert work.faults(trials.base) == []
     with Site(trials.base / "home") as site:

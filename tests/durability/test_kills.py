@@ -24,8 +24,10 @@ def spread(count: int, most: int) -> list[int]:
 
 def killed_at(trials: Trials, kind: str, number: int) -> None:
     """One trial."""
-    trials.fresh()
-    ending = trials.run(statement=number) if kind == "statement" else trials.run(Plan(kind, number, number, "kill"))
+    step, at = trials.step_of(kind, number)
+    trials.fresh(step)
+    fault = {"statement": at} if kind == "statement" else {"plan": Plan(kind, at, at, "kill")}
+    ending = trials.run(first=step, last=step + 1, **fault)
     assert ending.error == ""
     trials.recover(ending)
 

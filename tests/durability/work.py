@@ -136,6 +136,15 @@ def change_tree(base: Path) -> None:
     (base / "media" / "6").unlink(missing_ok=True)
 
 
+def restore_tree(base: Path) -> None:
+    """As it was before `change_tree`; what is in place stays so: a root is known by its inode."""
+    moved = base / "media" / "moved"
+    if moved.exists():
+        moved.rename(base / "media" / "5")
+    if not (base / "media" / "6").exists():
+        (base / "media" / "6").write_bytes(contents()[6])
+
+
 STEPS: tuple[Callable[[Path], None], ...] = (
     lambda base: take_list(base, 2),
     scan,
