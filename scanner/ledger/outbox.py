@@ -203,8 +203,17 @@ def _say(db: Database, asset_id: int, match: Match, set_name: str, occasion: Occ
         _tell_of(db, last.withdraws, hit.owner)
         return
     (media,) = db.execute("SELECT media FROM content WHERE seq = ?", (hit.owner,)).fetchone()
-    body = anonymise(hit, hash_set=set_name, media=MediaKind(media), trigger=occasion.trigger, day=occasion.day)
+    trigger = _trigger_of(db, asset_id, occasion.trigger)
+    body = anonymise(hit, hash_set=set_name, media=MediaKind(media), trigger=trigger, day=occasion.day)
     _insert(db, asset_id, hit.owner, hit.set_uid, hit.entry_key, None, body)
+
+
+def _trigger_of(db: Database, asset_id: int, trigger: Trigger) -> Trigger:
+    """A place is told of as what it is: whether a scan or an upload met its content first would be order."""
+    if trigger is Trigger.RESCAN:
+        return trigger
+    (root_id,) = db.execute("SELECT root_id FROM asset WHERE id = ?", (asset_id,)).fetchone()
+    return Trigger.UPLOAD if root_id == assets.UPLOADS else Trigger.SCAN
 
 
 def _withdraw(db: Database, link_id: int, occasion: Occasion) -> None:
@@ -212,7 +221,8 @@ def _withdraw(db: Database, link_id: int, occasion: Occasion) -> None:
         "SELECT asset_id, content_seq, set_uid, entry_key, report_id, body FROM report WHERE id = ?", (link_id,)
     ).fetchone()
     said = Report(report_id, parse_body(body))
-    unsaid = anonymise_withdrawal(said, cause=occasion.cause, trigger=occasion.trigger, day=occasion.day)
+    trigger = _trigger_of(db, asset_id, occasion.trigger)
+    unsaid = anonymise_withdrawal(said, cause=occasion.cause, trigger=trigger, day=occasion.day)
     _insert(db, asset_id, seq, uid, key, link_id, unsaid)
 
 
