@@ -13,7 +13,7 @@ from samples.feeds_demo import Feeds
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.timeout(400)  # half a minute where nothing else runs
+pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs
 
 
 def test_the_demonstration_of_feeds_is_true() -> None:
