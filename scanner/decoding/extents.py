@@ -141,12 +141,24 @@ def stands_alone(file: MediaFile) -> bool:
 def _scan_end(file: MediaFile, start: int) -> int:
     """The offset of the first marker in entropy-coded bytes that does not belong there; the end where there is none."""
     for offset, block in blocks(file, start, 1):
-        scan = np.frombuffer(block, dtype=np.uint8)
-        escapes = np.flatnonzero(scan[:-1] == 0xFF)
-        markers = escapes[~_IN_SCAN[scan[escapes + 1]]]
-        if len(markers):
-            return offset + int(markers[0])
+        at = first_marker(block)
+        if at >= 0:
+            return offset + at
     return file.size_bytes
+
+
+def marker_by_numpy(block: bytes) -> int:
+    """Where in entropy-coded bytes the first marker is that does not belong there (T.81, B.1.1.2), or -1."""
+    scan = np.frombuffer(block, dtype=np.uint8)
+    escapes = np.flatnonzero(scan[:-1] == 0xFF)
+    markers = escapes[~_IN_SCAN[scan[escapes + 1]]]
+    return int(markers[0]) if len(markers) else -1
+
+
+try:
+    from scanner.decoding._native import first_marker
+except ImportError:  # no compiler when the package was installed
+    first_marker = marker_by_numpy
 
 
 def _avi_end(file: MediaFile) -> int | None:

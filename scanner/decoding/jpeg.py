@@ -30,6 +30,9 @@ MOST_SCANS = 200
 _START_OF_SCAN = b"\xff\xda"
 _MOST_SEGMENTS = 1000
 _BLOCK_BYTES = 1024 * 1024
+_SCAN = 0xDA
+# Of how a picture is read: tables, restart interval, JFIF, Photoshop's resources, Adobe's transform, comments.
+_TELL_NOTHING = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xED, 0xEE, 0xFE})
 # Larger files are not read into memory to be asked a second time.
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 # libjpeg's jerror.h; what it warns of besides are oddities of headers.
@@ -79,6 +82,38 @@ def _plan(size: tuple[int, int], encoded_bytes: int, progressive: bool, budget: 
         if scale >= wanted and budget.fits(standing + pixels // (scale * scale)):
             return scale, 1
     raise OverBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A header that says nothing but how large the picture is, (height, width), and how it is coded."""
+
+    size: tuple[int, int]
+    progressive: bool
+
+
+def bare_header(file: MediaFile) -> Bare | None:
+    """The header of a grey or YCbCr file of 8 bits without EXIF, XMP and further pictures, as platforms write them.
+
+    None where there is more to read in it, or anything odd: it takes Pillow to know what that means.
+    """
+    offset, found = 2, None
+    for _ in range(_MOST_SEGMENTS):
+        header = file.at(offset, 16)
+        if len(header) < 16 or header[0] != 0xFF:
+            return None
+        marker = header[1]
+        if marker == _SCAN:
+            return found
+        if marker in (0xC0, 0xC1, 0xC2):
+            height, width = int.from_bytes(header[5:7], "big"), int.from_bytes(header[7:9], "big")
+            if found is not None or header[4] != 8 or header[9] not in (1, 3) or not height or not width:
+                return None
+            found = Bare((height, width), marker == 0xC2)
+        elif marker not in _TELL_NOTHING and not (marker == 0xE2 and header[4:15] == b"ICC_PROFILE"):
+            return None
+        offset += 2 + int.from_bytes(header[2:4], "big")
+    return None
 
 
 def is_progressive(file: MediaFile) -> bool:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
+# Files of up to this size are read once: a picture's header, ends and hiding places are asked for dozens of times.
+_HELD_BYTES = 1024 * 1024
+
+
 class MediaFile(io.RawIOBase):
     """A read-only, seekable view of the regular file open on `fd`, which stays the caller's to close."""
 
@@ -23,11 +27,13 @@ class MediaFile(io.RawIOBase):
         self.size_bytes = os.fstat(fd).st_size if size_bytes is None else size_bytes
         self.io_failed = False
         self._end = sys.maxsize
+        self._held = self._whole() if fd >= 0 and size_bytes is None and self.size_bytes <= _HELD_BYTES else None
 
     def first(self, count: int) -> MediaFile:
         """A view of the first `count` bytes only."""
         view = MediaFile(self._fd, min(count, self.size_bytes))
         view._end = view.size_bytes
+        view._held = self._held
         return view
 
     def within(self, offset: int, count: int | None = None) -> MediaFile:
@@ -65,6 +71,10 @@ class MediaFile(io.RawIOBase):
 
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes at `offset`, without moving the offset."""
+        held = self._held
+        if held is not None and offset >= 0 and count >= 0:
+            end = offset + count
+            return held[offset : end if end < self._end else self._end]
         try:  # not by way of a buffer of our own: two more copies of a large block cost forty times the read
             return os.pread(self._fd, max(0, min(count, self._end - offset)), offset)
         except OSError:
@@ -73,7 +83,20 @@ class MediaFile(io.RawIOBase):
         except OverflowError:  # a decoder followed an absurd offset
             return b""
 
+    def _whole(self) -> bytes | None:
+        """All of a small file; None where it cannot be read as a whole: then what can be is."""
+        try:
+            content = os.pread(self._fd, self.size_bytes, 0)
+        except OSError:
+            return None
+        return content if len(content) == self.size_bytes else None
+
     def _pread_into(self, view: memoryview, offset: int) -> int:
+        held = self._held
+        if held is not None and offset >= 0:
+            block = held[offset : min(offset + len(view), self._end)]
+            view[: len(block)] = block
+            return len(block)
         try:
             return os.preadv(self._fd, [view[: max(0, self._end - offset)]], offset)
         except OSError:

@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
+#include <string.h>
 
 #include "jpeg.h"
 
@@ -73,6 +74,27 @@ done:
     return plane ? Py_BuildValue("Nn", plane, (Py_ssize_t)stride) : Py_NewRef(Py_None);
 }
 
+/* first_marker(block): where in entropy-coded bytes the first marker is that does not belong there (T.81, B.1.1.2), or -1 */
+static PyObject *first_marker(PyObject *module, PyObject *block)
+{
+    (void)module;
+    Py_buffer held;
+    if (PyObject_GetBuffer(block, &held, PyBUF_SIMPLE) < 0)
+        return NULL;
+    const uint8_t *start = held.buf, *at = start, *last = held.len > 0 ? start + held.len - 1 : start;
+    Py_ssize_t found = -1;
+    while (at < last && (at = memchr(at, 0xFF, (size_t)(last - at))) != NULL) {
+        uint8_t next = at[1];
+        if (next != 0 && next != 0xFF && !(next >= 0xD0 && next <= 0xD7)) {
+            found = at - start;
+            break;
+        }
+        at++;
+    }
+    PyBuffer_Release(&held);
+    return PyLong_FromSsize_t(found);
+}
+
 static PyObject *is_usable(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
@@ -81,6 +103,7 @@ static PyObject *is_usable(PyObject *module, PyObject *nothing)
 
 static PyMethodDef functions[] = {
     {"is_usable", is_usable, METH_NOARGS, "Whether this machine has the instructions."},
+    {"first_marker", first_marker, METH_O, "first_marker(block): its offset, or -1."},
     {"luma", luma, METH_VARARGS, "luma(encoded, height, width, scale): (plane, stride), or None."},
     {NULL, NULL, 0, NULL}};
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import random
+from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
-from PIL import Image
+from PIL import ExifTags, Image
 
-from scanner.decoding import Budget, DecodeOptions, Limits
-from scanner.decoding.jpeg import quick_pixels
-from scanner.types import WHOLE, Extent
+from samples.scenes import scene
+from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile, extents, stills
+from scanner.decoding.jpeg import Bare, bare_header, quick_pixels
+from scanner.types import WHOLE, Extent, Reason, partial
 from tests.scanner.decoding.looks import Look, distance, look
 from tests.scanner.decoding.test_stills import encoded, photograph
 from tests.shared_material import media
@@ -151,3 +154,66 @@ def test_other_hash_types_see_every_pixel() -> None:
 
     assert np.array_equal(look(content, EXACT).pixels[0], full.pixels[0])
     assert (WHOLE, 2) == (shrunk.looked, shrunk.pictures[0].scale)
+
+
+def _with_orientation(turn: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    return exif
+
+
+BARE_OR_NOT: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "plain": ("RGB", {}, True),
+    "grey": ("L", {}, True),
+    "progressive": ("RGB", {"progressive": True}, True),
+    "with a comment": ("RGB", {"comment": b"a comment"}, True),
+    "with a colour profile": ("RGB", {"icc_profile": bytes(3000)}, True),
+    "coded in red, green and blue": ("RGB", {"keep_rgb": True}, True),
+    "four colours": ("CMYK", {}, False),
+    "turned": ("RGB", {"exif": _with_orientation(6)}, False),
+    "turned by XMP": ("RGB", {"xmp": b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="3"/>'}, False),
+}
+
+
+@pytest.mark.parametrize("name", BARE_OR_NOT)
+def test_a_bare_header_needs_no_pillow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown and said of a file is the same whether Pillow has read its header or not."""
+    mode, options, is_bare = BARE_OR_NOT[name]
+    stream = io.BytesIO()
+    scene(3, (900, 700)).convert(mode).save(stream, "JPEG", **options)
+    content = stream.getvalue()
+
+    def header_of(file: MediaFile) -> Bare | None:
+        found.append(bare_header(file))
+        return found[-1]
+
+    found: list[Bare | None] = []
+    monkeypatch.setattr(stills, "bare_header", header_of)
+    short = look(content)
+    monkeypatch.setattr(stills, "bare_header", lambda _: None)
+    long = look(content)
+
+    assert [is_bare] == [each is not None for each in found]
+    assert (long.kind, long.looked, long.pictures[0].exif) == (short.kind, short.looked, short.pictures[0].exif)
+    assert len(long.pictures) == len(short.pictures)
+    assert all(np.array_equal(one, other) for one, other in zip(long.pixels, short.pixels, strict=True))
+
+
+@pytest.mark.parametrize("cut", [300, 2000, 20_000])
+def test_a_damaged_file_with_a_bare_header_is_not_whole(cut: int) -> None:
+    """What libjpeg would warn of goes the long way, which says so."""
+    stream = io.BytesIO()
+    scene(3, (900, 700)).save(stream, "JPEG")
+    seen = look(stream.getvalue()[:-cut])
+
+    assert partial(Reason.TRUNCATED) == seen.looked
+
+
+def test_markers_between_scans_are_found_alike() -> None:
+    """The compiled search and NumPy's agree on every place."""
+    drawn = random.Random(5)
+    for _ in range(2000):
+        block = bytes(
+            drawn.choice((0, 1, 0xC4, 0xD0, 0xD7, 0xD8, 0xD9, 0xFF, 0xFF)) for _ in range(drawn.randrange(30))
+        )
+        assert extents.marker_by_numpy(block) == extents.first_marker(block)
