@@ -56,7 +56,8 @@ class Evidence:
 
 def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
     """One row per (owner, entry): the best one (exact before Hamming, then smaller distance), masks united."""
-    if not parts:
+    parts = [part for part in parts if len(part)]
+    if not parts:  # by far the most: nothing was found
         nothing = np.empty(0, np.int64)
         return Evidence(nothing, nothing, nothing, nothing, nothing, nothing)
     owners, entries, sets, ranks, distances, masks = (
@@ -69,8 +70,7 @@ def merge_evidence(parts: Sequence[Evidence]) -> Evidence:
         column[order] for column in (owners, entries, sets, ranks, distances, masks)
     )
     first = firsts(owners, entries)
-    if len(masks):
-        masks = np.bitwise_or.reduceat(masks, np.flatnonzero(first))
+    masks = np.bitwise_or.reduceat(masks, np.flatnonzero(first))
     return Evidence(owners[first], entries[first], sets[first], ranks[first], distances[first], masks)
 
 
@@ -179,6 +179,8 @@ def types_listed(rule: Rule, listed: Mapping[str, SignalColumns]) -> dict[int, i
 
 def _without_repeats(asked: Queries) -> Queries:
     """Without rows that say again what the row before them said, as the frames of a still video do by the thousand."""
+    if len(asked) < 2:
+        return asked
     again = np.flatnonzero(asked.owners[1:] == asked.owners[:-1])
     for column in (asked.readings, asked.quality):
         again = again[column[again] == column[again + 1]]

@@ -23,8 +23,10 @@ from scanner.types import Digests
 # A picture of a phone stays in memory; what is longer is worth a file.
 BODY_BYTES: Final = 8 * 2**20
 ALL_BODIES_BYTES: Final = 256 * 2**20
-# Below this a hand-over to another thread costs more than hashing here.
+# Below a quarter of this a hand-over to another thread costs more than hashing here.
 _PIECE_BYTES: Final = 256 * 1024
+# What counts as taken memory may wait for more: a picture of 3 Mpx is handed over once.
+_COUNTED_PIECE_BYTES: Final = 2**20
 
 
 class Memory:
@@ -59,7 +61,8 @@ class Body:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._pieces: list[bytes] = []
-        self._in_memory = 0
+        self._counted_bytes = 0  # of all bodies' memory
+        self._spills = False
         self._fd: int | None = None
         self._is_in_spool = False
         self._written = 0
@@ -70,11 +73,19 @@ class Body:
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes. Raises OSError where there is no room for them."""
+        self._spills = self._spills or not self._count(len(data))
         self._pending.append(data)
         self._pending_bytes += len(data)
         self.size_bytes += len(data)
-        if self._pending_bytes >= _PIECE_BYTES:
+        if self._pending_bytes >= (_PIECE_BYTES if self._spills else _COUNTED_PIECE_BYTES):
             await self._absorb_elsewhere()
+
+    def _count(self, more: int) -> bool:
+        """Whether so much more fits in this body's memory, and in that of all; it then counts as taken."""
+        if self._counted_bytes + more > self._body_bytes or not self._memory.take(more):
+            return False
+        self._counted_bytes += more
+        return True
 
     async def complete(self) -> Digests:
         """All has come: its digests."""
@@ -106,11 +117,10 @@ class Body:
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending, self._pending_bytes = [], 0
         self._digests.update(data)
-        if self._fd is None and self._in_memory + len(data) <= self._body_bytes and self._memory.take(len(data)):
-            self._in_memory += len(data)
-            self._pieces.append(data)
-        else:
+        if self._spills:
             self._to_file(data)
+        else:
+            self._pieces.append(data)
 
     def _to_file(self, data: bytes) -> None:
         if self._fd is None:
@@ -130,8 +140,8 @@ class Body:
 
     def _let_go_of_memory(self) -> None:
         self._pieces = []
-        self._memory.give_back(self._in_memory)
-        self._in_memory = 0
+        self._memory.give_back(self._counted_bytes)
+        self._counted_bytes = 0
 
     # -- once it is complete -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Intake:
         self._recorder = Recorder(pipeline, ledger, self._catching_up.accepted)
         self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up)
         self._rates: dict[str, Rate] = {}
-        self._in_hand = 0
+        self._in_hand, self._counting = 0, threading.Lock()
         self._started = False
         self._pinned_day: tuple[int, datetime] = (-1, datetime.fromtimestamp(0, UTC))
 
@@ -202,23 +203,23 @@ class Intake:
             try:
                 self._judge.work(job, tell)
             finally:
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._done)
+                self._take_in_hand(-1)  # here, as waking the loop for that costs more than a look at a small file
 
-        self._in_hand += 1
+        self._take_in_hand(1)
         self._lanes.submit(work)
         await asyncio.wait((told,), timeout=max(0.0, job.due_s - time.monotonic()))
         return told.result() if told.done() else undecidable(Reason.TIMEOUT)
 
     async def _hash(self, body: Body, within_s: float) -> Fingerprint:
-        self._in_hand += 1
+        self._take_in_hand(1)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._lanes, self._judge.hash, body, within_s)
         finally:
-            self._in_hand -= 1
+            self._take_in_hand(-1)
 
-    def _done(self) -> None:
-        self._in_hand -= 1
+    def _take_in_hand(self, more: int) -> None:
+        with self._counting:
+            self._in_hand += more
 
     def _count(self, rules: DoorRules, answer: Answer, began_s: float, size: int, ref: bytes | None) -> Answer:
         seconds = time.monotonic() - began_s

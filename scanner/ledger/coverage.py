@@ -72,6 +72,8 @@ def count_behind(db: Database, set_uid: bytes, target: Met, top_seq: int) -> int
 
 def assign(db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, met: Met) -> None:
     """Put seq_lo..seq_hi at `met`, splitting and merging neighbours; what lay unknown below becomes NOTHING."""
+    if _grown(db, set_uid, seq_lo, seq_hi, met):
+        return
     end = db.execute("SELECT max(seq_hi) FROM coverage WHERE set_uid = ?", (set_uid,)).fetchone()[0] or 0
     if end < seq_lo - 1:
         assign(db, set_uid, end + 1, seq_lo - 1, NOTHING)
@@ -83,6 +85,17 @@ def assign(db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, met: Met) -> 
     db.connection.executemany(
         "INSERT INTO coverage (set_uid, seq_lo, seq_hi, rule_revision, version) VALUES (?, ?, ?, ?, ?)",
         [(set_uid, p.seq_lo, p.seq_hi, p.met.rule_revision, p.met.version) for p in pieces],
+    )
+
+
+def _grown(db: Database, set_uid: bytes, seq_lo: int, seq_hi: int, met: Met) -> bool:
+    """Whether the last interval was at `met` up to seq_lo, as where new contents come; it is then longer."""
+    return bool(
+        db.execute(
+            "UPDATE coverage SET seq_hi = ?3 WHERE set_uid = ?1 AND seq_hi = ?2 - 1 AND rule_revision = ?4"
+            " AND version = ?5 AND seq_lo = (SELECT max(seq_lo) FROM coverage WHERE set_uid = ?1)",
+            (set_uid, seq_lo, seq_hi, met.rule_revision, met.version),
+        ).rowcount
     )
 
 

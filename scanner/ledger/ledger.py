@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -183,8 +183,9 @@ class Ledger:
             if catalogue_now() != pinned.catalogue:
                 raise Stale("the sets have changed meanwhile")
             ages.mark(self.db, occasion.day)
+            met_before = outbox.met_sets(self.db)
             for hash_set in pinned.sets:
-                self._meet(hash_set, occasion)
+                self._meet(hash_set, met_before, occasion)
             self._settle(pinned, occasion)  # what all have met speaks, or is held, before others come
             recorded = [self._record_one(item, pinned, occasion) for item in items]
             compared = {
@@ -208,14 +209,15 @@ class Ledger:
         tally.write(occasion.day, occasion.trigger)
 
     def _settle(self, pinned: Pinned, occasion: Occasion) -> None:
+        settled = speech.settled(self.db)
         for hash_set in pinned.sets:
-            if hash_set.in_force:
+            if hash_set.in_force and settled.get(hash_set.uid) != hash_set.version:
                 probation.settle(self.db, hash_set, occasion, rejudge=False)
 
-    def _meet(self, hash_set: HashSet, occasion: Occasion) -> None:
+    def _meet(self, hash_set: HashSet, met_before: Mapping[bytes, outbox.Standing], occasion: Occasion) -> None:
         """Take note of how a set stands; where role or mode changed, bring what is said of its matches in line."""
         standing = (hash_set.name, hash_set.role, hash_set.mode)
-        before = outbox.met_sets(self.db).get(hash_set.uid)
+        before = met_before.get(hash_set.uid)
         if before == standing:
             return
         outbox.meet_set(self.db, hash_set.uid, *standing)
@@ -334,7 +336,7 @@ class Ledger:
                 raise Stale("the sets have changed meanwhile")
             if not coverage.all_at(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, stretch.met):
                 raise Stale("another process has moved these contents")
-            self._meet(hash_set, occasion)
+            self._meet(hash_set, outbox.met_sets(self.db), occasion)
             change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, scope, hits, occasion)
             target = Met(hash_set.rule_revision, hash_set.version)
             coverage.assign(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, target)
@@ -344,7 +346,7 @@ class Ledger:
         """Take note of a set's name, role and mode; where they changed, bring what is said of its matches in line."""
         if outbox.met_sets(self.db).get(hash_set.uid) != (hash_set.name, hash_set.role, hash_set.mode):
             with self.db.write():
-                self._meet(hash_set, occasion)
+                self._meet(hash_set, outbox.met_sets(self.db), occasion)
 
     def resolve(self, set_uid: bytes, entry_key: bytes, decided: Resolution | None, occasion: Occasion) -> int:
         """Decide about an entry that is listed and known good at once (None: take it back); contents it concerns."""

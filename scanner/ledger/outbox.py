@@ -63,7 +63,10 @@ def _last(db: Database, asset_id: int, set_uid: bytes, entry_key: bytes) -> _Lin
     return None if row is None else _Link(row[0], row[1], row[2], row[3], bool(row[4]))
 
 
-def met_sets(db: Database) -> dict[bytes, tuple[str, Role, Mode]]:
+Standing = tuple[str, Role, Mode]  # a set's name, role and mode
+
+
+def met_sets(db: Database) -> dict[bytes, Standing]:
     """Name, role and mode of every set the ledger has met."""
     rows = db.execute("SELECT set_uid, name, role, mode FROM met_set")
     return {uid: (name, Role(role), Mode(mode)) for uid, name, role, mode in rows}

@@ -68,6 +68,11 @@ def version(db: Database, set_uid: bytes) -> int:
     return 0 if row is None else int(row[0])
 
 
+def settled(db: Database) -> dict[bytes, int]:
+    """Up to which version each set may speak of which none is held."""
+    return dict(db.execute("SELECT set_uid, version FROM speech WHERE held_version IS NULL").fetchall())
+
+
 def settle(db: Database, set_uid: bytes, version: int, entries: int, current: int) -> None:
     """Versions up to this one may speak. The set's current version stays held, if it is held and above."""
     db.execute(
