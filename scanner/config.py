@@ -33,6 +33,7 @@ from scanner.serve_config import ServeConfig, checked_listener, checked_listener
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
 from scanner.sink_config import SinkConfig, checked_sink, checked_sinks
 from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
+from scanner.transparency_config import RequestsConfig, TransparencyConfig, checked_transparency
 
 __all__ = [
     "SETTINGS",
@@ -197,6 +198,8 @@ class Config:
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     actions: ActionsConfig = field(default_factory=ActionsConfig)
     s3: S3Config = field(default_factory=S3Config)
+    requests: RequestsConfig = field(default_factory=RequestsConfig)
+    transparency: TransparencyConfig = field(default_factory=TransparencyConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
@@ -216,6 +219,8 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "broker": BrokerConfig,
     "actions": checked_actions,
     "s3": checked_s3,
+    "requests": RequestsConfig,
+    "transparency": checked_transparency,
 }
 
 

@@ -39,6 +39,7 @@ from scanner.setting_kinds import (
     texts_of,
     whole,
 )
+from scanner.transparency_config import Every
 
 
 class Seal(StrEnum):
@@ -91,6 +92,9 @@ class Setting:
         return f"{self.table}.{self.key}"
 
 
+_COUNTRIES = texts_of(
+    "list of countries' two letters", lambda text: len(text) == 2 and text.isascii() and text.isupper(), tuple
+)
 _SECONDS = number(0.1, 86400)
 _LISTENER = "serve.listener"
 _MINUTES = number(0, 7 * 24 * 60)
@@ -210,6 +214,23 @@ SETTINGS: Final = (
     Setting("source", "ca_file", PATH, "public authorities", "The authorities that vouch for the server, PEM."),
     Setting("source", "max_mb", whole(1, 2**20), "4096", "The longest answer taken, in MiB."),
     Setting("source", "allow_plain_http", FLAG, "false", "Allow a URL without TLS to another host than this one."),
+    Setting("requests", "home", _COUNTRIES, "[]", "Countries whose process binds you directly, as ISO 3166-1 codes."),
+    Setting("requests", "bilateral", _COUNTRIES, "[]", "Countries whose orders may come directly (CLOUD Act)."),
+    Setting("requests", "civil", FLAG, "false", "Answer in civil matters too."),
+    Setting("requests", "notice_days", whole(0, 366), "31", "Days after a disclosure by which the user is told."),
+    Setting("transparency", "every", choice(tuple(Every), Every), '"quarter"', "The period of a transparency report."),
+    Setting("transparency", "skip_empty", FLAG, "false", "Make no report of a period in which there was nothing."),
+    Setting(
+        "transparency", "suppress_below", whole(1, 1000), "10", "Counts from 1 up to below this are withheld; 1: none."
+    ),
+    Setting("transparency", "operator", SHORT, "none", "Who publishes the report."),
+    Setting("transparency", "services", SHORTS, "[]", "The services that are scanned."),
+    Setting("transparency", "ground", SHORT, "none", "The ground under Regulation (EU) 2016/679 relied on."),
+    Setting("transparency", "transfers", SHORT, "none", "The ground of transfers outside the Union."),
+    Setting("transparency", "organisations", SHORTS, "[]", "Organisations that data were shared with."),
+    Setting("transparency", "purposes", SHORTS, "[]", 'What a list is for, each as "name of the set=purpose".'),
+    Setting("transparency", "safeguards", SHORTS, "[]", "Safeguards of yours beside those of hashward."),
+    Setting("transparency", "contact", SHORT, "none", "Where a reader may ask."),
     Setting("serve", "most_in_hand", whole(1, 100_000), "256", "Uploads on their way to an answer; more are busy."),
     Setting("serve", "spool_mb", whole(0, 2**30), "10240", "What unfinished films may take in the home's spool."),
     Setting("serve", "stop_seconds", number(0, 3600), "30", "How long a stop waits for what is in hand."),

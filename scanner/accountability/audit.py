@@ -52,6 +52,8 @@ class Event(StrEnum):
     ERASED = "erased"
     REQUEST_RECORDED = "request_recorded"
     REQUEST_DECIDED = "request_decided"
+    REQUEST_NOTIFIED = "request_notified"
+    FIGURES_PUBLISHED = "figures_published"
 
 
 def due(db: Database, event: Event, particulars: Particulars, *, at_ns: int) -> None:

@@ -10,6 +10,7 @@ from scanner.ledger.steps_audit import AUDIT
 from scanner.ledger.steps_cases import CASES
 from scanner.ledger.steps_counting import COUNTING
 from scanner.ledger.steps_figures import FIGURES
+from scanner.ledger.steps_requests import REQUESTS
 
 _FIRST = """
 -- One row a configured storage location; id 0 stands for uploads. Written by `root ...` and the end of a walk;
@@ -291,4 +292,5 @@ MIGRATIONS = (
     Migration(9, "what was looked at and flagged, counted", FIGURES),
     Migration(10, "counts in place of reports", COUNTING),
     Migration(11, "cases, holds, ages and what retention erased", CASES),
+    Migration(12, "requests of authorities", REQUESTS),
 )
