@@ -21,19 +21,18 @@ _HELD_BYTES = 1024 * 1024
 class MediaFile(io.RawIOBase):
     """A read-only, seekable view of the regular file open on `fd`, which stays the caller's to close."""
 
-    def __init__(self, fd: int, size_bytes: int | None = None) -> None:
+    def __init__(self, fd: int, size_bytes: int | None = None, held: bytes | None = None) -> None:
         self._fd = fd
         self._offset = 0
         self.size_bytes = os.fstat(fd).st_size if size_bytes is None else size_bytes
         self.io_failed = False
         self._end = sys.maxsize
-        self._held = self._whole() if fd >= 0 and size_bytes is None and self.size_bytes <= _HELD_BYTES else None
+        self._held = self._whole() if held is None and fd >= 0 and self.size_bytes <= _HELD_BYTES else held
 
     def first(self, count: int) -> MediaFile:
         """A view of the first `count` bytes only."""
-        view = MediaFile(self._fd, min(count, self.size_bytes))
+        view = MediaFile(self._fd, min(count, self.size_bytes), self._held)
         view._end = view.size_bytes
-        view._held = self._held
         return view
 
     def within(self, offset: int, count: int | None = None) -> MediaFile:
