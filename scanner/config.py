@@ -28,6 +28,7 @@ from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
 from scanner.loopback import is_private
 from scanner.reports import DEFAULT_SOURCE
+from scanner.retain_config import CasesConfig, RetainConfig
 from scanner.s3_config import S3Config, checked_s3
 from scanner.serve_config import ServeConfig, checked_listener, checked_listeners
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
@@ -39,11 +40,13 @@ __all__ = [
     "SETTINGS",
     "ActionsConfig",
     "BrokerConfig",
+    "CasesConfig",
     "Config",
     "FingerprintConfig",
     "Home",
     "LimitsConfig",
     "ReportConfig",
+    "RetainConfig",
     "ScanConfig",
     "Seal",
     "Setting",
@@ -200,6 +203,8 @@ class Config:
     s3: S3Config = field(default_factory=S3Config)
     requests: RequestsConfig = field(default_factory=RequestsConfig)
     transparency: TransparencyConfig = field(default_factory=TransparencyConfig)
+    retain: RetainConfig = field(default_factory=RetainConfig)
+    cases: CasesConfig = field(default_factory=CasesConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
@@ -219,6 +224,8 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "broker": BrokerConfig,
     "actions": checked_actions,
     "s3": checked_s3,
+    "retain": RetainConfig,
+    "cases": CasesConfig,
     "requests": RequestsConfig,
     "transparency": checked_transparency,
 }

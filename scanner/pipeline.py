@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -242,6 +242,7 @@ class Pipeline:
         prepared: list[tuple[Place | None, Look, bool]] = []
         together: dict[bytes, Fingerprint] = {}
         for index, (place, look) in enumerate(looks):
+            look = self._still_known(look, together)
             fingerprint, compare = self._basis(look, pinned, together)
             seen = replace(look, fingerprint=None if look.fingerprint is None else fingerprint)
             prepared.append((place, seen, compare))
@@ -262,6 +263,13 @@ class Pipeline:
             )
             for index, (place, look, compare) in enumerate(prepared)
         ]
+
+    def _still_known(self, look: Look, together: Mapping[bytes, Fingerprint]) -> Look:
+        """The look; one that is owed where it was spared, as the content was known, and retention took that since."""
+        sha256 = look.digests.sha256
+        if look.fingerprint is not None or sha256 in together or self._ledger.known(sha256) is not None:
+            return look
+        return replace(look, fingerprint=NEVER_LOOKED)
 
     def _basis(self, look: Look, pinned: Pinned, together: dict[bytes, Fingerprint]) -> tuple[Fingerprint | None, bool]:
         """The fingerprint to compare (what is on record folded in), and whether a comparison is needed at all.

@@ -16,11 +16,18 @@ US_YEAR_DAYS = 365
 RULES = ("eu", "us")
 
 
-def days_of(value: object) -> int | None:
-    """How many days a setting says: "forever", "none" or a number. Raises ValueError."""
+@dataclass(frozen=True, slots=True)
+class CasesConfig:
+    """What follows of decisions: the known-good set that overturned near matches join; None: none."""
+
+    known_good: str | None = None
+
+
+def days_of(value: object, *, none: bool = True) -> int | None:
+    """How many days a setting says: "forever", "none" where that may be said, or a number. Raises ValueError."""
     if value == "forever":
         return None
-    if value == "none":
+    if value == "none" and none:
         return 0
     if type(value) is int and 1 <= value <= 36_500:
         return value

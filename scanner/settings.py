@@ -14,6 +14,7 @@ from hashsets.limits import is_set_name
 from hashsets.types import Role
 from scanner.counts import Period
 from scanner.reports import DEFAULT_SOURCE, is_source
+from scanner.retain_config import RULES, days_of
 from scanner.serve_config import Access, DoorKind
 from scanner.setting_kinds import (
     FLAG,
@@ -99,6 +100,9 @@ _SECONDS = number(0.1, 86400)
 _LISTENER = "serve.listener"
 _MINUTES = number(0, 7 * 24 * 60)
 
+_KEPT = Kind('"forever" or a whole number of days', lambda value, _folder: days_of(value, none=False))
+_KEPT_OR_NONE = Kind('"forever", "none" or a whole number of days', lambda value, _folder: days_of(value))
+
 SETTINGS: Final = (
     Setting("scan", "workers", whole(0, 1024), "0", "Worker processes that decode; 0 is one for each processor."),
     Setting("scan", "include", PATTERNS, "[]", "Look only at files that match, or lie below a folder that matches."),
@@ -132,6 +136,33 @@ SETTINGS: Final = (
     Setting("watch", "walk_hours", number(0.01, 8784), "24", "Hours after which `watch` walks a root again."),
     Setting("watch", "metrics_file", PATH, "none", "Where `watch` keeps its metrics, for Prometheus' node_exporter."),
     Setting("watch", "metrics_port", whole(0, 65535), "0", "Loopback port on which `watch` offers /metrics; 0: none."),
+    Setting(
+        "retain",
+        "unmatched",
+        _KEPT_OR_NONE,
+        '"forever"',
+        "How long contents that match nothing are kept; a list that comes later is compared with those that are.",
+    ),
+    Setting("retain", "matched", _KEPT, '"forever"', "How long contents that match are kept, from identification."),
+    Setting("retain", "gone", _KEPT, '"forever"', "How long paths and refs that hold nothing any more are kept."),
+    Setting("retain", "reports", _KEPT, '"forever"', "How long reports are kept of which nothing stands any more."),
+    Setting("retain", "cases", _KEPT, '"forever"', "How long names and links of decided cases and of holds are kept."),
+    Setting("retain", "requests", _KEPT, '"forever"', "How long decided requests of authorities keep particulars."),
+    Setting(
+        "retain",
+        "rules",
+        texts_of('list of "eu" and "us"', RULES.__contains__, frozenset),
+        "[]",
+        "The rules that apply to you: what the policy and holds have against them is named.",
+    ),
+    Setting("retain", "hour", whole(0, 23), "3", "The hour of the day (UTC) from which on `watch` erases, once a day."),
+    Setting(
+        "cases",
+        "known_good",
+        text_of("name of a hash set", is_set_name),
+        "none",
+        "The local known-good set that near matches join which people found to be none.",
+    ),
     Setting("broker", "socket", PATH, "none", "The socket of `hashward broker`, which then keeps the audit log."),
     Setting(
         "actions",

@@ -82,7 +82,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("scanner.metrics",),
     "tuf": ("hashsets.bundles",),
     "securesystemslib": ("hashsets.bundles",),
-    "cryptography": ("hashsets.bundles",),
+    "cryptography": ("hashsets.bundles", "scanner.accountability.signing"),
     # These execute what they read. `multiprocessing` unpickles what its children say.
     "pickle": (),
     "marshal": (),

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from hashsets.sqlite import Database
 from scanner.accountability import erasing
@@ -29,6 +30,9 @@ from scanner.clock import Clock, utc_day
 from scanner.ledger import ages
 from scanner.ledger.inventory import Inventory
 from scanner.retain_config import RetainConfig
+
+if TYPE_CHECKING:
+    from scanner.api import Scanner
 
 AT_ONCE: Final = 100  # contents a transaction, some 10 ms
 # The driver's VACUUM works in memory, and no upload is recorded meanwhile: some 3 s for this much.
@@ -64,7 +68,7 @@ class Retention:
         policy: RetainConfig,
         *,
         rescan: Callable[[], object] = lambda: None,
-        sweep_spool: Callable[[], object] = lambda: None,
+        spool: Path | None = None,
         requests: Callable[[Database, str], int] = lambda _db, _before: 0,
         compact_bytes: int = COMPACT_BYTES,
     ) -> None:
@@ -73,9 +77,17 @@ class Retention:
         self._clock = clock
         self._policy = policy
         self._rescan = rescan
-        self._sweep_spool = sweep_spool
+        self._spool = spool
         self._requests = requests
         self._compact_bytes = compact_bytes
+
+    @classmethod
+    def of(cls, scanner: Scanner) -> Retention:
+        """The policy of an open home."""
+        return cls(
+            scanner.ledger.db, scanner.ledger.inventory, scanner.clock, scanner.config.retain,
+            rescan=scanner.rescan, spool=scanner.home.spool,
+        )  # fmt: skip
 
     def run(self, checkpoint: Callable[[], None] = lambda: None, *, compact: bool = False) -> Retained:
         """Erase what is past its date. With `compact` traces are wiped however large the file is."""
@@ -90,7 +102,6 @@ class Retention:
                 done.erased[name] = self._erase(name, days_after(self._today, 1 - days), checkpoint)
                 done.kept[name] = self._kept(name, days_after(self._today, 1 - days))
         self._tell()
-        self._sweep_spool()
         self._inventory.drop_uncounted()
         self._wipe(done, compact=compact)
         return done
@@ -121,10 +132,17 @@ class Retention:
                 with self._db.write(durable=False):  # what a power cut brings back is past its date all the same
                     taken, above = step(above)
                     self._count(name, taken)
+                self._unspool(taken.spooled)
                 if not taken.rows:
                     break
                 total += taken
         return total
+
+    def _unspool(self, names: Sequence[str]) -> None:
+        """Remove files of the spool that are on record no more; `serve` and `watch` sweep what a kill leaves here."""
+        if self._spool is not None:
+            for name in names:
+                (self._spool / name).unlink(missing_ok=True)
 
     def _steps(self, name: str, before: str) -> Iterator[Step]:
         """What to repeat until it erases nothing more, each time above what the last time ended with."""
