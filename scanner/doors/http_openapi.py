@@ -32,7 +32,7 @@ def _errors(word: str, *statuses: int) -> dict[str, Any]:
     meanings = {
         400: "The request is not as this expects it.", 401: "A token with the right scope is needed.",
         403: "Switched off here.", 404: "Not held.", 406: "Blocked.", 408: "The body came too slowly.",
-        413: "The body is too long.", 422: "This cannot be judged.", 429: "Too many.", 501: "Not offered.",
+        413: "The body is too long.", 422: "This cannot be judged.", 429: "Too many.",
         503: "This cannot be judged now.",
     }  # fmt: skip
     return {str(status): _json(_object({word: _STRING}), meanings[status]) for status in statuses}
@@ -200,9 +200,9 @@ def _of_storages() -> dict[str, Any]:
         },
         "/v1/s3": {
             "post": _operation(
-                "S3 and MinIO: events of buckets; 501 where no [s3] is configured",
+                "S3 and MinIO: events of buckets; 403 where no [s3] is configured",
                 {"200": _json(_object({"settled": {"const": True}}), "Everything in it is settled."),
-                 **_errors("detail", 400, 401, 408, 413, 501, 503)},
+                 **_errors("detail", 400, 401, 403, 408, 413, 503)},
                 requestBody=json_body,
             )
         },

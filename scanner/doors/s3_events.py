@@ -118,7 +118,7 @@ def s3(door: HttpDoor) -> list[Route]:
         bare = shown.decode("ascii", "replace") if b" " not in shown.strip() else None
         door.admit(request, "scan", request.path_params.get("token") or bare)
         if events is None:
-            raise Refused(501, "no store is configured here: [s3] says which buckets may be asked for")
+            raise Refused(403, "no store is configured here: [s3] says which buckets may be asked for")
         body = bytearray()
         async for piece in pieces(request.receive):
             body += piece

@@ -341,7 +341,7 @@ def test_a_targa_with_odd_fields_is_seen() -> None:
 def test_an_endless_animation_stops_at_its_budget() -> None:
     """When time is up the frames so far are kept and the look is partial(over_budget)."""
     frames = [photograph(600, 600, seed=seed) for seed in range(40)]
-    content = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    content = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], compress_level=1)
     seen = look(content, limits=Limits(image_s=0.05, video_s=0.05, wall_factor=1000))
 
     assert partial(Reason.OVER_BUDGET) == seen.looked

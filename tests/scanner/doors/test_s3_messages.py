@@ -115,5 +115,5 @@ def test_without_a_store_the_door_says_what_is_missing(tmp_path: Path) -> None:
     reply = face.client.post("/v1/s3", content=message(["k"]))
     face.ledger.close()
 
-    assert 501 == reply.status_code
+    assert 403 == reply.status_code
     assert "[s3]" in reply.json()["detail"]
