@@ -118,6 +118,7 @@ CATCHES_EVERYTHING: dict[str, str] = {
     "scanner.watch:_once": "the daemon's outermost loop: one duty's fault must not end the others",
     "scanner.watch:_due_in_s": "the same, for the question when",
     "scanner.metrics:collect": "metrics must be told of what cannot be read, and never end what they are about",
+    "scanner.doors.outside:_run": "a thread's whole work: what it raised is raised where it was asked for",
     "scanner.decoding.stills:_orientation": "metadata a stranger wrote: unreadable means not turned",
 }
 

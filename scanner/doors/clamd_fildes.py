@@ -10,6 +10,12 @@ from scanner.doors import clamd_replies as replies
 from scanner.doors.rules import MAX_REF_BYTES
 
 
+def examine(fd: int) -> tuple[bytes | None, bytes | None]:
+    """Why nothing can be read through it, and the path it is found by. May wait for the file system."""
+    why = refusal(fd)
+    return why, None if why is not None else ref_of(fd)
+
+
 def refusal(fd: int) -> bytes | None:
     """Why nothing can be read through it, as the reply says it; None where it can.
 

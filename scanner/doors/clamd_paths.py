@@ -10,13 +10,16 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import AsyncGenerator, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scanner.doors import clamd_replies as replies
 from scanner.doors.answers import Answer
+from scanner.doors.outside import WALK_S, Unanswered, let_go
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
 from scanner.opening import Opened, Root, RootUnavailable, Trouble, Unopenable, open_file, open_root
 from scanner.walking import FolderUnlisted, FoundFile, Ignored, Unreadable, walk
@@ -29,6 +32,7 @@ MULTISCAN_LANES: Final = 4
 _CHECK: Final = b"File path check failure: "
 _CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
 OUTSIDE: Final = _CHECK + b"Permission denied. ERROR"
+NO_ANSWER: Final = _CHECK + b"Timed out. ERROR"
 _SAYS: Final = {
     Trouble.PERMISSION: OUTSIDE,
     Trouble.VANISHED: _CHECK + b"No such file or directory. ERROR",
@@ -38,17 +42,24 @@ _SAYS: Final = {
 }
 
 
+Found = Generator[FoundFile | tuple[bytes, bytes], None, None]
+
+
 class PathScan:
     """One command that names a path: the lines of its reply, in the order they become known."""
 
     def __init__(self, intake: Intake, rules: DoorRules, path: bytes) -> None:
         self._intake = intake
+        self._outside = intake.outside
         self._rules = rules
         self._path = path
 
     async def lines(self, *, stops_at_first: bool, lanes: int = 1) -> AsyncGenerator[bytes, None]:
         """`<path>: <what>` for every match and whatever could not be judged; OK for the path if there is none."""
-        opened = await asyncio.to_thread(self._open)
+        try:
+            opened = await self._outside.call(self._open, undo=_let_go_of_root)
+        except Unanswered:
+            opened = NO_ANSWER
         if isinstance(opened, bytes):
             yield self._path + b": " + opened
             return
@@ -72,7 +83,7 @@ class PathScan:
         pending: set[asyncio.Task[tuple[bytes, bytes]]] = set()
         try:
             while True:
-                step = await asyncio.to_thread(next, found, None)
+                step = await self._next(found)
                 if isinstance(step, tuple):
                     yield step
                 elif step is not None:
@@ -87,9 +98,16 @@ class PathScan:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-            await asyncio.to_thread(found.close)
+            with contextlib.suppress(ValueError):  # a thread that was given up is still at it
+                found.close()
 
-    def _found(self, root: Root, key: bytes) -> Generator[FoundFile | tuple[bytes, bytes], None, None]:
+    async def _next(self, found: Found) -> FoundFile | tuple[bytes, bytes] | None:
+        try:
+            return await self._outside.call(partial(next, found, None), WALK_S)
+        except Unanswered:
+            return self._path, NO_ANSWER
+
+    def _found(self, root: Root, key: bytes) -> Found:
         """Files to judge, and lines on what cannot be looked at. Links, pipes and devices are nothing to look at."""
         for item in walk(root.fd, below=key):
             match item:
@@ -106,14 +124,19 @@ class PathScan:
 
     async def _judge(self, root: Root, below: bytes, file: FoundFile) -> tuple[bytes, bytes]:
         path = self._client_path(below, file.key)
-        opened = await asyncio.to_thread(open_file, root.fd, file.key)
+        try:
+            opened = await self._outside.call(partial(open_file, root.fd, file.key), undo=_let_go_of_file)
+        except Unanswered:
+            return self._name(below, file.key), NO_ANSWER
         if isinstance(opened, Unopenable):
             return self._name(below, file.key), _SAYS[opened.trouble]
         return self._name(below, file.key), replies.verdict(await self._answer(opened, path), self._rules)
 
     async def _answer(self, opened: Opened, path: bytes) -> Answer:
-        with opened:
+        try:
             return await self._intake.scan_fd(self._rules, opened.fd, path if len(path) <= MAX_REF_BYTES else None)
+        finally:
+            let_go(opened.fd)
 
     def _client_path(self, below: bytes, key: bytes) -> bytes:
         """What the client would call it."""
@@ -140,3 +163,13 @@ class PathScan:
                     return OUTSIDE
                 return root, real[len(folder.rstrip(b"/")) + 1 :]
         return OUTSIDE
+
+
+def _let_go_of_root(opened: tuple[Root, bytes] | bytes) -> None:
+    if isinstance(opened, tuple):
+        opened[0].close()
+
+
+def _let_go_of_file(opened: Opened | Unopenable) -> None:
+    if isinstance(opened, Opened):
+        opened.close()

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scanner.doors import clamd_fildes
@@ -23,9 +23,11 @@ from scanner.doors.answers import OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.clamd_paths import MULTISCAN_LANES, PathScan
 from scanner.doors.clamd_wire import WITH_PATH, Command, Decoder, Framing, LineTooLong
 from scanner.doors.lines import Line
+from scanner.doors.outside import Unanswered, let_go
 from scanner.doors.rates import Pace
 from scanner.doors.room import Seat
 from scanner.doors.rules import DoorRules
+from scanner.types import Reason
 
 if TYPE_CHECKING:
     from scanner.doors.intake import Intake, Upload
@@ -264,13 +266,20 @@ class ClamdSession:
 
     async def _descriptor_lines(self, fd: int) -> Lines:
         try:
-            refusal = clamd_fildes.refusal(fd)
-            if refusal is None:
-                answer = await self._intake.scan_fd(self._rules, fd, clamd_fildes.ref_of(fd))
-            yield b"fd[%d]: " % fd + (replies.verdict(answer, self._rules) if refusal is None else refusal)
+            yield b"fd[%d]: " % fd + await self._judged_descriptor(fd)
         finally:
             self._fds.discard(fd)
-            os.close(fd)
+            let_go(fd)
+
+    async def _judged_descriptor(self, fd: int) -> bytes:
+        examine = partial(clamd_fildes.examine, fd)
+        try:
+            refusal, ref = await self._intake.outside.call(examine, self._rules.deadline_s)
+        except Unanswered:
+            return replies.verdict(self._intake.unjudged(self._rules, Reason.TIMEOUT), self._rules)
+        if refusal is not None:
+            return refusal
+        return replies.verdict(await self._intake.scan_fd(self._rules, fd, ref), self._rules)
 
     async def _simple_lines(self, word: bytes) -> Lines:
         ready = self._intake.ready
@@ -320,4 +329,4 @@ class ClamdSession:
         for upload in self._uploads:
             upload.abort()
         for fd in self._fds:
-            os.close(fd)
+            let_go(fd)

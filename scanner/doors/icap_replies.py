@@ -46,6 +46,9 @@ SERVICES: Final = {
 }
 PREVIEW_BYTES: Final = 1024
 _OPTIONS_TTL_S: Final = 60
+# Not asked for of a service for replies alone: a preview settles nothing here, and squid before its fix of bug 5352
+# (5.7 and 6.x among them) stalls on replies over 64 KiB once it has sent one.
+_PREVIEW: Final = (f"Preview: {PREVIEW_BYTES}", "Transfer-Preview: *")
 
 
 def istag(catalogue: int) -> str:
@@ -69,8 +72,7 @@ def options(service: str, tag: str, most: int, *, close: bool) -> bytes:
         f"Max-Connections: {most}",
         f"Options-TTL: {_OPTIONS_TTL_S}",
         "Allow: 204",
-        f"Preview: {PREVIEW_BYTES}",
-        "Transfer-Preview: *",
+        *(_PREVIEW if "REQMOD" in SERVICES[service] else ()),
     )
     return status(200, tag, *fields, close=close)
 

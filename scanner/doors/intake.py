@@ -10,27 +10,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from scanner.clock import Clock
-from scanner.doors.answers import Answer, OverLimit, Undecided, Verdict, undecidable
+from scanner.doors.answers import CLEAR, Answer, OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.bodies import Body, Memory
 from scanner.doors.catching_up import CatchingUp
 from scanner.doors.files import OpenFile
 from scanner.doors.judging import Job, Judge
+from scanner.doors.outside import Outside, Unanswered, let_go
 from scanner.doors.rates import Rate
 from scanner.doors.recording import Recorder
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
 from scanner.doors.spooling import Spool
 from scanner.ledger.ledger import Ledger
 from scanner.metrics import Metrics
+from scanner.opening import file_stat, same_file
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.types import Digests, Fingerprint, Reason
+
+PIECE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class Intake:
         spool: Path,
         metrics: Metrics,
         bounds: Bounds | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self._sets = sets
         self._ledger = ledger
@@ -70,6 +78,8 @@ class Intake:
         self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up)
         self._rates: dict[str, Rate] = {}
         self._in_hand, self._counting = 0, threading.Lock()
+        self.outside = outside or Outside()
+        self._reading: set[asyncio.Task[Answer]] = set()
         self._started = False
         self._pinned_day: tuple[int, datetime] = (-1, datetime.fromtimestamp(0, UTC))
 
@@ -126,12 +136,56 @@ class Intake:
         """Judge the regular file open on `fd`, which stays the caller's, offset and all."""
         assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
         began_s = time.monotonic()
+        if not self.outside.is_local(fd):
+            return self._count(rules, await self._scan_outside(rules, fd, ref), began_s, 0, ref)
         file = OpenFile(fd)
         refused = self._refusal(rules, file.size_bytes)
+        size = 0 if refused is not None else file.size_bytes
         if refused is not None:
             file.close()
-            return self._count(rules, refused, began_s, 0, ref)
-        return await self._answer(rules, ref, file, None, cut=False, began_s=began_s)
+            answer = refused
+        else:
+            answer = await self._answer(rules, ref, file, None, cut=False)
+        return self._count(rules, answer, began_s, size, ref)
+
+    async def _scan_outside(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
+        """The same of a file whose file system may never answer: read in before anybody looks at it."""
+        if not self.ready or self._in_hand >= self._bounds.in_hand:
+            return undecidable(Undecided.BUSY if self.ready else Undecided.NOT_READY)
+        reading = asyncio.create_task(self._read_in(rules, os.dup(fd), ref))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        await asyncio.wait((reading,), timeout=rules.deadline_s)
+        return reading.result() if reading.done() else undecidable(Reason.TIMEOUT)
+
+    async def _read_in(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
+        """Read a file as if it were sent, then judge it; `fd` is closed."""
+        upload, is_empty = self.begin(rules, ref), False
+        self._take_in_hand(1)
+        try:
+            before = await self.outside.call(partial(os.fstat, fd))
+            with contextlib.suppress(OverLimit):
+                while piece := await self.outside.call(partial(os.pread, fd, PIECE_BYTES, upload.received_bytes)):
+                    await upload.write(piece)
+                is_empty = not upload.received_bytes
+            after = await self.outside.call(partial(os.fstat, fd))
+            if not same_file(file_stat(before), file_stat(after)):
+                upload.abort()
+                return undecidable(Reason.CHANGED)
+        except OSError as error:
+            upload.abort()
+            return undecidable(Reason.TIMEOUT if isinstance(error, Unanswered) else Reason.IO)
+        except asyncio.CancelledError:
+            upload.abort()
+            raise
+        finally:
+            self._take_in_hand(-1)
+            let_go(fd)
+        return CLEAR if is_empty else await upload.judged()
+
+    def unjudged(self, rules: DoorRules, reason: str) -> Answer:
+        """The answer to what nobody could hand over."""
+        return self._count(rules, undecidable(reason), time.monotonic(), 0, None)
 
     def forget(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close. False when it was not known."""
@@ -179,17 +233,15 @@ class Intake:
         digests: Digests | None,
         *,
         cut: bool,
-        began_s: float,
     ) -> Answer:
         """The answer to a body that is complete, within the deadline. Takes the body over."""
-        due_s, size = time.monotonic() + rules.deadline_s, content.size_bytes
-        job = Job(rules, ref, content, digests, cut, due_s)
+        job = Job(rules, ref, content, digests, cut, time.monotonic() + rules.deadline_s)
         answer = self._judge.recall(job)
         if answer is None:
             answer = await self._in_a_lane(job)
         else:
             content.close()
-        return self._count(rules, answer, began_s, size, ref)
+        return answer
 
     async def _in_a_lane(self, job: Job) -> Answer:
         loop = asyncio.get_running_loop()
@@ -281,8 +333,13 @@ class Upload:
 
     async def finish(self, *, cut: bool = False) -> Answer:
         """The answer, within the listener's deadline. `cut`: the sender went away, or it is known not to be all."""
-        intake, rules = self._intake, self._rules
         self._cut = self._cut or cut
+        answer = await self.judged()
+        return self._intake._count(self._rules, answer, self._began_s, self.received_bytes, self._ref)
+
+    async def judged(self) -> Answer:
+        """`finish`, counted nowhere."""
+        intake, rules = self._intake, self._rules
         answer = intake._refusal(rules, self.received_bytes)
         try:
             if answer is None:
@@ -292,12 +349,11 @@ class Upload:
             raise
         if answer is not None or self.digests is None:
             self._body.close()
-            answer = answer or undecidable(Reason.IO)
-            return intake._count(rules, answer, self._began_s, self.received_bytes, self._ref)
+            return answer or undecidable(Reason.IO)
         short = self._declared_bytes is not None and self._declared_bytes > self.received_bytes
         incomplete = short or self._cut
         self._handed_over = True
-        return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete, began_s=self._began_s)
+        return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete)
 
     async def _unjudgeable(self) -> Answer | None:
         if self._over:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
-import os
 import socket
 from collections import deque
 from typing import Final
+
+from scanner.doors.outside import let_go
 
 RECEIVE_BYTES: Final = 65_536
 _INT_BYTES: Final = array.array("i").itemsize
@@ -144,5 +145,4 @@ def _fds_in(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
 
 def _close_all(fds: tuple[int, ...]) -> None:
     for fd in fds:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        let_go(fd)

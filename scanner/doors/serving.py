@@ -13,6 +13,7 @@ import contextlib
 import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from scanner.clock import Clock
@@ -24,6 +25,7 @@ from scanner.ledger.tokens import Tokens
 from scanner.serve_config import Access, DoorKind, ListenerConfig, ServeConfig
 
 HEARTBEAT_S = 10.0
+WAITING_THREADS = 32  # for what waits (a store, a queue, databases): asyncio's own are few where processors are
 MOST_FILES = 65_536
 FILES_A_CONNECTION, OTHER_FILES = 2, 256  # the socket and the body; databases, worker processes, lists
 
@@ -67,6 +69,7 @@ class Serving:
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until told to stop; `ready` is called once everything is."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(WAITING_THREADS, thread_name_prefix="waiting"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._intake.start()

@@ -7,11 +7,12 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import os
+from functools import partial
 
 from scanner.doors.answers import Answer, Undecided, Verdict, undecidable
 from scanner.doors.intake import Intake
+from scanner.doors.outside import Unanswered, let_go
 from scanner.doors.rules import DoorRules
 from scanner.opening import Opened, RootUnavailable, Unopenable, open_file, open_root
 from scanner.types import Reason
@@ -40,10 +41,20 @@ def _open(root: bytes, key: bytes) -> Opened | Reason:
 
 async def judge_file(intake: Intake, rules: DoorRules, path: bytes, ref: bytes | None, size: int | None) -> Answer:
     """The answer to a file on a shared disk that is to have that size."""
-    opened = await asyncio.to_thread(open_below, rules.roots, path)
+    try:
+        opened = await intake.outside.call(partial(open_below, rules.roots, path), rules.deadline_s, _let_go_of)
+    except Unanswered:
+        return intake.unjudged(rules, Reason.TIMEOUT)
     if isinstance(opened, Reason):
         return undecidable(opened)
-    with opened:
+    try:
         answer = await intake.scan_fd(rules, opened.fd, ref)
         short = size is not None and opened.stat.size_bytes < size
+    finally:
+        let_go(opened.fd)
     return undecidable(Undecided.CUT) if short and answer.verdict is not Verdict.MATCHED else answer
+
+
+def _let_go_of(opened: Opened | Reason) -> None:
+    if isinstance(opened, Opened):
+        opened.close()

@@ -10,6 +10,7 @@ import os
 from datetime import UTC, datetime
 
 from scanner.doors.answers import ACCEPTED, CLEAR, Answer, OverLimit, Undecided, matched, undecidable
+from scanner.doors.outside import Outside
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
 
 FAKE_CODE = "7F3K2Q"
@@ -31,6 +32,7 @@ class FakeIntake:
         self.counted: list[tuple[str, str]] = []
         self.aborted = 0
         self.number = 7
+        self.outside = Outside()
 
     def begin(
         self, rules: DoorRules, ref: bytes | None = None, declared_bytes: int | None = None, begins_at: bool = True
@@ -81,6 +83,10 @@ class FakeIntake:
             else:
                 answer = CLEAR
         return self.count(rules, answer)
+
+    def unjudged(self, rules: DoorRules, reason: str) -> Answer:
+        """The answer to what nobody could hand over."""
+        return self.count(rules, undecidable(reason))
 
     def count(self, rules: DoorRules, answer: Answer) -> Answer:
         """Keep what was said by which listener."""

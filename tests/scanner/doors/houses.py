@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from scanner.doors.answers import Answer
 from scanner.doors.intake import Bounds, Intake
+from scanner.doors.outside import Outside
 from scanner.doors.rules import DoorRules
 from scanner.metrics import Metrics
 from scanner.pipeline import Pipeline, SetsInForce
@@ -23,13 +24,16 @@ RULES = DoorRules("door", deadline_s=60.0)
 class House:
     """One intake, started, in the loop of a test."""
 
-    def __init__(self, site: Site, spool: Path, bounds: Bounds | None, sets: SetsInForce) -> None:
+    def __init__(
+        self, site: Site, spool: Path, bounds: Bounds | None, sets: SetsInForce, outside: Outside | None = None
+    ) -> None:
         self.site = site
         self.spool = spool
         self.metrics = Metrics(("door",))
         self.sets = sets
         pipeline = Pipeline(sets, site.ledger, site.fingerprinter, site.clock)
-        self.intake = Intake(sets, site.ledger, pipeline, site.clock, spool, self.metrics, bounds or Bounds(lanes=2))
+        bounds = bounds or Bounds(lanes=2)
+        self.intake = Intake(sets, site.ledger, pipeline, site.clock, spool, self.metrics, bounds, outside)
 
     async def upload(self, body: bytes, ref: bytes | None = None, piece: int = 65536, **rules: Any) -> Answer:
         """Hand over a body in pieces; the answer."""
@@ -40,11 +44,17 @@ class House:
 
 
 @asynccontextmanager
-async def house(site: Site, tmp_path: Path, bounds: Bounds | None = None, sets: SetsInForce | None = None) -> Any:
+async def house(
+    site: Site,
+    tmp_path: Path,
+    bounds: Bounds | None = None,
+    sets: SetsInForce | None = None,
+    outside: Outside | None = None,
+) -> Any:
     """An intake that is ready, and ended afterwards."""
     spool = tmp_path / "spool"
     spool.mkdir(exist_ok=True)
-    made = House(site, spool, bounds, sets or SetsInForce(site.store))
+    made = House(site, spool, bounds, sets or SetsInForce(site.store), outside)
     made.intake.start()
     try:
         yield made

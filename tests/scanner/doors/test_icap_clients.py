@@ -170,7 +170,7 @@ icap_preview_enable on
 icap_send_client_ip on
 icap_service up reqmod_precache icap://127.0.0.1:{icap}/avscan_req bypass=off
 adaptation_access up allow all
-icap_service down respmod_precache icap://127.0.0.1:{icap}/avscan bypass=off
+icap_service down respmod_precache icap://127.0.0.1:{icap}/avscan_resp bypass=off
 adaptation_access down allow all
 pid_filename {folder}/pid
 access_log none

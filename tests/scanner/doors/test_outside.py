@@ -1,0 +1,137 @@
+"""Files on file systems that may never answer: read as if they were sent, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner.doors.answers import CLEAR, Undecided, Verdict, undecidable
+from scanner.doors.outside import Outside, Unanswered, is_local, let_go
+from tests.scanner.doors.houses import RULES, house, run
+from tests.scanner.fakes import Site, entry_of, fake_media, pdq
+
+WAIT_S = 60.0
+NEAR = fake_media(pdq(2))
+
+
+class Hanging:
+    """pread of one file does not come back until it may: as over a network that is gone."""
+
+    def __init__(self, inode: int) -> None:
+        self._inode = inode
+        self._real = os.pread
+        self.may, self.asked = threading.Event(), threading.Event()
+
+    def __call__(self, fd: int, count: int, offset: int) -> bytes:
+        if os.fstat(fd).st_ino == self._inode:
+            self.asked.set()
+            assert self.may.wait(WAIT_S)
+        return self._real(fd, count, offset)
+
+
+def open_outside(most: int = 64) -> Outside:
+    """Every file lies on such a file system."""
+    return Outside(most, lambda _fd: False)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    """A file that hangs."""
+    (tmp_path / "hangs").write_bytes(NEAR)
+    made = Hanging((tmp_path / "hangs").stat().st_ino)
+    monkeypatch.setattr(os, "pread", made)
+    yield made
+    made.may.set()
+
+
+def test_where_a_file_lies_is_told_without_asking_its_file_system(tmp_path: Path) -> None:
+    """A disk is here; what lies in no mount of ours may lie anywhere."""
+    (tmp_path / "f").write_bytes(b"x")
+    memory = os.memfd_create("x")
+    with open(tmp_path / "f", "rb") as file, open("/proc/version", "rb") as told:
+        assert [True, False, False] == [is_local(each) for each in (file.fileno(), told.fileno(), memory)]
+    let_go(memory)
+
+    assert not is_local(10**6)
+
+
+def test_files_from_outside_are_judged_as_any(tmp_path: Path) -> None:
+    """Matched, clear, too long, empty: and found again by their ref."""
+
+    async def test() -> None:
+        with Site(tmp_path / "home") as site:
+            site.list_entries("set", entry_of(pdq(2, flipped=3), ref="near"))
+            async with house(site, tmp_path, outside=open_outside()) as made:
+                said = []
+                for content in (NEAR, b"nothing to look at", b""):
+                    (tmp_path / "f").write_bytes(content)
+                    with open(tmp_path / "f", "rb") as file:
+                        said.append(await made.intake.scan_fd(RULES, file.fileno(), b"ref"))
+                        assert 0 == file.tell()
+                with open(tmp_path / "home" / "ledger.db", "rb") as file:
+                    rules = replace(RULES, max_bytes=1000)
+                    said.append(await made.intake.scan_fd(rules, file.fileno(), None))
+
+                assert [Verdict.MATCHED, CLEAR, CLEAR] == [said[0].verdict, *said[1:3]]
+                assert undecidable(Undecided.OVER_LIMIT) == said[3]
+                assert made.intake.forget(b"ref")
+
+    run(test)
+
+
+def test_many_files_that_hang_keep_nobody_waiting(tmp_path: Path, hanging: Hanging) -> None:
+    """More than there are threads: each is undecidable in its time, others are judged meanwhile, these later."""
+
+    async def test() -> None:
+        with Site(tmp_path / "home") as site:
+            site.list_entries("set", entry_of(pdq(2, flipped=3), ref="near"))
+            async with house(site, tmp_path, outside=open_outside(8)) as made:
+                with open(tmp_path / "hangs", "rb") as file:
+                    fast = replace(RULES, deadline_s=0.3)
+                    asking = [made.intake.scan_fd(fast, file.fileno(), b"ref") for _ in range(20)]
+                    hung = await asyncio.gather(*asking)
+                    others = [await made.upload(b"text %d" % number) for number in range(10)]
+                    hanging.may.set()
+                    while made.intake.in_hand:
+                        await asyncio.sleep(0.01)
+                    again = await made.intake.scan_fd(RULES, file.fileno(), b"ref")
+
+                assert [undecidable("timeout")] * 20 == hung
+                assert [CLEAR] * 10 == others
+                assert Verdict.MATCHED is again.verdict
+
+    run(test)
+
+
+def test_what_comes_of_a_call_that_was_given_up_is_let_go_of() -> None:
+    """A descriptor nobody takes any more would stay open."""
+    may, gone = threading.Event(), threading.Event()
+
+    def work() -> int:
+        assert may.wait(WAIT_S)
+        return 7
+
+    def undo(brought: int) -> None:
+        assert 7 == brought
+        gone.set()
+
+    async def test() -> None:
+        outside = Outside(1)
+        with pytest.raises(Unanswered):
+            await outside.call(work, 0.05, undo)
+        with pytest.raises(Unanswered):  # all threads wait for what does not answer
+            await outside.call(lambda: 1, 0.05)
+        may.set()
+        assert await asyncio.to_thread(gone.wait, WAIT_S)
+        assert 1 == await outside.call(lambda: 1, WAIT_S)
+        with pytest.raises(KeyError):
+            await outside.call(dict[str, Any]().popitem, WAIT_S)
+
+    run(test)
