@@ -34,7 +34,7 @@ class SoleDriver:
 
     def __init__(self) -> None:
         self._open: Counter[Claim] = Counter()
-        self._known: set[Claim] = set()
+        self._known: dict[Claim, str] = {}  # by which driver
         self._mutex = threading.RLock()  # a collected connection is released wherever its thread stands
         self._listens = False
 
@@ -44,9 +44,9 @@ class SoleDriver:
         identity = (status.st_dev, status.st_ino)
         with self._mutex:
             # Later our own may linger: a closed connection keeps its file until its last cursor is gone.
-            if identity not in self._known and identity in set(_descriptors()):
+            if self._known.get(identity) != driver and (self._open[identity] or identity in set(_descriptors())):
                 raise DriverRefused(_MESSAGE)
-            self._known.add(identity)
+            self._known[identity] = driver
             self._open[identity] += 1
             if not self._listens and driver.partition(".")[0] != "sqlite3":
                 sys.addaudithook(self._hear)

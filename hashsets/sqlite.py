@@ -3,8 +3,8 @@
 Owns how a database file is opened, written, checkpointed and closed. Knows no table.
 
 Rules
-- One driver per process (`hashsets.drivers`): the module sqlite-utils itself chose (pysqlite3 where installed, else the
-  standard library). Two drivers on one file drop each other's POSIX locks.
+- One driver per file (`hashsets.drivers`): with a key SQLCipher's (`hashsets.ciphers`), else what sqlite-utils itself
+  chose (pysqlite3 where installed, else the standard library). Two on one file drop each other's POSIX locks.
 - A connection per thread. Reads of one thread never wait for another thread's long read or write.
 - Every write transaction and every checkpoint of a file runs under one flock beside it; automatic checkpoints are off.
   So the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug) meets no second writer.
@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlite_utils
 
+from hashsets import ciphers
+from hashsets.ciphers import Key
 from hashsets.drivers import Claim, sole_driver
 from hashsets.errors import StoreError
 from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, make_private_file
-from hashsets.refusals import sentence_of
+from hashsets.refusals import sentence_of, sharing_refused
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -40,12 +42,15 @@ Connection = driver.Connection
 Cursor = driver.Cursor
 IntegrityError = driver.IntegrityError
 
-# First version with the WAL-reset fix: https://sqlite.org/releaselog/3_51_3.html
-FIRST_SAFE_VERSION = (3, 51, 3)
+FIRST_SAFE_VERSION = (3, 51, 3)  # with the WAL-reset fix: https://sqlite.org/releaselog/3_51_3.html
 # A reader that stays open lets the -wal grow; checkpointing every few MB keeps both the file and the pause small.
 CHECKPOINT_BYTES = 8 * 2**20
 # Foreign tools (the sqlite3 shell) do not take our flock; SQLite's own lock is waited for this long.
 BUSY_TIMEOUT_MS = 5000
+
+# cache_size in KiB: sorted bulk writes touch few pages, 32 MB keeps their inner nodes at hand.
+_SETTINGS = "temp_store=MEMORY secure_delete=ON foreign_keys=ON wal_autocheckpoint=0 synchronous=FULL"
+_SETTINGS += " cache_size=-32768 query_only=ON"
 
 #: Called with every new connection: the seam of the fault-injection harness (set_trace_callback), empty in production.
 on_connect: list[Callable[[Connection], None]] = []
@@ -87,7 +92,7 @@ def statements(script: str) -> Iterator[str]:
     assert not pending.strip(), "an SQL script must end with a semicolon"
 
 
-def store_error(error: driver.Error) -> StoreError:
+def store_error(error: Exception) -> StoreError:
     """The driver's error as ours: what to do next, without SQL, path or value."""
     return StoreError(sentence_of(str(error), getattr(error, "sqlite_errorname", type(error).__name__)))
 
@@ -97,7 +102,7 @@ def foreign_errors() -> Iterator[None]:
     """The border at which driver errors become StoreError."""
     try:
         yield
-    except driver.Error as error:
+    except ciphers.errors(driver.Error) as error:
         raise store_error(error) from error
 
 
@@ -122,18 +127,9 @@ class _Session:
 
 def _close_connection(connection: Connection, claim: Claim, pid: int) -> None:
     if os.getpid() == pid:
-        with contextlib.suppress(driver.Error):
+        with contextlib.suppress(*ciphers.errors(driver.Error)):
             connection.close()
         sole_driver.release(claim)
-
-
-def _refusal(alone: bool) -> str:
-    remedy = f"install pysqlite3 (SQLite {'.'.join(map(str, FIRST_SAFE_VERSION))} or later), or stop the other process"
-    if alone:
-        return (
-            f"SQLite {driver_version()} loses writes when processes share a home, and another uses this one: {remedy}"
-        )
-    return f"another process uses this home alone, because its SQLite loses writes otherwise; {remedy}"
 
 
 class Database:
@@ -141,29 +137,35 @@ class Database:
 
     _opened: ClassVar[weakref.WeakSet[Database]] = weakref.WeakSet()
 
-    def __init__(self, path: Path, *, sharing_safe: bool) -> None:
+    def __init__(self, path: Path, *, sharing_safe: bool | None, key: Key | None = None) -> None:
         self.path = path
+        self._key = key
+        self._driver = driver if key is None else ciphers.driver()
         self._pid = os.getpid()
         self._closed = False
         self._local = threading.local()
         self._sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
         self._sessions_mutex = threading.Lock()
         self._checkpoint_at = CHECKPOINT_BYTES
-        self._guard = HomeGuard(path.parent, alone=not sharing_safe, refusal=_refusal(not sharing_safe))
+        safe = multi_process_safe(self._driver.sqlite_version_info) if sharing_safe is None else sharing_safe
+        refusal = sharing_refused(self._driver.sqlite_version, FIRST_SAFE_VERSION, alone=not safe)
+        self._guard = HomeGuard(path.parent, alone=not safe, refusal=refusal)
         self._writer = WriterLock(path)
         self._opened.add(self)
 
     @classmethod
-    def open(cls, path: Path, migrations: Sequence[Migration], *, sharing_safe: bool | None = None) -> Database:
-        """Open or create the file and bring its schema up to date.
+    def open(
+        cls, path: Path, migrations: Sequence[Migration], *, sharing_safe: bool | None = None, key: Key | None = None
+    ) -> Database:
+        """Open or create the file, encrypted where there is a `key`, and bring its schema up to date.
 
         `sharing_safe` defaults to `multi_process_safe()`; when False this process must be alone in the home. Raises
-        StoreError (newer schema, damaged, full, read-only) or DriverRefused.
+        StoreError (newer schema, damaged, full, read-only, another key) or DriverRefused.
         """
         path = Path(os.path.abspath(path))
         make_private_directory(path.parent)
         make_private_file(path)
-        database = cls(path, sharing_safe=multi_process_safe() if sharing_safe is None else sharing_safe)
+        database = cls(path, sharing_safe=sharing_safe, key=key)
         try:
             database._migrate(migrations)
         except BaseException:
@@ -211,23 +213,22 @@ class Database:
 
     def _connect(self) -> _Session:
         with foreign_errors():
-            claim = sole_driver.claim(self.path, driver.__name__)
-            connection = driver.connect(
+            claim = sole_driver.claim(self.path, self._driver.__name__)
+            connection = self._driver.connect(
                 self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
             )
-            for hook in on_connect:
-                hook(connection)
-            for setting in (
-                "temp_store=MEMORY",
-                "secure_delete=ON",
-                "foreign_keys=ON",
-                "wal_autocheckpoint=0",
-                "synchronous=FULL",
-                "cache_size=-32768",  # KiB: sorted bulk writes touch few pages, 32 MB keeps their inner nodes at hand
-                "query_only=ON",
-            ):
-                connection.execute(f"PRAGMA {setting}")
-            return _Session(connection, claim)
+            if self._key is not None:
+                ciphers.unlock(connection, self._key)
+            session = _Session(connection, claim)
+            try:
+                for hook in on_connect:
+                    hook(connection)
+                for setting in _SETTINGS.split():
+                    connection.execute(f"PRAGMA {setting}")
+            except BaseException:
+                session.close()
+                raise
+            return session
 
     @property
     def connection(self) -> Connection:

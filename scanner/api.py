@@ -17,6 +17,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from hashsets.ciphers import Key
 from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
@@ -26,7 +27,7 @@ from scanner.accountability.log_file import LogFile
 from scanner.actions import Told
 from scanner.checking import Checkable, readable
 from scanner.clock import Clock, SystemClock
-from scanner.config import Config, Home, load
+from scanner.config import Config, Home, key_of, load
 from scanner.delivery import Delivered
 from scanner.errors import RootOverlap, UsageError
 from scanner.ledger import Ledger, Place, coverage, tallies
@@ -134,18 +135,23 @@ class Scanner:
     # -- parts, opened when first needed -----------------------------------------------------------------------------
 
     @cached_property
+    def key(self) -> Key | None:
+        """What both databases are encrypted under; None: nothing. Raises ConfigError."""
+        return key_of(self.config.storage, self.home)
+
+    @cached_property
     def store(self) -> Store:
         """hashsets.db."""
         self.home.create()
         with _named("hashsets.db"):
-            return Store.open(self.home.folder)
+            return Store.open(self.home.folder, key=self.key)
 
     @cached_property
     def ledger(self) -> Ledger:
         """ledger.db."""
         self.home.create()
         with _named("ledger.db"):
-            return Ledger.open(self.home.folder)
+            return Ledger.open(self.home.folder, self.key)
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import platformdirs
 
+from hashsets.ciphers import Key
 from scanner.action_config import ActionsConfig, checked_actions
 from scanner.errors import ConfigError
 from scanner.loopback import is_private
@@ -34,6 +35,7 @@ from scanner.serve_config import ServeConfig, checked_listener, checked_listener
 from scanner.settings import SETTINGS, Seal, Setting, SinkKind
 from scanner.sink_config import SinkConfig, checked_sink, checked_sinks
 from scanner.source_config import SourceConfig, checked_source, refuse_look_ups
+from scanner.storage_config import StorageConfig, read_key
 from scanner.transparency_config import RequestsConfig, TransparencyConfig, checked_transparency
 
 __all__ = [
@@ -53,7 +55,9 @@ __all__ = [
     "SinkConfig",
     "SinkKind",
     "SourceConfig",
+    "StorageConfig",
     "WatchConfig",
+    "key_of",
     "load",
     "parse",
     "secret_of",
@@ -206,6 +210,7 @@ class Config:
     retain: RetainConfig = field(default_factory=RetainConfig)
     cases: CasesConfig = field(default_factory=CasesConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
     sinks: tuple[SinkConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
 
@@ -228,6 +233,7 @@ _TABLES: Final[Mapping[str, Callable[..., Any]]] = {
     "cases": CasesConfig,
     "requests": RequestsConfig,
     "transparency": checked_transparency,
+    "storage": StorageConfig,
 }
 
 
@@ -349,6 +355,21 @@ def _sources(found: Any, folder: Path) -> tuple[SourceConfig, ...]:
     return sources
 
 
+def key_of(storage: StorageConfig, home: Home, environ: Mapping[str, str] = os.environ) -> Key | None:
+    """The key of both databases; None where none is configured. Raises ConfigError."""
+    return read_key(storage, home.folder, _read, lambda name: _credential(name, environ))
+
+
+def _credential(name: str, environ: Mapping[str, str]) -> bytes:
+    """What systemd hands over under a name. Raises ConfigError, OSError, ValueError."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not folder or "/" in name or name.startswith("."):
+        raise ConfigError(
+            "systemd gives this process no credential of that name (LoadCredential=); by hand, name a file instead"
+        )
+    return _read(Path(folder) / name)
+
+
 def secret_of(source: SourceConfig, environ: Mapping[str, str] = os.environ) -> str:
     """The password, token or keys of a source, without white space at its ends. Raises ConfigError."""
     try:
@@ -357,13 +378,7 @@ def secret_of(source: SourceConfig, environ: Mapping[str, str] = os.environ) -> 
         elif source.secret_file is not None:
             content = _read(source.secret_file)
         else:
-            folder = environ.get("CREDENTIALS_DIRECTORY", "")
-            name = source.secret_credential or ""
-            if not folder or "/" in name or name.startswith("."):
-                raise ConfigError(
-                    "systemd gives this process no credential of that name (LoadCredential=); by hand, use secret_file"
-                )
-            content = _read(Path(folder) / name)
+            content = _credential(source.secret_credential or "", environ)
         text = content.decode("ascii").strip()
     except (OSError, ValueError):
         raise ConfigError(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hashsets.ciphers import Key
 from hashsets.snapshots import current
 from hashsets.sources import Source
 from hashsets.store import Store
@@ -65,12 +66,12 @@ class Rehearsal:
 
 
 @contextlib.contextmanager
-def rehearsing(source: Source, home: Path, role: Role, rule: Rule) -> Iterator[Rehearsal]:
-    """A source to import from in a dry run, and to ask afterwards. Its copy is removed at the end."""
+def rehearsing(source: Source, home: Path, role: Role, rule: Rule, key: Key | None = None) -> Iterator[Rehearsal]:
+    """A source to import from in a dry run, and to ask afterwards. Its copy, under `key`, is removed at the end."""
     for left in home.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFT_S:
                 shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home) as folder, Store.open(Path(folder)) as store:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=home) as folder, Store.open(Path(folder), key=key) as store:
         store.create(_NAME, role=role, rule=rule)
         yield Rehearsal(source, store)

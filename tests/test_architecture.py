@@ -63,6 +63,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     # Two drivers on one file drop each other's locks: one module chooses.
     "sqlite3": ("hashsets.sqlite",),
     "pysqlite3": ("hashsets.sqlite",),
+    "sqlcipher3": ("hashsets.ciphers",),
     "apsw": ("hashsets.foreign",),  # in a process of its own, that has no database of ours open
     "sqlite_utils": ("hashsets.sqlite", "hashsets.store", "hashsets.migrations", "scanner.ledger"),
     # What parses a stranger's bytes stands in one room, behind one budget. Warming encodes pictures of its own for it.
@@ -98,6 +99,7 @@ MATCHING_LIBRARIES = ("numpy",)
 READS_ENVIRONMENT = ("scanner.config", "scanner.isolation", "scanner.decoding.second_opinions")
 SPEAKS_SQL = (
     "hashsets.sqlite",
+    "hashsets.ciphers",
     "hashsets.foreign",
     "hashsets.store",
     "hashsets.migrations",
@@ -357,6 +359,7 @@ PLANTED: list[tuple[str, str, str]] = [
     ("scanner.worker", "from scanner.cli import main", "only scanner.cli"),
     ("scanner.ledger.assets", "import sqlite3", "only hashsets.sqlite may"),
     ("hashsets.store", "from pysqlite3 import dbapi2", "only hashsets.sqlite may"),
+    ("hashsets.sqlite", "from sqlcipher3 import dbapi2", "only hashsets.ciphers may"),
     ("scanner.rescan", "import sqlite_utils", "may"),
     ("scanner.hashing.pdq", "from PIL import Image", "only scanner.decoding"),
     ("scanner.hashing.frames", "import av", "only scanner.decoding"),

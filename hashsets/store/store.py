@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from hashsets.ciphers import Key
 from hashsets.errors import NoSuchSet, UsageError
 from hashsets.migrations import MIGRATIONS
 from hashsets.sqlite import Connection, Database, foreign_errors
@@ -37,9 +38,9 @@ class Store:
         self.votes = Votes(database)
 
     @classmethod
-    def open(cls, home: Path, *, sharing_safe: bool | None = None) -> Store:
-        """Open or create the store of a home. Raises StoreError, DriverRefused."""
-        return cls(Database.open(Path(home) / FILE_NAME, MIGRATIONS, sharing_safe=sharing_safe))
+    def open(cls, home: Path, *, sharing_safe: bool | None = None, key: Key | None = None) -> Store:
+        """Open or create the store of a home, encrypted where there is a `key`. Raises StoreError, DriverRefused."""
+        return cls(Database.open(Path(home) / FILE_NAME, MIGRATIONS, sharing_safe=sharing_safe, key=key))
 
     def close(self) -> None:
         """Close every connection; a refresh under way is left to be discarded."""

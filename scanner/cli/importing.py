@@ -78,7 +78,7 @@ def import_(
         if dry_run:
             set_role, rule = (Role(role), Rule()) if known is None else (known.role, known.rule)
             scanner.home.create()
-            source = tried = held.enter_context(rehearsing(source, scanner.home.folder, set_role, rule))
+            source = tried = held.enter_context(rehearsing(source, scanner.home.folder, set_role, rule, scanner.key))
         summary = import_list(
             scanner.store,
             name,

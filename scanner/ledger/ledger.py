@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hashsets.ciphers import Key
 from hashsets.sqlite import Database
 from hashsets.types import EntryHit, HashSet, Signal
 from scanner.errors import LedgerError
@@ -139,9 +140,9 @@ class Ledger:
         self.probation = Probation(db)
 
     @classmethod
-    def open(cls, home: Path) -> Ledger:
-        """Open or create the ledger of a home. Raises StoreError."""
-        db = Database.open(home / FILE_NAME, MIGRATIONS)
+    def open(cls, home: Path, key: Key | None = None) -> Ledger:
+        """Open or create the ledger of a home, encrypted where there is a `key`. Raises StoreError."""
+        db = Database.open(home / FILE_NAME, MIGRATIONS, key=key)
         (home / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
         return cls(db)
 
