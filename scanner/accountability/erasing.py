@@ -202,8 +202,9 @@ def reports(db: Database, before: str) -> Taken:
 
 
 def refusals(db: Database, before: str) -> Taken:
-    """Forget the refs of uploads refused before a day."""
-    return Taken(rows=db.execute("DELETE FROM refused WHERE day < ?", (before,)).rowcount)
+    """Forget the refs of uploads refused before a day, and whose they were."""
+    tables = ("refused", "brought")
+    return Taken(rows=sum(db.execute(f"DELETE FROM {table} WHERE day < ?", (before,)).rowcount for table in tables))
 
 
 def cases(db: Database, before: str) -> Taken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 import sys
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hashsets.locking import open_private
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option, note, printable
-from scanner.config import inherited_sockets, notify_address
+from scanner.config import Home, inherited_sockets, notify_address
 from scanner.errors import UsageError
 from scanner.serve_config import (
     USUAL_HTTP,
@@ -31,6 +33,7 @@ from scanner.serve_config import (
 if TYPE_CHECKING:
     from scanner.doors.serving import Serving
 
+LOCK_NAME = "serve-lock"
 _CODE = re.compile(r"(?:Policy\.Blocked\.)?([2-9B-Z]{8})", re.IGNORECASE)
 _CODELESS = {
     "Policy.Undecidable": "it could not be looked at whole; metrics count why",
@@ -70,9 +73,35 @@ async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool, most_file
     manager = notify_address()
     say = _say(scanner, as_json)
     serving = _serving(scanner, config, say, lambda state: notify(manager, state))
-    with _acting(scanner, say):
+    with _noted(scanner.home), _acting(scanner, say):
         await serving.run(lambda: _announce(scanner, config, serving, say, as_json, most_files))
     say("stopped")
+
+
+@contextlib.contextmanager
+def _noted(home: Home) -> Iterator[None]:
+    """Who asks the home meanwhile is told that somebody serves; several may."""
+    lock = open_private(home.folder / LOCK_NAME)
+    try:
+        with contextlib.suppress(OSError):  # the disk knows no locks
+            fcntl.flock(lock, fcntl.LOCK_SH)  # who is asking has it for an instant
+        yield
+    finally:
+        os.close(lock)
+
+
+def is_served(home: Home) -> bool:
+    """Whether upload doors of this home are open just now."""
+    if not (home.folder / LOCK_NAME).exists():
+        return False
+    lock = open_private(home.folder / LOCK_NAME)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from hashsets.indexes import Indexes
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.api import Scanner
-from scanner.cli import watching
+from scanner.cli import serving, watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.cli.set_objects import held_line, speech_object
 from scanner.config import SinkConfig, SourceConfig
@@ -62,6 +62,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "owed": outcomes.owed,
         "owed_recipes": dict(sorted(_owed_recipes(scanner).items())),
         "watch": watching.standing(scanner.home),
+        "serve": serving.is_served(scanner.home),
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
         "actions": _actions(scanner),
@@ -161,7 +162,9 @@ def _print(standing: dict[str, Any]) -> None:
         _line("root", f"{root['name']}: {state}")
     _print_sources(standing["sources"])
     _print_outcomes(standing)
-    _line("watch", _watched(standing["watch"]))
+    _line("watch", _watched(standing["watch"], standing["serve"]))
+    if standing["serve"]:
+        _line("serve", "running: judges uploads, and tells your own system what [actions] ask for")
     _line("matches", counts(standing["matches"]).replace("_", " ") or "none")
     reports = standing["reports"]
     owed = number_of(reports["batches_owed"], "batch", "batches")
@@ -180,7 +183,9 @@ def _print(standing: dict[str, Any]) -> None:
     _line("SQLite", f"{driver['version']} ({driver['driver']}): {shared}")
 
 
-def _watched(duties: dict[str, Any] | None) -> str:
+def _watched(duties: dict[str, Any] | None, served: bool) -> str:
+    if duties is None and served:
+        return "not running: roots, re-scans, sources and reports wait for it, or for you"
     if duties is None:
         return "not running: nothing happens by itself"
     failing = [

@@ -9,6 +9,7 @@ Rules
   byte in place and report success.
 - A refusal does not delete: the bytes stay with the server. So the id is remembered, and refused again whenever asked.
 - An answer comes within tusd's own 15 seconds.
+- A hook that says an upload is gone has forgotten what this listener brought under that id, and nothing else.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ class TusDoor:
                 return tus_hooks.refused(BLOCKED, "Policy.Refused", before=False)
         except (HashsetsError, ScannerError):
             return tus_hooks.refused(BLOCKED, undecidable(Reason.IO).name, before=False)
+        if ref is not None:
+            # What cannot be noted cannot be recorded either: the judgement will say so.
+            with contextlib.suppress(HashsetsError, ScannerError):
+                day = utc_day(self._door.clock)
+                await asyncio.to_thread(refusals.bring, ref, self._rules.name, day)
         answer = await self._judge(hook, ref)
         if self._door.decide(answer) == "allow":
             return tus_hooks.CONTINUE
@@ -91,8 +97,10 @@ class TusDoor:
         return undecidable(Reason.UNOPENED)
 
     def _forget(self, ref: bytes) -> None:
-        self._door.refusals.forget(ref)
-        self._door.intake.forget(ref)
+        """What another door brought, or none of them, is not this one's to have forgotten."""
+        if self._door.refusals.is_of(ref, self._rules.name):
+            self._door.intake.forget(ref)
+            self._door.refusals.forget(ref)
 
 
 def tus(door: HttpDoor) -> list[Route]:

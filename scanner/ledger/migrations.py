@@ -9,6 +9,7 @@ from hashsets.sqlite import Migration
 from scanner.ledger.steps_audit import AUDIT
 from scanner.ledger.steps_cases import CASES
 from scanner.ledger.steps_counting import COUNTING
+from scanner.ledger.steps_doors import BROUGHT
 from scanner.ledger.steps_figures import FIGURES
 from scanner.ledger.steps_requests import REQUESTS
 
@@ -293,4 +294,5 @@ MIGRATIONS = (
     Migration(10, "counts in place of reports", COUNTING),
     Migration(11, "cases, holds, ages and what retention erased", CASES),
     Migration(12, "requests of authorities", REQUESTS),
+    Migration(13, "which door brought an upload", BROUGHT),
 )

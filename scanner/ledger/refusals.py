@@ -1,7 +1,8 @@
-"""Uploads that a door refused and the platform may hold all the same. One public method, one transaction.
+"""Uploads that a door brought, or refused while the platform may hold them. One public method, one transaction.
 
 A resumable upload that was refused is complete where it lies: a client that sends again is told so, without a question
-to us. So the refusal is remembered by the platform's own ref, until it is forgotten.
+to us. So the refusal is remembered by the platform's own ref, until it is forgotten; and only the door that brought an
+upload may have it forgotten by what it hears of its id.
 """
 
 from __future__ import annotations
@@ -26,10 +27,27 @@ class Refusals:
         """Whether it was refused."""
         return self._db.execute("SELECT 1 FROM refused WHERE ref = ?", (ref,)).fetchone() is not None
 
+    def bring(self, ref: bytes, door: str, day: str) -> None:
+        """A door is about to judge an upload: it is that door's, unless it is somebody else's already."""
+        with self._db.write():
+            if self._doors(ref):
+                return
+            held = assets.find(self._db, assets.UPLOADS, ref)
+            if (held is None or held.gone) and not self.holds(ref):
+                self._db.execute("INSERT INTO brought (ref, door, day) VALUES (?, ?, ?)", (ref, door, day))
+
+    def is_of(self, ref: bytes, door: str) -> bool:
+        """Whether a door brought it."""
+        return door in self._doors(ref)
+
     def forget(self, ref: bytes) -> None:
         """The platform no longer holds it."""
         with self._db.write():
             self._db.execute("DELETE FROM refused WHERE ref = ?", (ref,))
+            self._db.execute("DELETE FROM brought WHERE ref = ?", (ref,))
+
+    def _doors(self, ref: bytes) -> set[str]:
+        return {door for (door,) in self._db.execute("SELECT door FROM brought WHERE ref = ?", (ref,))}
 
     def may_be_kept(self, ref: bytes) -> bool:
         """Whether an upload was judged, not refused, looked at whole, and matches nothing today."""

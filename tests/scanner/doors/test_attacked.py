@@ -202,6 +202,10 @@ class NoMemory:
         """It cannot be."""
         raise LedgerError("locked")
 
+    def bring(self, ref: bytes, door: str, day: str) -> None:
+        """Neither can this."""
+        raise LedgerError("locked")
+
 
 def test_a_refusal_that_cannot_be_remembered_is_still_one(tmp_path: Path) -> None:
     """An error would be a success at the client's next try."""

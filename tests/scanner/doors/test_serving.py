@@ -296,6 +296,17 @@ def test_lists_changed_by_another_process_are_in_force_within_a_second(
     assert ["clear", "matched", "clear"] == verdicts
 
 
+def test_status_tells_that_it_serves_and_what_still_waits(shared: tuple[Hashward, Served], tmp_path: Path) -> None:
+    """ "Nothing happens by itself" would be untrue beside it."""
+    hashward, _ = shared
+    said = hashward("status").out
+
+    assert "serve    running" in said
+    assert "nothing happens by itself" not in said
+    assert "re-scans" in said
+    assert (True, False) == (hashward.json("status")["serve"], Hashward(tmp_path / "other").json("status")["serve"])
+
+
 def test_many_at_once_are_all_answered_truly(shared: tuple[Hashward, Served], tmp_path: Path) -> None:
     """Uploads from many connections, half of them listed: each has its own answer."""
     hashward, door = shared

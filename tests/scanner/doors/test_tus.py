@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from scanner.doors import tus_hooks
 from scanner.doors.answers import Undecided, undecidable
 from scanner.doors.tus_hooks import BadHook, InBucket, InFile
+from scanner.ledger import Place, assets
+from scanner.ledger.assets import UPLOADS
 from scanner.serve_config import Access
 from tests.scanner.doors.faces import Face
 
@@ -95,6 +97,22 @@ def test_what_was_refused_stays_refused(face: Face, data: Path) -> None:
     after = ask(face, hook("pre-finish", stored, Size=16))
 
     assert [422, 422, None] == [refused_with(each) for each in (first, again, after)]
+
+
+def test_only_what_this_listener_brought_is_forgotten_when_it_says_so(face: Face, data: Path) -> None:
+    """Whoever reaches the hook may not erase what came by another door, nor claim it by asking about it."""
+    asset = Place(UPLOADS, b"of-another-door")
+    with face.ledger.db.write():
+        assets.put(face.ledger.db, asset.root_id, asset.key, walk=0)
+    face.intake.refs[asset.key] = b"x"
+    face.ledger.refusals.remember(b"refused-elsewhere", "2026-11-22")
+    for name in ("of-another-door", "refused-elsewhere", "own"):
+        ask(face, hook("pre-finish", in_file(data / "f", b"0123456789"), id_=name))
+        ask(face, hook("post-terminate", in_file(data / "f", b"0123456789"), id_=name))
+
+    assert {b"of-another-door"} == face.intake.refs.keys()
+    assert face.ledger.refusals.holds(b"refused-elsewhere")
+    assert not face.ledger.refusals.is_of(b"own", "http")
 
 
 def test_parts_are_not_judged_and_the_whole_is(face: Face, data: Path) -> None:
