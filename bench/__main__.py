@@ -11,7 +11,20 @@ from pathlib import Path
 
 import click
 
-from bench import cases, fingerprints, imports, lists, matching, report, rescan, robustness, serve, video, works
+from bench import (
+    cases,
+    encryption,
+    fingerprints,
+    imports,
+    lists,
+    matching,
+    report,
+    rescan,
+    robustness,
+    serve,
+    video,
+    works,
+)
 from bench.engines import PEERS, EngineMissing
 from bench.measure import WrongAnswer
 from bench.populations import Kind
@@ -173,6 +186,19 @@ def imports_command(rows: int, rounds: int, record: bool) -> None:
     click.echo(json.dumps(figure.as_json()))
     if record:
         click.echo(report.write([figure], sys.argv[1:]).name, err=True)
+
+
+@main.command("encryption")
+@click.option("--contents", type=click.IntRange(100), default=150_000, show_default=True, help="Contents held.")
+@click.option("--rounds", type=click.IntRange(1), default=2, show_default=True, help="Turns of each.")
+@click.option("--record", is_flag=True, help="Write the figures under bench/runs/, as `run` does.")
+def encryption_command(contents: int, rounds: int, record: bool) -> None:
+    """Recording, walking and importing with the databases under a key, against without."""
+    figures = encryption.run(contents, rounds)
+    for figure in figures:
+        click.echo(json.dumps(figure.as_json()))
+    if record:
+        click.echo(report.write(figures, sys.argv[1:]).name, err=True)
 
 
 @main.command("serve")

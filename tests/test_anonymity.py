@@ -9,16 +9,23 @@ import ast
 import dataclasses
 import json
 import random
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hashsets.limits import is_classification, is_ref, is_set_name
 from hashsets.types import Classification, EntryHit
+from scanner import reports
 from scanner.errors import ReportError
 from scanner.reports import (
     Cause,
@@ -33,6 +40,7 @@ from scanner.reports import (
     seal,
 )
 from scanner.types import MediaKind, Trigger
+from tests.proofs import record
 
 PROJECT = Path(__file__).resolve().parents[1]
 CANARY = "canary-7f3a"
@@ -77,18 +85,102 @@ def said(hit: EntryHit) -> ReportBody:
 # -- a closed list ---------------------------------------------------------------
 
 
+def closed_list_faults(boundary: Any) -> list[str]:
+    """What a module in the place of `scanner.reports` may say beyond the closed list, or lacks of it."""
+    schema = report_schema()
+    body = boundary.anonymise(listed(), hash_set="set", media=MediaKind.IMAGE, trigger=Trigger.SCAN, day="2025-01-31")
+    event = json.loads(boundary.encode_event(boundary.Report(REPORT_ID, body)))
+    envelope = {"specversion", "id", "source", "type", "datacontenttype", "dataschema", "data"}
+    heard = {
+        "body": ({field.name for field in dataclasses.fields(boundary.ReportBody)}, MAY_SAY),
+        "json": (set(json.loads(boundary.canonical_json(body))), MAY_SAY),
+        "event": (set(event), envelope),
+        "data": (set(event["data"]), MAY_SAY),
+        "schema of data": (set(schema["$defs"]["body"]["properties"]), MAY_SAY),
+        "required data": (set(schema["$defs"]["body"]["required"]), MAY_SAY),
+        "schema": (set(schema["properties"]), envelope),
+        "required": (set(schema["required"]), envelope),
+    }
+    faults = [where for where, (found, may) in heard.items() if found != may]
+    return faults + [f"against the schema: {each.validator}" for each in VALIDATOR.iter_errors(event)]
+
+
+VALIDATOR = jsonschema.Draft202012Validator(report_schema(), format_checker=jsonschema.FormatChecker())
+
+
 def test_a_report_may_say_what_the_design_lists_and_nothing_else() -> None:
     """Body, its JSON and the shipped schema hold exactly the closed list; an event adds only its envelope."""
-    schema = report_schema()
-    event = json.loads(encode_event(Report(REPORT_ID, said(listed()))))
+    assert [] == closed_list_faults(reports)
 
-    assert {field.name for field in dataclasses.fields(ReportBody)} == MAY_SAY
-    assert json.loads(canonical_json(said(listed()))).keys() == MAY_SAY
-    assert event["data"].keys() == MAY_SAY
-    assert schema["$defs"]["body"]["properties"].keys() == MAY_SAY
-    assert set(schema["$defs"]["body"]["required"]) == MAY_SAY
-    assert event.keys() == {"specversion", "id", "source", "type", "datacontenttype", "dataschema", "data"}
-    assert event.keys() == schema["properties"].keys() == set(schema["required"])
+
+# What the design forbids by name, and what somebody might think of.
+FORBIDDEN = (
+    "path", "name", "file_name", "owner", "uploader", "account", "tenant", "ip", "size", "width", "height", "duration",
+    "exif", "time", "minute", "host", "process", "sha256", "pdq", "distance", "quality", "frame", "seq", "order",
+    "asset", "root", "url", "error", "thumbnail",
+)  # fmt: skip
+BODY_FIELD, BODY_KEY = "    day: str\n", '        "day": body.day,\n'
+
+
+def mutated(source: str, field: str, how: str) -> str:
+    """The boundary's source with a field more: in the body, in its JSON, or in both."""
+    if how != "json":
+        assert source.count(BODY_FIELD) == 1
+        source = source.replace(BODY_FIELD, f'{BODY_FIELD}    {field}: str = "{CANARY}"\n')
+    if how != "body":
+        assert source.count(BODY_KEY) == 1
+        said = f"body.{field}" if how == "both" else f'"{CANARY}"'
+        source = source.replace(BODY_KEY, f'{BODY_KEY}        "{field}": {said},\n')
+    return source
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Makes a module of a source that stands in the boundary's place."""
+
+    def loaded(source: str) -> ModuleType:
+        made = ModuleType("scanner.mutated_reports")
+        monkeypatch.setitem(sys.modules, made.__name__, made)
+        exec(compile(source, "mutated", "exec"), made.__dict__)
+        return made
+
+    return loaded
+
+
+@pytest.mark.parametrize("how", ["body", "json", "both"])
+def test_each_forbidden_field_added_to_a_report_is_seen(how: str, load: Callable[[str], ModuleType]) -> None:
+    """The check above fails for every one of them, wherever it is added; and not for the source as it is."""
+    source = (PROJECT / "scanner" / "reports.py").read_text(encoding="utf-8")
+    seen = {field: closed_list_faults(load(mutated(source, field, how))) for field in FORBIDDEN}
+
+    assert [] == [field for field, faults in seen.items() if not faults]
+    assert how == "body" or all(any("schema" in fault for fault in faults) for faults in seen.values())
+    assert [] == closed_list_faults(load(source))
+
+
+@pytest.mark.prove
+def test_the_tests_fail_on_a_copy_that_says_more(tmp_path: Path) -> None:
+    """Each forbidden field in a copy of the whole program: the tests of anonymity and of the schema end in failures."""
+    copy = tmp_path / "project"
+    rubbish = shutil.ignore_patterns("__pycache__", "*.pyc", "runs")
+    for part in ("scanner", "hashsets", "tests", "samples", "bench"):
+        shutil.copytree(PROJECT / part, copy / part, ignore=rubbish)
+    shutil.copy(PROJECT / "pyproject.toml", copy)
+    reports_file = copy / "scanner" / "reports.py"
+    source = reports_file.read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_anonymity.py"]
+    command += ["tests/scanner/test_reports.py", "-k", "not prove and not forbidden"]
+
+    def ends(text: str) -> int:
+        reports_file.write_text(text, encoding="utf-8")
+        return subprocess.run(command, cwd=copy, capture_output=True, timeout=600).returncode
+
+    untouched = ends(source)
+    passed = [field for field in FORBIDDEN if ends(mutated(source, field, "both")) != 1]
+    record("anonymity", "forbidden fields", fields=len(FORBIDDEN), unseen=len(passed))
+
+    assert 0 == untouched
+    assert [] == passed
 
 
 @pytest.mark.parametrize(
@@ -243,10 +335,11 @@ def test_what_a_list_may_hold_a_report_can_say(ref: str, scheme: str, code: str,
 # -- one boundary in the code ---------------------------------------------------------------
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
     """Each module of the scanner with its source, parsed."""
-    for path in sorted((PROJECT / "scanner").rglob("*.py")):
-        yield str(path.relative_to(PROJECT)), ast.parse(path.read_bytes())
+    paths = sorted((PROJECT / "scanner").rglob("*.py"))
+    return tuple((str(path.relative_to(PROJECT)), ast.parse(path.read_bytes())) for path in paths)
 
 
 def names_called(tree: ast.Module) -> set[str]:
@@ -278,8 +371,9 @@ def names_of_random(tree: ast.Module) -> set[str]:
 
 
 def test_bodies_are_made_in_one_module() -> None:
-    """Nobody but the boundary calls ReportBody."""
+    """Nobody but the boundary calls ReportBody, and nobody but that of counts CountBody."""
     assert ["scanner/reports.py"] == [name for name, tree in modules() if "ReportBody" in names_called(tree)]
+    assert ["scanner/counts.py"] == [name for name, tree in modules() if "CountBody" in names_called(tree)]
 
 
 def test_no_module_can_draw_predictable_ids() -> None:
@@ -292,7 +386,15 @@ def test_no_module_can_draw_predictable_ids() -> None:
 
 def test_what_reports_pass_through_keeps_no_log() -> None:
     """The boundary, the sinks and the walk neither print nor log: what they know reaches no file by the way."""
-    rooms = ("scanner/reports", "scanner/report_fields", "scanner/sinks", "scanner/walking", "scanner/opening")
+    rooms = (
+        "scanner/reports",
+        "scanner/report_fields",
+        "scanner/counts",
+        "scanner/events",
+        "scanner/sinks",
+        "scanner/walking",
+        "scanner/opening",
+    )
     found = [
         name
         for name, tree in modules()
