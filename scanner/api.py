@@ -12,7 +12,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -21,7 +20,9 @@ from hashsets.ciphers import Key
 from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
-from scanner.accountability.audit import AuditLog
+from scanner.accountability import changes
+from scanner.accountability.audit import AuditLog, software
+from scanner.accountability.broker import BrokerLog
 from scanner.accountability.keeping import Keeper
 from scanner.accountability.log_file import LogFile
 from scanner.actions import Told
@@ -34,14 +35,14 @@ from scanner.ledger import Ledger, Place, coverage, tallies
 from scanner.ledger.assets import UPLOADS, Root
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
-from scanner.ledger.tallies import Outcomes
 from scanner.looking import limits_of, options_of
 from scanner.patterns import literal
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.reports import RandomSource, system_random
 from scanner.rescan import Rescan, RescanSummary
+from scanner.summaries import ScanSummary
 from scanner.types import Outcome, Stop, Trigger, never
-from scanner.walking import FolderTrouble, WalkRules
+from scanner.walking import WalkRules
 from scanner.worker import RootWalk, Walked
 
 # The decoders come with these: loaded when the first file needs them, so that most commands never load them.
@@ -54,51 +55,9 @@ __all__ = ["ScanSummary", "Scanner"]
 MAX_REF_BYTES = 512
 Progress = Callable[[int], None]
 
-# Folders that were meant not to be entered; any other trouble leaves something unlooked at.
-_MEANT = {FolderTrouble.EXCLUDED.value, FolderTrouble.OTHER_DEVICE.value, FolderTrouble.LOOP.value}
-
 
 def _nothing(_done: int) -> None:
     """Report no progress."""
-
-
-@dataclass(slots=True)
-class ScanSummary:
-    """What a scan did and how what it walked now stands.
-
-    `outcomes` counts every file met once; `suspect` names the roots held as suspect, with the reason.
-    """
-
-    walked: Walked = field(default_factory=Walked)
-    outcomes: Outcomes = field(default_factory=Outcomes)
-    contents: int = 0
-    matches_added: int = 0
-    matches_withdrawn: int = 0
-    suspect: dict[str, str] = field(default_factory=dict)
-    matched_assets: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def add(self, root: Root, walked: Walked) -> None:
-        """Fold one root's walk in."""
-        total = self.walked
-        total.scanned += walked.scanned
-        total.skipped += walked.skipped
-        total.opened_files += walked.opened_files
-        total.missing += walked.missing
-        total.moved += walked.moved
-        total.ignored += walked.ignored
-        total.unlisted += walked.unlisted
-        self.matches_added += walked.matches_added
-        self.matches_withdrawn += walked.matches_withdrawn
-        if walked.suspect is not None:
-            self.suspect[root.name] = walked.suspect
-
-    @property
-    def could_not_look(self) -> bool:
-        """Whether anything was left that could not be looked at whole."""
-        folders = sum(count for reason, count in self.walked.unlisted.items() if reason not in _MEANT)
-        outcomes = self.outcomes
-        return bool(outcomes.partial or outcomes.unscannable or outcomes.matched_partial or folders or self.suspect)
 
 
 class Scanner:
@@ -151,7 +110,20 @@ class Scanner:
         """ledger.db."""
         self.home.create()
         with _named("ledger.db"):
-            return Ledger.open(self.home.folder, self.key)
+            ledger = Ledger.open(self.home.folder, self.key)
+        with contextlib.suppress(StoreError):  # it stays to be noted by whoever can write
+            changes.note(ledger.db, self.clock, self.config, None, software())
+        return ledger
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a database of the home has been opened."""
+        return "ledger" in self.__dict__ or "store" in self.__dict__
+
+    def account(self) -> None:
+        """Put on record what has changed since the audit log was last told, and write what it is owed."""
+        changes.note(self.ledger.db, self.clock, self.config, self.store, software())
+        self.audit.drain()
 
     @cached_property
     def audit(self) -> AuditLog:
@@ -161,7 +133,8 @@ class Scanner:
     @property
     def keeper(self) -> Keeper:
         """Who keeps the audit log."""
-        return LogFile(self.home.folder)
+        socket = self.config.broker.socket
+        return LogFile(self.home.folder) if socket is None else BrokerLog(socket)
 
     @cached_property
     def pool(self) -> WorkerPool:

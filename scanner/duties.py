@@ -19,13 +19,15 @@ RESCAN_ANYWAY_S = 3600.0  # what no catalogue number tells of: a restored databa
 REPORTS_EVERY_S = 30.0
 UPLOADS_EVERY_S = 10.0  # serve itself does so sooner
 ACTIONS_EVERY_S = 2.0
+ACCOUNTS_EVERY_S, ACCOUNTS_ANYWAY_S = 5.0, 60.0  # while something may be owed; else
 RETRY_ROOT_S = 600.0  # a root that was suspect or away when its turn came
 
 
 def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of one home."""
     acting = [acts(scanner)] if scanner.config.actions.configured else []
-    return [_keep_up(scanner), _uploads(scanner), _walk(scanner), _reports(scanner), *acting, *source_duties(scanner)]
+    usual = [_keep_up(scanner), _uploads(scanner), _walk(scanner), _reports(scanner), accounts(scanner)]
+    return [*usual, *acting, *source_duties(scanner)]
 
 
 def _keep_up(scanner: Scanner) -> Duty:
@@ -150,6 +152,24 @@ def acts(scanner: Scanner) -> Duty:
         return f"{done.delivered:,} taken, {done.failed:,} not taken, {done.waiting:,} waiting"
 
     return Duty("actions", due_in_s, work)
+
+
+def accounts(scanner: Scanner) -> Duty:
+    """What anybody has changed is on record within seconds, and what is owed to the audit log is written."""
+    looked_ns, seen = 0, -1
+
+    def due_in_s() -> float:
+        news = scanner.store.data_version() != seen or scanner.audit.owed()
+        every_s = ACCOUNTS_EVERY_S if news else ACCOUNTS_ANYWAY_S
+        return every_s - (scanner.clock.now_ns() - looked_ns) / 10**9
+
+    def work(checkpoint: Checkpoint) -> str | None:
+        nonlocal looked_ns, seen
+        looked_ns, seen = scanner.clock.now_ns(), scanner.store.data_version()
+        scanner.account()
+        return None
+
+    return Duty("audit", due_in_s, work)
 
 
 def sealable_before(today: str, seal: Seal) -> str:

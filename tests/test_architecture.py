@@ -45,7 +45,7 @@ NEVER: dict[str, tuple[str, ...]] = {
 
 # Ours that only these import.
 ONLY_IMPORTED_BY: dict[str, tuple[str, ...]] = {
-    "scanner.worker": ("scanner.cli", "scanner.api"),
+    "scanner.worker": ("scanner.cli", "scanner.api", "scanner.summaries"),
     "scanner.duties": ("scanner.cli",),
     "scanner.doors": ("scanner.cli", "scanner.api", "scanner.doors"),
     "scanner.cli": ("scanner.cli", "scanner.__main__"),

@@ -19,6 +19,7 @@ from hashsets.store.interning import Interned
 from hashsets.store.listing import EntryDetails, SignalColumns
 from hashsets.store.merging import Tally
 from hashsets.store.refreshes import Refreshes, Staged
+from hashsets.store.root_hash import root_hash
 from hashsets.store.sets import Stamp
 from hashsets.store.standings import Standings
 from hashsets.store.votes import Votes
@@ -174,6 +175,10 @@ class Store:
                     raise UsageError("rows of that version have been purged: read the present one")
                 page, after = listing.column_page(connection, row.id, stamp.version, self._interned.type_names, after)
             yield page
+
+    def root_hash(self, stamp: Stamp, salt: bytes) -> str:
+        """One hash that stands for all that is listed at a stamp. Raises as `column_pages` does."""
+        return root_hash(self.column_pages(stamp), salt)
 
     def changed_since(self, older: Stamp, newer: Stamp, most: int) -> tuple[set[int], dict[str, SignalColumns]]:
         """The entries whose signals differ between two stamps of a set, and all their signals in force at the newer.

@@ -41,6 +41,8 @@ class Event(StrEnum):
     SET_CHANGED = "set_changed"
     SET_REMOVED = "set_removed"
     CASE_OPENED = "case_opened"
+    CASE_SOUGHT = "case_sought"
+    PLACES_TOLD = "places_told"
     CASE_OUTCOME = "case_outcome"
     CASE_APPEAL = "case_appeal"
     CASE_EXPORTED = "case_exported"
@@ -88,7 +90,7 @@ class AuditLog:
         Raises AuditError: it stays owed.
         """
         done = 0
-        while self.begun and (rows := self._take()):
+        while self.owed() and self.begun and (rows := self._take()):
             self._keeper.append([entry for _, entry in rows])
             with self._db.write():
                 self._db.connection.executemany("DELETE FROM audit_due WHERE id = ?", [(number,) for number, _ in rows])
@@ -97,8 +99,6 @@ class AuditLog:
 
     def _take(self) -> list[tuple[int, Entry]]:
         """The next lines owed, marked as handed over."""
-        if not self.owed():
-            return []
         with self._db.write():
             rows = self._db.execute(
                 "SELECT id, uid, at_ns, event, particulars, tried FROM audit_due ORDER BY id LIMIT ?", (MOST_AT_ONCE,)
@@ -116,6 +116,14 @@ class AuditLog:
         self.drain()
         entry = Entry(secrets.token_hex(16), utc_second(self._clock.now_ns()), event.value, said)
         return self._keeper.append([entry])
+
+    def record(self, event: Event, particulars: Particulars) -> None:
+        """Write a line now or, where no log is begun yet, owe it. Raises AuditError."""
+        if self.begun:
+            self.append_now(event, particulars)
+            return
+        with self._db.write():
+            due(self._db, event, particulars, at_ns=self._clock.now_ns())
 
     def pin(self) -> Pin:
         """The last line, to be noted elsewhere. Raises AuditError; UsageError where nothing is written yet."""

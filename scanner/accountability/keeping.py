@@ -40,6 +40,10 @@ class Keeper(Protocol):
         """Whether there is a log."""
         ...
 
+    def begin(self, first: Entry, show: Callable[[str], None]) -> None:
+        """Begin the log with a line; before anything counts `show` is given its key. Raises UsageError."""
+        ...
+
     def append(self, entries: Sequence[Entry]) -> int:
         """Write entries as lines, those of `again` only if they are not there yet; the number of the last line.
 
@@ -51,8 +55,8 @@ class Keeper(Protocol):
         """How the log ends; None where the file that says so is gone or damaged. Raises AuditError."""
         ...
 
-    def pieces(self, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of the log, up to `end`. Raises AuditError."""
+    def pieces(self, end: int | None = None, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the log from `start` up to `end`. Raises AuditError."""
         ...
 
     def size(self) -> int:

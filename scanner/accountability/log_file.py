@@ -124,12 +124,12 @@ class LogFile:
         state, _ = found
         return Standing(state.key.seq - 1, state.head, state.end, state.key.commitment())
 
-    def pieces(self, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of the log, up to `end`. Raises AuditError."""
+    def pieces(self, end: int | None = None, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the log from `start` up to `end`. Raises AuditError."""
         if not (self._folder / LOG_NAME).exists():
             return
         with _io(), _private(self._folder / LOG_NAME) as log:
-            at, end = 0, os.fstat(log).st_size if end is None else end
+            at, end = start, os.fstat(log).st_size if end is None else end
             while at < end and (piece := os.pread(log, min(end - at, _PIECE_BYTES), at)):
                 at += len(piece)
                 yield piece

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
+from scanner.accountability.opening import told
 from scanner.api import Scanner
 from scanner.cli.groups import Group
 from scanner.cli.output import emit_json, json_option, number_of, printable, show, table
@@ -43,6 +44,8 @@ def list_(scanner: Scanner, show_paths: bool, as_json: bool) -> None:
     """List every action: owed, delivered, or dropped as no longer true. With --json one object a line."""
     rows = table("id", "verb", "tier", "state", "attempts", "drawn", "delivered", *(["about"] * show_paths))
     listed = 0
+    if show_paths:
+        told(scanner.audit, "actions list --show-paths", sum(1 for _ in scanner.ledger.actions.listed()))
     for item in scanner.ledger.actions.listed():
         listed += 1
         said = _object(item)

@@ -11,7 +11,6 @@ from scanner.accountability import keeping
 from scanner.accountability.audit import Event, software, utc_second
 from scanner.accountability.chain import Fault, Key, Line, Pin, Verified
 from scanner.accountability.keeping import Entry
-from scanner.accountability.log_file import LogFile
 from scanner.api import Scanner
 from scanner.cli.groups import Group
 from scanner.cli.output import emit_json, json_option, note, number_of, printable, show, table
@@ -27,6 +26,7 @@ _SAID = {
     Fault.PIN: "is not the line that was pinned, or the log ends before that",
 }
 _MAX_KEY_BYTES = 1000
+_FIRST = ("set", "section", "report", "case", "what", "changed", "settings", "basis", "by")  # what people look for
 
 
 @click.group(cls=Group)
@@ -42,8 +42,6 @@ def init(scanner: Scanner, as_json: bool) -> None:
 
     The key checks the log and cannot be read back from this machine: keep it elsewhere, off it.
     """
-    if scanner.config.broker.socket is not None:
-        raise UsageError("The audit log is the broker's: begin it as the broker's user, in the broker's home.")
     scanner.home.create()
     at = utc_second(scanner.clock.now_ns())
     begun = Entry(secrets.token_hex(16), at, Event.AUDIT_BEGUN, {"software": software()})
@@ -52,7 +50,7 @@ def init(scanner: Scanner, as_json: bool) -> None:
         emit_json({"verification_key": key}) if as_json else click.echo(key)
         sys.stdout.flush()
 
-    LogFile(scanner.home.folder).begin(begun, shown)
+    scanner.keeper.begin(begun, shown)
     note("It is shown this once: keep it off this machine, for `hashward audit verify --key-file`.")
     note("Note a pin elsewhere from time to time: `hashward audit pin`.")
 
@@ -134,7 +132,8 @@ def show_(scanner: Scanner, event: str | None, last: int | None, as_json: bool) 
         return
     rows = table("line", "when (UTC)", "user", "what", "particulars", numbers=("line",))
     for line in chosen:
-        said = " ".join(f"{name}={_shown(value)}" for name, value in line.particulars.items() if value is not None)
+        ordered = sorted(line.particulars.items(), key=lambda item: _FIRST.index(item[0]) if item[0] in _FIRST else 99)
+        said = " ".join(f"{_shown(name)}={_shown(value)}" for name, value in ordered if value not in (None, ""))
         rows.add_row(str(line.seq), line.at, str(line.user), _shown(line.event), said)
     show(rows) if chosen else click.echo("No lines.")
 

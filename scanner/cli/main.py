@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from typing import Any
 
 import click
 
+from hashsets.errors import HashsetsError
 from scanner.api import Scanner
 from scanner.cli import (
     acting,
     auditing,
+    brokering,
     cases,
     curating,
     forgetting,
@@ -21,6 +24,7 @@ from scanner.cli import (
     holding,
     importing,
     looking_up,
+    opening,
     publishing,
     refreshing,
     registering,
@@ -41,7 +45,9 @@ from scanner.cli import (
 )
 from scanner.cli.border import error_border, reader_may_go
 from scanner.cli.groups import Group
+from scanner.cli.output import note
 from scanner.config import Home, load
+from scanner.errors import AuditError, LedgerError, UsageError
 from scanner.hardening import harden
 
 
@@ -71,7 +77,19 @@ class _Command(Group):
 def main(context: click.Context, home: str | None, config: str | None) -> None:
     """Find known abuse material by comparing hashes, on your own machines; tell nothing but anonymous matches."""
     place = Home.locate(home)
-    context.obj = context.with_resource(Scanner(place, load(place, config)))
+    scanner = context.obj = context.with_resource(Scanner(place, load(place, config)))
+    context.call_on_close(lambda: _account(scanner))
+
+
+def _account(scanner: Scanner) -> None:
+    """Have on record what the command has changed. What cannot be written now is owed, and the next command does it."""
+    if not scanner.is_open:
+        return
+    with contextlib.suppress(HashsetsError, UsageError, LedgerError, OSError):  # the command has said it, if it matters
+        try:
+            scanner.account()
+        except AuditError as error:
+            note(f"hashward: {error}")
 
 
 for module in (
@@ -89,6 +107,8 @@ for module in (
     reporting,
     requesting,
     auditing,
+    brokering,
+    opening,
     cases,
     reviewers,
     registering,

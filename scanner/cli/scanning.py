@@ -6,6 +6,7 @@ import time
 
 import click
 
+from scanner.accountability.opening import told
 from scanner.api import Scanner, ScanSummary
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import counts, emit_json, json_option, number_of, printable
@@ -161,6 +162,7 @@ def _print_next(scanner: Scanner, summary: ScanSummary, *, show_paths: bool) -> 
 
 
 def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> None:
+    told(scanner.audit, "scan --show-paths", len(summary.matched_assets))
     for asset_id in summary.matched_assets:
         click.echo(printable(scanner.ledger.places.where(asset_id)), err=to_stderr)
 

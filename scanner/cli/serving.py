@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashsets.locking import open_private
+from scanner.accountability.opening import told
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option, note, printable
@@ -241,6 +242,8 @@ def blocked(scanner: Scanner, name: str, show_refs: bool, as_json: bool) -> None
     if shown is None:
         raise UsageError("Nothing was shown under that name.")
     sha256, ids = shown
+    if show_refs:
+        told(scanner.audit, "blocked --show-refs", len(ids))
     places = [scanner.ledger.places.where(asset_id) for asset_id in ids] if show_refs else []
     if as_json:
         document: dict[str, object] = {"sha256": sha256.hex(), "assets": len(ids)}

@@ -1,28 +1,23 @@
 """Listening sockets: TCP, Unix, or handed over by the service manager.
 
 Rules
-- A Unix socket is born closed to all and gets its mode and group after that. One left by a process that is gone is
-  replaced; one that somebody answers on is not.
 - Peers that may not connect are turned away at accept: the protocols never hear of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
 import socket
-import stat
-import struct
 from collections.abc import Mapping
 from typing import Final
 
+from scanner import unix_socket
 from scanner.errors import UsageError
 from scanner.serve_config import Address, ListenerConfig
 
 BACKLOG: Final = 1024
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 
 class GuardedSocket(socket.socket):
@@ -33,8 +28,7 @@ class GuardedSocket(socket.socket):
     def accept(self) -> tuple[socket.socket, object]:
         """The next connection. Raises BlockingIOError, as where none is waiting, for one that is turned away."""
         connection, address = super().accept()
-        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        if _CREDENTIALS.unpack(raw)[1] not in self.users:
+        if unix_socket.user_of(connection) not in self.users:
             connection.close()
             raise BlockingIOError
         return connection, address
@@ -81,42 +75,13 @@ def _tcp(address: Address) -> socket.socket:
 
 
 def _unix(config: ListenerConfig) -> socket.socket:
-    path = config.address.path
-    _make_way(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777)
-    try:
-        made.bind(path)
-    except OSError:
-        made.close()
-        raise
-    finally:
-        os.umask(before)
-    try:
-        if config.socket_group is not None:
-            os.chown(path, -1, grp.getgrnam(config.socket_group).gr_gid)
-        os.chmod(path, config.socket_mode)
-    except KeyError:
-        made.close()
-        raise UsageError("serve.listener.socket_group names no group of this machine.") from None
-    made.listen(BACKLOG)
-    made.setblocking(False)
-    return made
-
-
-def _make_way(path: str) -> None:
-    """Take away a socket nobody answers on any more. Raises OSError where somebody does, or where it is no socket."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return  # bind says that the address is in use
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+    group = None
+    if config.socket_group is not None:
         try:
-            asking.connect(path)
-        except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            group = grp.getgrnam(config.socket_group).gr_gid
+        except KeyError:
+            raise UsageError("serve.listener.socket_group names no group of this machine.") from None
+    return unix_socket.listening(config.address.path, config.socket_mode, group, BACKLOG)
 
 
 def _guarded(made: socket.socket, users: tuple[str, ...]) -> socket.socket:
