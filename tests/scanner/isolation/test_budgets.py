@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.fingerprints import family_cpu_s
 from scanner.fingerprint import Limits
 from scanner.isolation.pool import WorkerPool
 from scanner.types import Reason
 from tests.scanner.isolation import bombs
-from tests.scanner.isolation.test_hostile_share import cpu_s
 from tests.scanner.isolation.test_pool import HOSTILE
 
 LIMITS = Limits(image_s=1.0, video_s=1.5)
@@ -32,11 +32,11 @@ def spent(pool: WorkerPool, path: Path) -> tuple[Reason | None, float, float]:
     """The reason, and the CPU and wall seconds of one look and of all that it set off."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        cpu, wall = cpu_s(), time.monotonic()
+        cpu, wall = family_cpu_s(), time.monotonic()
         reason = pool.fingerprint(fd).looked.reason
         took = time.monotonic() - wall
         time.sleep(0.2)  # for the dead to be counted
-        return reason, cpu_s() - cpu, took
+        return reason, family_cpu_s() - cpu, took
     finally:
         os.close(fd)
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +207,15 @@ def test_killed_anywhere_and_done_again_nothing_is_lost_or_doubled(
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(0)
 def test_killed_at_every_single_statement_nothing_is_lost_or_doubled(
-    nursery: Nursery, prepared: Path, undisturbed: tuple[dict[str, object], int]
+    nursery: Nursery, prepared: Path, undisturbed: tuple[dict[str, object], int], proof: Callable[..., None]
 ) -> None:
     """The same at each."""
     expected, statements = undisturbed
     for number in range(1, statements + 1):
         assert expected == trial(nursery, prepared, number), number
+    proof("durability", "held versions and a moved tree, killed at every statement", kills=statements, differences=0)
 
 
 def test_a_version_is_held_in_the_end(undisturbed: tuple[dict[str, Any], int]) -> None:
