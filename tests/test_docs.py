@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -247,6 +248,69 @@ def test_the_build_needs_what_the_build_group_locks() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 
     assert project["build-system"]["requires"] == project["dependency-groups"]["build"]
+
+
+# -- the pages that an operator answers by ----------------------------------------------------------------------------
+
+ACCOUNTS = PROJECT / "scanner" / "accountability" / "pages"
+
+
+def table_below(page: str, heading: str) -> dict[str, str]:
+    """The first table below a heading of a page: what stands in its first column, and the row."""
+    below = page.split(f"## {heading}", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| `([a-z_.]+)` \|(.*)\|$", below, flags=re.MULTILINE)
+    return dict(rows)
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"),
+    [
+        ("Reports, to sinks of form `reports`", "report.schema.json"),
+        ("Counts, to sinks of form `counts`", "counts.schema.json"),
+    ],
+    ids=["reports", "counts"],
+)
+def test_the_page_of_what_leaves_has_each_field_and_no_other(heading: str, schema: str) -> None:
+    """Its tables are the shipped schemas, word for word where a field is one of a few."""
+    page = (ACCOUNTS / "what-leaves.md").read_text(encoding="utf-8")
+    fields = json.loads((PROJECT / "scanner" / schema).read_text())["$defs"]["body"]["properties"]
+    told = table_below(page, heading)
+
+    assert told.keys() == fields.keys()
+    for name, field in fields.items():
+        words = [word for word in field.get("enum", ()) if word is not None]
+        if name != "kind":  # counts say matches and withdrawals
+            assert [word for word in words if f"`{word}`" not in told[name]] == []
+
+
+def test_the_page_of_what_leaves_names_what_a_key_does_not_cover() -> None:
+    """What lies in the clear beside the databases is what `hashward storage show` says."""
+    from scanner import storage
+
+    page = (ACCOUNTS / "what-leaves.md").read_text(encoding="utf-8")
+
+    assert set(storage.IN_THE_CLEAR) == {
+        (name, what.strip()) for name, what in table_below(page, "What stays, and in what form").items()
+    }
+
+
+@pytest.mark.parametrize("page", sorted(ACCOUNTS.glob("*.md")), ids=lambda page: page.stem)
+def test_settings_and_commands_on_the_pages_exist(page: Path, root: click.Command, readme: str) -> None:
+    """Nothing is promised by a setting or command that is not there; README leads to each page."""
+    from scanner import config
+
+    text = page.read_text(encoding="utf-8")
+    settings = {one.name for one in config.SETTINGS}
+    tables = {one.table for one in config.SETTINGS}
+    files = {"ledger.db", "hashsets.db", "audit.log", "health.json"}
+    named = set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", text)) - files
+    every = [path for path, _ in docs.commands(root)]
+    called = re.findall(r"`(hashward [a-z ]+?)(?: -[^`]*)?`", text)
+
+    assert named - settings == set()
+    assert set(re.findall(r"`\[\[?([a-z0-9]+)\]\]?`", text)) - tables == set()
+    assert [words for words in called if not any(f"{path} ".startswith(f"{words} ") for path in every)] == []
+    assert f"(scanner/accountability/pages/{page.name})" in readme
 
 
 class TestTheReferenceItself:
