@@ -62,10 +62,12 @@ class Told:
 
 
 def encode(action: Owed) -> bytes:
-    """One action as the target hears it: a line of JSON. A ref or path that is no UTF-8 comes in base64."""
+    """One action as the target hears it: a line of JSON. A ref or path that is no UTF-8 comes in base64; an upload that
+    came without a ref is named by its digest alone.
+    """
     key = "ref" if action.is_upload else "path"
     try:
-        where = {key: action.where.decode("utf-8")}
+        where = {key: action.where.decode("utf-8")} if action.where else {}
     except UnicodeDecodeError:
         where = {f"{key}_base64": base64.b64encode(action.where).decode("ascii")}
     said = {

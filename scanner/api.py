@@ -32,7 +32,7 @@ from scanner.config import Config, Home, key_of, load
 from scanner.delivery import Delivered
 from scanner.errors import RootOverlap, UsageError
 from scanner.ledger import Ledger, Place, coverage, tallies
-from scanner.ledger.assets import UPLOADS, Root
+from scanner.ledger.assets import NAMELESS, UPLOADS, Root, upload_key
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
 from scanner.looking import limits_of, options_of
@@ -216,14 +216,15 @@ class Scanner:
             )
 
     def scan_upload(self, fd: int, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
-        """Scan an upload open on `fd`; with the platform's own `ref` (<= 512 bytes) it can be found again.
+        """Scan an upload open on `fd`; found again by the platform's own `ref` (<= 512 bytes), else by digest.
 
         `within_s` bounds how long digests and look may take on the clock; what is not seen by then is owed.
         """
-        if ref is not None and not 0 < len(ref) <= MAX_REF_BYTES:
-            raise UsageError(f"A ref has 1 to {MAX_REF_BYTES} bytes.")
-        place = None if ref is None else Place(UPLOADS, ref)
-        return self.pipeline.scan_one(fd, place, Trigger.UPLOAD, within_s=within_s).outcome
+        if ref is not None and (not 0 < len(ref) <= MAX_REF_BYTES or ref.startswith(NAMELESS)):
+            raise UsageError(f"A ref has 1 to {MAX_REF_BYTES} bytes, the first of which is not NUL.")
+        look = self.pipeline.look(fd, within_s=within_s)
+        place = Place(UPLOADS, upload_key(ref, look.digests.sha256))
+        return self.pipeline.settle([(place, look)], Trigger.UPLOAD)[0].outcome
 
     def check(self, content: Checkable, ref: bytes | None = None, within_s: float | None = None) -> Outcome:
         """Scan bytes, an open binary file (whole) or the file at a path, as an upload (`scan_upload`)."""

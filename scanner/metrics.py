@@ -73,7 +73,7 @@ class Metrics:
             "hashward_received_bytes", "Bytes of uploads received.", ["listener"], registry=self.registry
         )
         self._unlocatable = Counter(
-            "hashward_unlocatable", "Matched uploads that came without a ref, so that nobody can act on them.",
+            "hashward_unlocatable", "Matched uploads that came without a ref: found again by digest alone.",
             ["listener"], registry=self.registry,
         )  # fmt: skip
         self.registry.register(_Standing(readings))

@@ -253,7 +253,7 @@ def blocked(scanner: Scanner, name: str, show_refs: bool, as_json: bool) -> None
         return
     click.echo(f"sha256 {sha256.hex()}")
     for place in places:
-        click.echo(printable(place))
+        click.echo(printable(place) or "(came without a ref)")
     if not show_refs:
         note(f"{len(ids):,} assets; --show-refs prints where.")
 

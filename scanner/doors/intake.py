@@ -29,7 +29,7 @@ from scanner.doors.judging import Job, Judge
 from scanner.doors.outside import Outside, Unanswered, let_go
 from scanner.doors.rates import Rate
 from scanner.doors.recording import Recorder
-from scanner.doors.rules import MAX_REF_BYTES, DoorRules
+from scanner.doors.rules import DoorRules, checked_ref
 from scanner.doors.spooling import Spool
 from scanner.ledger.ledger import Ledger
 from scanner.metrics import Metrics
@@ -128,13 +128,13 @@ class Intake:
         self, rules: DoorRules, ref: bytes | None = None, declared_bytes: int | None = None, begins_at: bool = True
     ) -> Upload:
         """Start to receive a body. `begins_at` False: it is known not to begin at the content's first byte."""
-        assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
+        ref = checked_ref(ref)
         body = Body(self._folder, self._memory, self._hashers)
         return Upload(self, rules, ref, body, declared_bytes, begins_at)
 
     async def scan_fd(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
         """Judge the regular file open on `fd`, which stays the caller's, offset and all."""
-        assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
+        ref = checked_ref(ref)
         began_s = time.monotonic()
         if not self.outside.is_local(fd):
             return self._count(rules, await self._scan_outside(rules, fd, ref), began_s, 0, ref)

@@ -18,7 +18,7 @@ from typing import Final
 from hashsets.errors import HashsetsError
 from scanner.errors import LedgerError, ScannerError
 from scanner.ledger import Place
-from scanner.ledger.assets import UPLOADS
+from scanner.ledger.assets import UPLOADS, upload_key
 from scanner.ledger.ledger import Ledger
 from scanner.ledger.uploads import Arrival
 from scanner.pipeline import Look, Pipeline
@@ -117,7 +117,7 @@ class Recorder:
             item.done.set_result(outcome)
 
     def _compared(self, group: Sequence[_Item]) -> list[Outcome | None]:
-        looks = [(None if item.ref is None else Place(UPLOADS, item.ref), item.look) for item in group]
+        looks = [(Place(UPLOADS, upload_key(item.ref, item.look.digests.sha256)), item.look) for item in group]
         return [recorded.outcome for recorded in self._pipeline.settle(looks, Trigger.UPLOAD)]
 
     def _accepted(self, group: Sequence[_Item]) -> list[Outcome | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from scanner.ledger.assets import NAMELESS
+
 OnUndecidable = Literal["error", "found", "ok"]
 OnMatch = Literal["block", "accept"]
 
@@ -36,3 +38,9 @@ class DoorRules:
     roots: tuple[bytes, ...] = ()
     rate_per_s: float | None = None
     cut_lengths: frozenset[int] = CUT_LENGTHS
+
+
+def checked_ref(ref: bytes | None) -> bytes | None:
+    """A ref by which an upload may be found; one that begins as the ledger's own keys do is none."""
+    assert ref is None or 0 < len(ref) <= MAX_REF_BYTES
+    return None if ref is None or ref.startswith(NAMELESS) else ref

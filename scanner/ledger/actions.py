@@ -49,7 +49,7 @@ class Owed:
     media: MediaKind
     sha256: bytes
     is_upload: bool
-    where: bytes  # an upload's ref, or a file's path
+    where: bytes  # an upload's ref, empty where it came without; or a file's path
     attempts: int
 
 

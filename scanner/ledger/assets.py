@@ -17,6 +17,8 @@ from scanner.opening import FileStat, RootIdentity
 from scanner.types import Reason
 
 UPLOADS = 0
+# Begins the keys of uploads that came without a ref: one place for each content, found again by its digest alone.
+NAMELESS = b"\0"
 DAY_NS = 86_400 * 10**9
 
 
@@ -49,6 +51,12 @@ class Asset:
     missing: bool
     gone: bool
     looks: int
+
+
+def upload_key(ref: bytes | None, sha256: bytes) -> bytes:
+    """The key of an upload: its ref, which does not begin as those do that have none."""
+    assert ref is None or not ref.startswith(NAMELESS)
+    return NAMELESS + sha256 if ref is None else ref
 
 
 _ROOT = (
@@ -270,8 +278,10 @@ def of_content(db: Database, seq: int) -> list[int]:
 
 
 def where(db: Database, asset_id: int) -> bytes:
-    """The path of an asset (for uploads its ref), for `--show-paths` on the operator's own terminal."""
+    """The path of an asset (for uploads its ref, empty without one), for the operator's own terminal and system."""
     path, key = db.execute(
         "SELECT r.path, a.key FROM asset a JOIN root r ON r.id = a.root_id WHERE a.id = ?", (asset_id,)
     ).fetchone()
-    return bytes(key) if not path else bytes(path).rstrip(b"/") + b"/" + bytes(key)
+    if path:
+        return bytes(path).rstrip(b"/") + b"/" + bytes(key)
+    return b"" if bytes(key).startswith(NAMELESS) else bytes(key)

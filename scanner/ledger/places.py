@@ -204,12 +204,16 @@ class Places:
     def forget_upload(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when there is none."""
         with self._db.write():
-            return assets.let_go(self._db, assets.UPLOADS, ref)
+            return _let_go(self._db, ref)
 
     def forget_uploads(self, refs: Sequence[bytes]) -> int:
         """The same of some uploads, together; how many were known."""
         with self._db.write():
-            return sum(assets.let_go(self._db, assets.UPLOADS, ref) for ref in refs)
+            return sum(_let_go(self._db, ref) for ref in refs)
+
+
+def _let_go(db: Database, ref: bytes) -> bool:
+    return not ref.startswith(assets.NAMELESS) and assets.let_go(db, assets.UPLOADS, ref)
 
 
 __all__ = ["Concluded", "NoSuchRoot", "Places", "RootOverlap"]

@@ -51,7 +51,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What the ledger knows of an upload's content; `held`: it is already on record under that ref, or has none."""
+    """What the ledger knows of an upload's content; `held`: it is already on record under that ref, or without one."""
 
     outcome: Outcome
     held: bool
@@ -87,7 +87,7 @@ class Uploads:
                 return None
             hits = () if targets is None else matches.verdict(self._db, content.seq)
             outcome = Outcome(content.seq, content.media, content.looked, hits, known=True)
-            return Recalled(outcome, ref is None or self._is_held(ref, content.seq))
+            return Recalled(outcome, self._is_held(assets.upload_key(ref, sha256), content.seq))
 
     def acting(self, content_seq: int) -> tuple[bool, ...]:
         """Of each match of a content that blocks it, whether a digest supports it.
@@ -103,8 +103,8 @@ class Uploads:
                 and not outbox.is_held_back(self._db, match)
             )
 
-    def _is_held(self, ref: bytes, seq: int) -> bool:
-        asset = assets.find(self._db, assets.UPLOADS, ref)
+    def _is_held(self, key: bytes, seq: int) -> bool:
+        asset = assets.find(self._db, assets.UPLOADS, key)
         return asset is not None and not asset.gone and asset.content_seq == seq
 
     # -- accepted before they are compared ---------------------------------------------------------------------------
@@ -123,11 +123,10 @@ class Uploads:
         if old is None and arrival.fingerprint is None:
             return None
         seq = self._store(arrival, old)
-        arrived = old is None
         if old is None:
             volumes.label_upload(self._db, seq, arrival.region)
-        if arrival.ref is not None:
-            arrived = assets.put(self._db, assets.UPLOADS, arrival.ref, walk=0, content_seq=seq)[1] != seq
+        key = assets.upload_key(arrival.ref, arrival.digests.sha256)
+        arrived = assets.put(self._db, assets.UPLOADS, key, walk=0, content_seq=seq)[1] != seq
         self._db.execute("INSERT INTO accepted (content_seq) VALUES (?)", (seq,))
         content = contents.by_seq(self._db, seq)
         if arrived:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import threading
@@ -15,9 +16,12 @@ from hashsets.errors import StoreError
 from hashsets.snapshots import Snapshot
 from hashsets.store import Store
 from hashsets.types import Mode
+from scanner import actions
+from scanner.action_config import ActionsConfig
 from scanner.doors.answers import ACCEPTED, CLEAR, OverLimit, Verdict, undecidable
 from scanner.doors.catching_up import compare_accepted
 from scanner.doors.intake import Bounds
+from scanner.ledger.assets import NAMELESS, UPLOADS
 from scanner.ledger.ledger import Pinned
 from scanner.pipeline import SetsInForce
 from scanner.types import Fingerprint, Resume, Stop, never
@@ -54,12 +58,13 @@ def test_a_body_is_clear_matched_exactly_or_nearly(site: Site, tmp_path: Path) -
 
 
 def test_known_content_is_neither_decoded_nor_written_again(site: Site, tmp_path: Path) -> None:
-    """The second time the ledger answers; only a new ref is a write."""
+    """The second time the ledger answers; only a new ref, or the first time without one, is a write."""
 
     async def test() -> None:
         async with house(site, tmp_path) as made:
             body = fake_media(pdq(3))
             await made.upload(body, b"a")
+            await made.upload(body)
             before = site.ledger.db.data_version(), site.fingerprinter.looks[sha256(body)]
             assert CLEAR == await made.upload(body, b"a")
             assert CLEAR == await made.upload(body)
@@ -174,6 +179,46 @@ def test_accept_answers_alike_and_compares_later(site: Site, tmp_path: Path) -> 
             assert 3 == len(site.said())
             compare_accepted(site.pipeline, site.ledger, site.clock)
             assert 4 == len(site.said())
+
+    run(test)
+
+
+@pytest.mark.parametrize("on_match", ["block", "accept"])
+def test_an_upload_without_a_ref_is_reported_as_any_other(site: Site, tmp_path: Path, on_match: str) -> None:
+    """Once for each content, when it comes or when it is listed later, with an action that names the digest alone."""
+    later = fake_media(pdq(9))
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            for body in (PICTURE, PICTURE, later):
+                await made.upload(body, on_match=on_match)
+        site.rescan()
+        assert [("match", "exact", None)] == site.said()
+        site.list_entries("set", sha256_entry(later, "later"))
+        site.rescan()
+        assert [("match", "exact", None), ("match", "later", None)] == site.said()
+        actions.draw(site.ledger, ActionsConfig(command=("/bin/true",)), site.clock)
+        told = [json.loads(actions.encode(each)) for each in site.ledger.actions.owed(site.clock.now_ns())]
+        assert {sha256(PICTURE).hex(), sha256(later).hex()} == {each["sha256"] for each in told}
+        assert not {"ref", "path"} & told[0].keys()
+        assert not site.ledger.places.forget_upload(NAMELESS + sha256(PICTURE))
+        site.list_entries("set", removed=[sha256_entry(later, "later").key])
+        site.rescan()
+        assert [("match", "exact", None)] == site.said()  # it was never sealed: the world hears of neither
+
+    run(test)
+
+
+def test_a_ref_that_begins_as_the_ledgers_own_is_none(site: Site, tmp_path: Path) -> None:
+    """A caller cannot put another content in the place of one that came without a ref."""
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            await made.upload(PICTURE)
+            await made.upload(b"another", NAMELESS + sha256(PICTURE))
+            asset = site.ledger.places.find(UPLOADS, NAMELESS + sha256(PICTURE))
+            assert asset is not None
+            assert site.ledger.known(sha256(PICTURE)).seq == asset.content_seq
 
     run(test)
 
