@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scanner.accountability import duties as accountability
 from scanner.api import Scanner
 from scanner.clock import utc_day
 from scanner.schedules import source_duties
@@ -27,7 +28,7 @@ def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of one home."""
     acting = [acts(scanner)] if scanner.config.actions.configured else []
     usual = [_keep_up(scanner), _uploads(scanner), _walk(scanner), _reports(scanner), accounts(scanner)]
-    return [*usual, *acting, *source_duties(scanner)]
+    return [*usual, *acting, *accountability.duties(scanner), *source_duties(scanner)]
 
 
 def _keep_up(scanner: Scanner) -> Duty:

@@ -91,6 +91,10 @@ _COLUMNS: Final = (
 )
 
 
+class NoSuchCase(UsageError):
+    """No case of that id."""
+
+
 def random_id(kind: str) -> str:
     """An id nobody can tell anything from, such as case-3kd8xq27wz."""
     return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS))
@@ -106,7 +110,7 @@ def by_id(db: Database, case_id: str) -> Case:
     """The case of that id. Raises UsageError."""
     row = db.execute(f"SELECT {_COLUMNS} FROM case_file WHERE case_id = ?", (case_id,)).fetchone()
     if row is None:
-        raise UsageError("There is no case of that id: `hashward case list` shows them.")
+        raise NoSuchCase("There is no case of that id: `hashward case list` shows them.")
     return _case(row)
 
 

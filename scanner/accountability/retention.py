@@ -26,6 +26,7 @@ from scanner.accountability.audit import Event, due
 from scanner.accountability.erasing import Kept, Taken
 from scanner.accountability.holds import Holds
 from scanner.accountability.levels import days_after
+from scanner.accountability.requests import Requests
 from scanner.clock import Clock, utc_day
 from scanner.ledger import ages
 from scanner.ledger.inventory import Inventory
@@ -69,7 +70,7 @@ class Retention:
         *,
         rescan: Callable[[], object] = lambda: None,
         spool: Path | None = None,
-        requests: Callable[[Database, str], int] = lambda _db, _before: 0,
+        requests: Callable[[str], int] = lambda _before: 0,
         compact_bytes: int = COMPACT_BYTES,
     ) -> None:
         self._db = db
@@ -87,6 +88,7 @@ class Retention:
         return cls(
             scanner.ledger.db, scanner.ledger.inventory, scanner.clock, scanner.config.retain,
             rescan=scanner.rescan, spool=scanner.home.spool,
+            requests=Requests(scanner.ledger.db, scanner.clock, scanner.config.requests).erase,
         )  # fmt: skip
 
     def run(self, checkpoint: Callable[[], None] = lambda: None, *, compact: bool = False) -> Retained:
@@ -160,7 +162,7 @@ class Retention:
         elif name == "cases":
             yield _once(lambda: erasing.cases(db, before))
         elif name == "requests":
-            yield _once(lambda: Taken(rows=self._requests(db, before)))
+            yield _once(lambda: Taken(rows=self._requests(before)))
 
     def _contents(self, find: Callable[[int, int], Sequence[int]]) -> Step:
         def step(above: int) -> tuple[Taken, int]:

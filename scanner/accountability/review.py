@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hashsets.sqlite import Database
 from hashsets.types import Role
@@ -28,13 +29,16 @@ from scanner.ledger.outbox import Occasion
 from scanner.reports import Cause
 from scanner.types import Trigger
 
+if TYPE_CHECKING:
+    from scanner.api import Scanner
+
 
 class NotAllowed(UsageError):
     """Who says it may not decide this."""
 
 
-class AlreadyDecided(UsageError):
-    """The case is decided; only an appeal or an abuse report opens it again."""
+class Conflict(UsageError):
+    """The case is decided, so that only a complaint opens it again; or a key was used for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ class Reviews:
         self._clock = clock
         self._vouches = vouches
 
+    @classmethod
+    def of(cls, scanner: Scanner) -> Reviews:
+        """Those of an open home."""
+        return cls(scanner.ledger.db, scanner.clock, vouches=scanner.config.cases.known_good is not None)
+
     def give(self, case_id: str, said: Statement) -> Case:
         """Put a finding on record and do what follows; the case as it stands then. Raises UsageError."""
         with self._db.write():
@@ -89,7 +98,7 @@ class Reviews:
             if prefix + said.digest(case.id) in known:
                 return True
             if any(key.startswith(prefix) for key in known):
-                raise UsageError("That idempotency key was used for another outcome of this case.")
+                raise Conflict("That idempotency key was used for another outcome of this case.")
         last = self._last_words(case).get(said.who)
         return last == (said.finding, said.reason, said.viewed)
 
@@ -110,7 +119,7 @@ class Reviews:
 
     def _check(self, case: Case, said: Statement) -> None:
         if case.state == "decided":
-            raise AlreadyDecided("The case is decided: an appeal or an abuse report opens it again.")
+            raise Conflict("The case is decided: an appeal or an abuse report opens it again.")
         person = reviewers.of(self._db, said.who, utc_day(self._clock))
         if person is None or not person.may_decide(case.level):
             raise NotAllowed(

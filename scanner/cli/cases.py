@@ -150,8 +150,7 @@ def outcome(scanner: Scanner, case_id: str, finding: str, reason: str, who: str,
     Undecided, and two who differ, go one level up. Not confirmed withdraws what was reported of the match.
     """
     said = Statement(Finding(finding), Reason(reason), who, viewed)
-    reviews = Reviews(scanner.ledger.db, scanner.clock, vouches=scanner.config.cases.known_good is not None)
-    each = reviews.give(case_id, said)
+    each = Reviews.of(scanner).give(case_id, said)
     settle(scanner)
     if as_json:
         emit_json(case_object(each))

@@ -16,6 +16,7 @@ import click
 
 from hashsets.locking import open_private
 from scanner.accountability.opening import told
+from scanner.accountability.review import Reviews
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.cli.output import emit_json, json_option, note, printable
@@ -144,7 +145,8 @@ def _serving(
     intake = Intake(scanner.sets, scanner.ledger, scanner.pipeline, scanner.clock, spool, metrics, bounds)
     objects = Objects(scanner.config.s3, intake) if scanner.config.s3.configured else None
     refusals = scanner.ledger.refusals
-    house = House(intake, scanner.ledger.tokens, scanner.clock, metrics, spool, say, refusals, objects)
+    reviews = Reviews.of(scanner)
+    house = House(intake, scanner.ledger.tokens, scanner.clock, metrics, spool, say, refusals, objects, reviews)
     queue = None
     if objects is not None and scanner.config.s3.queue_url is not None:
         queue = QueueListener(scanner.config.s3, S3Events(objects, intake, DoorRules("s3")), say)

@@ -12,6 +12,8 @@ from hashsets.hashtypes import PLUGINS
 from hashsets.indexes import Indexes
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
+from scanner.accountability import retention
+from scanner.accountability.holds import Holds
 from scanner.api import Scanner
 from scanner.cli import serving, watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
@@ -22,6 +24,7 @@ from scanner.hashing.digests import digests_name
 from scanner.ledger import coverage, recipes, tallies
 from scanner.ledger.contents import top_seq
 from scanner.ledger.coverage import Met
+from scanner.retain_config import shown
 from scanner.schedules import SourceState, state_of
 
 
@@ -66,6 +69,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "matches": tallies.match_states(db),
         "reports": tallies.said(db),
         "actions": _actions(scanner),
+        "retention": _retention(scanner),
         "sources": [_source(scanner, each) for each in scanner.config.sources],
         "sinks": _sinks(scanner),
         "kernel": kernel_name(),
@@ -131,6 +135,19 @@ def _actions(scanner: Scanner) -> dict[str, object]:
     return {"configured": scanner.config.actions.configured, **tallies.actions(scanner.ledger.db)}
 
 
+def _retention(scanner: Scanner) -> dict[str, object]:
+    erased = retention.standing(scanner.ledger.db)
+    return {
+        "policy": {name: shown(days) for name, days in scanner.config.retain.classes().items()},
+        "erased_unmatched": erased.unmatched,
+        "erased_matched": erased.matched,
+        "last_erased": erased.last_day,
+        "traces": erased.traces,
+        "holds": len(Holds(scanner.ledger.db, scanner.clock).listed()),
+        "conflicts": retention.Retention.of(scanner).conflicts(),
+    }
+
+
 def _utc(time_ns: int | None) -> str | None:
     return None if time_ns is None else datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -170,6 +187,7 @@ def _print(standing: dict[str, Any]) -> None:
     owed = number_of(reports["batches_owed"], "batch", "batches")
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_actions(**standing["actions"])
+    _print_retention(standing["retention"])
     _print_sinks(standing["sinks"])
     _line(
         "kernel",
@@ -269,6 +287,21 @@ def _print_actions(configured: bool, delivered: int, owed: int, failing: int, dr
     if dropped:
         said += f", {dropped:,} dropped as no longer true"
     _line("actions", said + ("" if configured else "; no target is configured: nothing is told"))
+
+
+def _print_retention(found: dict[str, Any]) -> None:
+    policy = [f"{name} {kept}" for name, kept in found["policy"].items() if kept != "forever"]
+    if policy:
+        _line("retain", f"{', '.join(policy)}; {number_of(found['holds'], 'hold')}")
+    if found["erased_unmatched"]:
+        erased = number_of(found["erased_unmatched"], "content")
+        _line(
+            "", f"erased that matched nothing: {erased}, last on {found['last_erased']}; later lists do not meet them"
+        )
+    if found["traces"]:
+        _line("", "traces of what was erased are left in the database: `hashward retain --compact` wipes them")
+    for conflict in found["conflicts"]:
+        _line("CONFLICT", conflict)
 
 
 def _print_sources(sources: list[dict[str, Any]]) -> None:

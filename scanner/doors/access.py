@@ -2,7 +2,8 @@
 
 Rules
 - Where a token is asked for, nothing of a body is read before it is seen to be good.
-- Lookups always need a token with their scope: whoever may ask what is listed has to be told apart.
+- Lookups and outcomes of cases always need a token with their scope: whoever may ask what is listed, or say what people
+  found, has to be told apart.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Gate:
 
     def allows(self, scope: str, authorization: bytes | None, in_path: str | None = None) -> bool:
         """Whether whoever shows this may do what `scope` names. Raises StoreError."""
-        if self._access is not Access.TOKEN and scope != "lookup":
+        if self._access is not Access.TOKEN and scope not in ("lookup", "cases"):
             return True
         return any(self._holds(token, scope) for token in (_token(authorization), (in_path or "").encode()) if token)
 

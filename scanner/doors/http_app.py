@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hashsets.errors import HashsetsError
+from scanner.doors.http_cases import cases
 from scanner.doors.http_faces import bluesky, own, pictrs, shield
 from scanner.doors.http_hma import hma
 from scanner.doors.http_openapi import document
@@ -27,7 +28,18 @@ from scanner.errors import ScannerError
 from scanner.metrics import CONTENT_TYPE
 
 #: Every face; each gives its routes.
-FACES: list[Callable[[HttpDoor], list[Route]]] = [own, pictrs, shield, shield_lookups, bluesky, hma, relayed, tus, s3]
+FACES: list[Callable[[HttpDoor], list[Route]]] = [
+    own,
+    pictrs,
+    shield,
+    shield_lookups,
+    bluesky,
+    hma,
+    relayed,
+    tus,
+    s3,
+    cases,
+]
 
 
 def application(door: HttpDoor) -> Callable[..., Any]:

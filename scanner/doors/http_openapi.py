@@ -6,6 +6,7 @@ import importlib.metadata
 from functools import cache
 from typing import Any
 
+from scanner.accountability.levels import Finding, Level, Reason
 from scanner.doors.answers import UNDECIDABLE_REASONS, Verdict
 from scanner.doors.rules import MAX_REF_BYTES
 
@@ -31,7 +32,8 @@ def _json(schema: dict[str, Any], description: str) -> dict[str, Any]:
 def _errors(word: str, *statuses: int) -> dict[str, Any]:
     meanings = {
         400: "The request is not as this expects it.", 401: "A token with the right scope is needed.",
-        403: "Switched off here.", 404: "Not held.", 406: "Blocked.", 408: "The body came too slowly.",
+        403: "Not allowed.", 404: "Not held.", 406: "Blocked.", 408: "The body came too slowly.",
+        409: "It contradicts what is on record.",
         413: "The body is too long.", 422: "This cannot be judged.", 429: "Too many.",
         503: "This cannot be judged now.",
     }  # fmt: skip
@@ -96,7 +98,7 @@ def _verdicts() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    return _own() | _of_others() | _of_hma() | _of_storages()
+    return _own() | _of_others() | _of_hma() | _of_storages() | _of_cases()
 
 
 def _own() -> dict[str, Any]:
@@ -207,6 +209,40 @@ def _of_storages() -> dict[str, Any]:
             )
         },
     }  # fmt: skip
+
+
+def _of_cases() -> dict[str, Any]:
+    said = _object(
+        {
+            "outcome": {"enum": [str(finding) for finding in Finding]},
+            "reason": {"enum": [str(reason) for reason in Reason]},
+            "by": _STRING,
+            "viewed_by_person": {"type": "boolean"},
+        }
+    )
+    standing = _object(
+        {
+            "case": _STRING,
+            "state": {"enum": ["open", "proposed", "decided"]},
+            "level": {"enum": [str(level) for level in Level]},
+            "round": {"type": "integer"},
+            "outcome": {"enum": [*(str(finding) for finding in Finding), None]},
+        }
+    )
+    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"}}
+    return {
+        "/v1/cases/{id}/outcome": {
+            "post": _operation(
+                "What a reviewer found in the platform's own tool; a second one of the same mind decides the case",
+                {
+                    "200": _json(standing, "How the case stands."),
+                    **_errors("detail", 400, 401, 403, 404, 408, 409, 413, 503),
+                },
+                requestBody={"required": True, "content": {"application/json": {"schema": said}}},
+                parameters=[{"name": "id", "in": "path", "required": True, "schema": _STRING}, key],
+            )
+        }
+    }
 
 
 @cache

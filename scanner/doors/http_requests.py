@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from scanner.accountability.review import Reviews
 from scanner.clock import Clock
 from scanner.doors.access import Gate
 from scanner.doors.answers import NEVER_PASSES, PASSING_REASONS, Answer, OverLimit, Undecided, Verdict
@@ -54,6 +55,7 @@ class HttpDoor:
     refusals: Refusals
     objects: Objects | None
     lookups_per_minute: int = 0
+    reviews: Reviews | None = None
     _askers: dict[bytes, Rate] = field(default_factory=dict)
 
     def admit(self, request: Request, scope: str, in_path: str | None = None) -> None:

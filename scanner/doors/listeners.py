@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from scanner.accountability.review import Reviews
 from scanner.clock import Clock
 from scanner.doors.access import Gate
 from scanner.doors.clamd import ClamdListener
@@ -55,6 +56,7 @@ class House:
     say: Callable[[str], None]
     refusals: Refusals
     objects: Objects | None = None
+    reviews: Reviews | None = None
 
 
 def rules_of(config: ListenerConfig) -> DoorRules:
@@ -76,7 +78,7 @@ def _http(config: ListenerConfig, sock: socket.socket, house: House) -> Listener
     gate = Gate(house.tokens, house.clock, config.who)
     door = HttpDoor(
         rules_of(config), house.intake, gate, house.metrics, house.say, house.clock, house.refusals, house.objects,
-        config.lookups_per_minute,
+        config.lookups_per_minute, house.reviews,
     )  # fmt: skip
     return HttpListener(config, sock, application(door), house.say)
 

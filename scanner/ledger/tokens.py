@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashsets.sqlite import Database
 from scanner.errors import UsageError
 
-SCOPES = ("scan", "forget", "lookup", "metrics")
+SCOPES = ("scan", "forget", "lookup", "metrics", "cases")
 _PREFIX = "hw_"  # so that secret scanners know one when they meet it
 
 
