@@ -31,4 +31,4 @@ def sharing_refused(version: str, first_safe: tuple[int, ...], *, alone: bool) -
     remedy = f"install pysqlite3 (SQLite {'.'.join(map(str, first_safe))} or later), or stop the other process"
     if alone:
         return f"SQLite {version} loses writes when processes share a home, and another uses this one: {remedy}"
-    return f"another process uses this home alone, because its SQLite loses writes otherwise; {remedy}"
+    return f"another process uses this home alone: it changes the databases' key, or its SQLite loses writes; {remedy}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hashsets import sqlite
+from hashsets import ciphers, sqlite
 from hashsets.hashtypes import PLUGINS
 from hashsets.indexes import Indexes
 from hashsets.matching import kernel_name
@@ -78,12 +78,18 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "jpeg_decoder": "own (avx2)" if own_jpeg_decoder() else "libjpeg",
         "plugins": {"used": sorted(PLUGINS.plugins), "refused": PLUGINS.refused},
         "sandbox": sandbox_level(),
-        "sqlite": {
-            "driver": sqlite.driver_name(),
-            "version": sqlite.driver_version(),
-            "several_processes": sqlite.multi_process_safe(),
-        },
+        "sqlite": _sqlite(scanner),
     }
+
+
+def _sqlite(scanner: Scanner) -> dict[str, object]:
+    """What opens the databases, and whether they are encrypted."""
+    name, version, parts = sqlite.driver_name(), sqlite.driver_version(), None
+    if scanner.key is not None:
+        under_key = ciphers.driver()
+        name, version, parts = under_key.__name__, under_key.sqlite_version, under_key.sqlite_version_info
+    safe = sqlite.multi_process_safe() if parts is None else sqlite.multi_process_safe(parts)
+    return {"driver": name, "version": version, "several_processes": safe, "encrypted": scanner.key is not None}
 
 
 def _owed_recipes(scanner: Scanner) -> dict[str, int]:

@@ -30,6 +30,7 @@ from scanner.reports import ReportBody
 
 LOOKED_BACK_DAYS: Final = 28
 KEPT_DAYS: Final = 92
+LONGEST_DAYS: Final = 31  # of a period
 
 
 def note(db: Database, bodies: Sequence[ReportBody]) -> None:
@@ -44,8 +45,18 @@ def note(db: Database, bodies: Sequence[ReportBody]) -> None:
 
 
 def begin(db: Database, hash_sets: Mapping[str, CountRule], bodies: Sequence[ReportBody], today: str) -> None:
-    """From now on these sets are told in counts: one that was not yet, from the reports that are sealed now."""
+    """From now on these sets are told in counts: one that was not yet, from the reports that are sealed now.
+
+    One that was told further than a month ahead was told so under a clock that stood wrong: it goes on from today.
+    """
     first = {name: min((body.day for body in bodies if body.hash_set == name), default=today) for name in hash_sets}
+    ahead = (date.fromisoformat(today) + timedelta(days=LONGEST_DAYS)).isoformat()
+    for name, until in _told(db).items():
+        if until > ahead and name in first:
+            db.execute(
+                "DELETE FROM sealed_cell WHERE hash_set = ? AND day >= ? AND day < ?", (name, first[name], until)
+            )
+            db.execute("UPDATE counted SET until = ? WHERE hash_set = ?", (first[name], name))
     db.connection.executemany("INSERT OR IGNORE INTO counted (hash_set, until) VALUES (?, ?)", sorted(first.items()))
 
 

@@ -148,6 +148,19 @@ def test_what_is_sealed_late_counts_in_the_next_period(site: Site) -> None:
     assert [("A", "2100-01-02", "2100-01-02", 1, 4)] == brief(night(site, daily))
 
 
+def test_a_clock_that_stood_far_ahead_silences_no_set(site: Site) -> None:
+    """What was told under it stays told, once; from the right day on the set is counted as before."""
+    daily = Listener("counted", frozenset({"A"}), "urn:c", CountRule(3, Period.DAY))
+    upload(site, range(4))
+    site.clock.move(3650)
+    ahead = brief(night(site, daily))
+    site.clock.move(-3650)
+    upload(site, range(10, 15))
+
+    assert [("A", "2100-01-01", "2100-01-01", 1, 4)] == ahead
+    assert [("A", "2100-01-02", "2100-01-02", 1, 5)] == brief(night(site, daily))
+
+
 def test_days_nobody_sealed_are_told_one_by_one(site: Site) -> None:
     """After a rest every period that was over is told, and a sealing with nothing pending tells too."""
     daily = Listener("counted", frozenset({"A"}), "urn:c", CountRule(3, Period.DAY))
