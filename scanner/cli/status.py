@@ -19,6 +19,7 @@ from scanner.cli import serving, watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.cli.set_objects import held_line, speech_object
 from scanner.config import SinkConfig, SourceConfig
+from scanner.errors import AuditError
 from scanner.hashing import kernel_name as fingerprint_kernel
 from scanner.hashing.digests import digests_name
 from scanner.ledger import coverage, recipes, tallies
@@ -70,6 +71,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "reports": tallies.said(db),
         "actions": _actions(scanner),
         "retention": _retention(scanner),
+        "audit": _audit(scanner),
         "sources": [_source(scanner, each) for each in scanner.config.sources],
         "sinks": _sinks(scanner),
         "kernel": kernel_name(),
@@ -80,6 +82,15 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "sandbox": sandbox_level(),
         "sqlite": _sqlite(scanner),
     }
+
+
+def _audit(scanner: Scanner) -> dict[str, object]:
+    """Whether there is an audit log (None: its broker does not answer), and how many lines it is owed."""
+    try:
+        begun: bool | None = scanner.keeper.begun
+    except AuditError:
+        begun = None
+    return {"begun": begun, "owed": scanner.audit.owed()}
 
 
 def _sqlite(scanner: Scanner) -> dict[str, object]:
@@ -194,6 +205,7 @@ def _print(standing: dict[str, Any]) -> None:
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_actions(**standing["actions"])
     _print_retention(standing["retention"])
+    _print_audit(**standing["audit"])
     _print_sinks(standing["sinks"])
     _line(
         "kernel",
@@ -221,8 +233,14 @@ def _watched(duties: dict[str, Any] | None, served: bool) -> str:
     return "; ".join(failing) or f"running{', busy with ' + ', '.join(working) if working else ''}"
 
 
+def _print_audit(begun: bool | None, owed: int) -> None:
+    waiting = f"; {number_of(owed, 'line')} owed to it" if owed else ""
+    stands = {True: "kept", False: "none: `hashward audit init` begins it", None: "its broker does not answer"}
+    _line("audit log", stands[begun] + waiting)
+
+
 def _line(name: str, said: str) -> None:
-    click.echo(f"{name:<9}{said}")
+    click.echo(f"{name:<10}{said}")
 
 
 def _print_sets(sets: list[dict[str, Any]]) -> None:

@@ -208,7 +208,7 @@ def test_systemd_accepts_the_units(units: Path) -> None:
     command = ["systemd-analyze", "verify", *(str(units / unit.name) for unit in UNITS)]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=100)
 
-    assert len(UNITS) == 8
+    assert len(UNITS) == 9
     assert (0, "") == (checked.returncode, checked.stderr)
 
 

@@ -23,10 +23,13 @@ class Site:
         self.audit = AuditLog(self.db, self.files, self.clock)
         self.shown: list[str] = []
 
+    def first(self) -> Entry:
+        """What the log begins with."""
+        return Entry("0" * 32, "2100-01-01T00:00:00Z", Event.AUDIT_BEGUN, {})
+
     def begin(self) -> None:
         """`audit init`."""
-        begun = Entry("0" * 32, "2100-01-01T00:00:00Z", Event.AUDIT_BEGUN, {})
-        self.files.begin(begun, self.shown.append)
+        self.files.begin(self.first(), self.shown.append)
 
     def owe(self, count: int) -> None:
         """Deeds that owe a line each."""
