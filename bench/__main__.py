@@ -208,17 +208,22 @@ def encryption_command(contents: int, rounds: int, record: bool) -> None:
 @click.option("--seconds", type=click.FloatRange(0), default=30.0, show_default=True, help="Of open-loop load.")
 @click.option("--pdq", type=click.IntRange(0), default=0, show_default=True, help="PDQ values listed.")
 @click.option("--digests", type=click.IntRange(0), default=0, show_default=True, help="Digests listed.")
+@click.option("--grain", type=click.IntRange(0), default=serve.BUSY, show_default=True, help="Levels, of pictures.")
+@click.option("--ahead", is_flag=True, help="Go before all else that this machine runs; for root.")
 @click.option("--home", type=click.Path(path_type=Path), help="A home to fill, or filled before; kept.")
 @click.option("--record", is_flag=True, help="Write the figures under bench/runs/.")
 def serve_command(
-    only: tuple[str, ...], rounds: int, pairs: int, seconds: float, pdq: int, digests: int, home: Path | None,
-    record: bool,
+    only: tuple[str, ...], rounds: int, pairs: int, seconds: float, pdq: int, digests: int, grain: int, ahead: bool,
+    home: Path | None, record: bool,
 ) -> None:  # fmt: skip
     """The upload doors: known content against ClamAV's daemon, new against its fingerprint, load, accept's silence."""
-    plan = serve.Plan(only or serve.PARTS, rounds, pairs=pairs, load_s=seconds, pdq=pdq, digests=digests, home=home)
+    plan = serve.Plan(
+        only or serve.PARTS, rounds, pairs=pairs, load_s=seconds, pdq=pdq, digests=digests, grain=grain, ahead=ahead,
+        home=home,
+    )  # fmt: skip
     try:
         found = serve.run(plan, lambda text: click.echo(text, err=True))
-    except WrongAnswer as error:
+    except (WrongAnswer, OSError) as error:
         raise click.ClickException(str(error)) from error
     rounded = {name: round(value, 3) for name, value in found.items()}
     click.echo(json.dumps(rounded))

@@ -28,11 +28,12 @@ import numpy as np
 
 from bench import pictures, report, serve_lists, serve_load
 from bench.measure import WrongAnswer
-from bench.serve_doors import Serving, Uploader, clamd, instream, serving
+from bench.serve_doors import Serving, Uploader, clamd, go_ahead, instream, serving
 from scanner.hashing import digest_fd
 from scanner.isolation.in_process import InProcess
 
 SIZE = (2048, 1536)  # 3 Mpx
+BUSY = 16  # levels of grain: 850 kB, as a camera's JPEG of that size has; 4 gives 320 kB, as messengers make them
 _LANES = 4
 KNOWN, NEW, LOAD, ACCEPT = PARTS = ("known", "new", "load", "accept")
 _TEXT_BYTES = 1024
@@ -40,7 +41,10 @@ _TEXT_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure, how often, and over what: lists of as many PDQ values and digests, in a home that is kept."""
+    """What to measure, how often, and over what: lists of as many PDQ values and digests, in a home that is kept.
+
+    `ahead`: the kernel is told to let what is measured go before all else on a machine that others use too.
+    """
 
     parts: Sequence[str] = PARTS
     rounds: int = 5
@@ -49,6 +53,8 @@ class Plan:
     load_s: float = 30.0
     pdq: int = 0
     digests: int = 0
+    grain: int = BUSY
+    ahead: bool = False
     home: Path | None = None
 
 
@@ -70,18 +76,18 @@ def known(ours: Serving, theirs: Serving | None, body: bytes, rounds: int, block
     return found
 
 
-def picture(number: int) -> bytes:
+def picture(number: int, grain: int = BUSY) -> bytes:
     """A 3 Mpx JPEG, equal to the others but for what follows its end: each is a content of its own."""
-    return pictures.kept(1, SIZE, "jpeg", grain=16).read_bytes() + number.to_bytes(8, "big")
+    return pictures.kept(1, SIZE, "jpeg", grain).read_bytes() + number.to_bytes(8, "big")
 
 
-def new(door: Serving, rounds: int, turn: int, first: int) -> dict[str, float]:
+def new(door: Serving, rounds: int, turn: int, first: int, grain: int = BUSY) -> dict[str, float]:
     """New 3 Mpx JPEGs over http in turns with their fingerprints alone; CPU per file, and files a second."""
     rows = []
     lines = [Uploader(door.ports["http"]) for _ in range(_LANES)]
     with ThreadPoolExecutor(_LANES) as askers:
         for number in range(rounds + 1):
-            bodies = [picture(first + number * turn + at) for at in range(turn)]
+            bodies = [picture(first + number * turn + at, grain) for at in range(turn)]
             alone_s = _fingerprints_s(bodies)
             (own_s, below_s), began = door.cpu_s(), perf_counter()
             list(askers.map(_upload, lines, (bodies[at::_LANES] for at in range(_LANES))))
@@ -165,6 +171,8 @@ def run(plan: Plan, say: Callable[[str], None] = lambda text: None) -> dict[str,
         listed = texts(f"listed {first}", plan.pairs)
         serve_lists.take_contents(home, "probes", listed)
         with serving(home, workers=len(os.sched_getaffinity(0))) as door, clamd(Path(folder), listed[0]) as theirs:
+            if plan.ahead:
+                go_ahead(os.getpid(), door.pid, *([] if theirs is None else [theirs.pid]))
             found: dict[str, float] = {"load_before": os.getloadavg()[0], "pdq": plan.pdq, "digests": plan.digests}
             for part, measure in _measures(plan, door, theirs, listed, first).items():
                 if part in plan.parts:
@@ -180,9 +188,9 @@ def _measures(
     text = texts(f"known {first}", 1)[0]
     return {
         KNOWN: lambda: known(door, theirs, text, plan.rounds, 3 * plan.turn),
-        NEW: lambda: new(door, plan.rounds, plan.turn, first),
+        NEW: lambda: new(door, plan.rounds, plan.turn, first, plan.grain),
         LOAD: lambda: serve_load.measured(
-            door.ports["http"], lambda number: picture(first + 2**32 + number), plan.load_s
+            door.ports["http"], lambda number: picture(first + 2**32 + number, plan.grain), plan.load_s
         ),
         ACCEPT: lambda: telling(door.ports["accepting"], listed, texts(f"not {first}", len(listed))),
     }
