@@ -87,6 +87,7 @@ class ListenerConfig:
     cut_lengths: tuple[int, ...] | None = None
     roots: tuple[Path, ...] = ()
     uploads_per_second: float | None = None
+    region: str = ""
     receive_seconds: float = 3600.0
     access: Access | None = None
     lookups_per_minute: int = 0

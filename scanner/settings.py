@@ -40,7 +40,7 @@ from scanner.setting_kinds import (
     texts_of,
     whole,
 )
-from scanner.transparency_config import Every
+from scanner.transparency_config import Every, is_region
 
 
 class Seal(StrEnum):
@@ -313,6 +313,13 @@ SETTINGS: Final = (
     ),
     Setting(_LISTENER, "roots", Kind("list of paths", paths), "[]", "Folders that callers may name files in."),
     Setting(_LISTENER, "receive_seconds", number(1, 86400), "3600", "An upload that still comes after that is cut."),
+    Setting(
+        _LISTENER,
+        "region",
+        text_of("label of letters, digits, blanks, - and _", is_region),
+        "none",
+        "What its uploads count under in transparency reports, such as EU.",
+    ),
     Setting(_LISTENER, "uploads_per_second", number(0.01, 1e6), "no limit", "More are answered busy."),
     Setting(
         _LISTENER,

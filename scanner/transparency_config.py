@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 from scanner.errors import ConfigError
 
 USUAL_K = 10  # practice of statistical offices lies between 3 and 10; no figure is law for these reports
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,31}")
+
+
+def is_region(text: str) -> bool:
+    """Whether a text may be the label of a region."""
+    return _REGION.fullmatch(text) is not None
 
 
 class Every(StrEnum):

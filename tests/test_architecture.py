@@ -74,6 +74,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "simplejpeg": ("scanner.decoding",),
     "imagecodecs": ("scanner.decoding",),
     "imagehash": ("scanner.hashing.phash",),
+    "scipy": ("scanner.accountability.suppression",),
     "tomllib": ("scanner.config",),
     "platformdirs": ("scanner.config",),
     "click": ("scanner.cli",),

@@ -41,6 +41,7 @@ from scanner.cli import (
     status,
     storing,
     tokens,
+    transparency,
     voting,
     watching,
 )
@@ -122,6 +123,7 @@ for module in (
     serving,
     storing,
     tokens,
+    transparency,
     voting,
     watching,
 ):

@@ -10,6 +10,7 @@ from scanner.api import Scanner
 from scanner.cli.groups import Group, root_name
 from scanner.cli.output import emit_json, json_option, printable, show, table
 from scanner.errors import UsageError
+from scanner.ledger import volumes
 from scanner.ledger.assets import Root
 
 
@@ -87,6 +88,20 @@ def move(scanner: Scanner, name: str, path: str, as_json: bool) -> None:
 
 def _say(scanner: Scanner, name: str, as_json: bool, story: str) -> None:
     emit_json(_object(scanner.ledger.places.root(name))) if as_json else click.echo(story)
+
+
+@root.command(name="region")
+@root_name
+@click.argument("label", required=False)
+@click.option("--none", "taken_back", is_flag=True, help="Take the label back.")
+@json_option
+@click.pass_obj
+def region(scanner: Scanner, name: str, label: str | None, taken_back: bool, as_json: bool) -> None:
+    """Count what a root holds under a region in transparency reports, such as EU, from now on."""
+    if taken_back == (label is not None):
+        raise UsageError("Name the region, or take it back with --none.")
+    volumes.label_root(scanner.ledger.db, scanner.ledger.places.root(name).id, label)
+    emit_json({"name": name, "region": label}) if as_json else click.echo("Noted, from now on.")
 
 
 @root.command(name="remove")

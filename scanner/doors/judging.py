@@ -149,7 +149,7 @@ class Judge:
         look = self._pipeline.look(
             content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
         )
-        look = replace(look, counts=True if uncounted else None)
+        look = replace(look, region=job.rules.region, counts=True if uncounted else None)
         outcome = self._record(job, look) if content.unchanged() else None
         if outcome is None:
             self._pipeline.recorded([look])
@@ -165,7 +165,8 @@ class Judge:
         """
         unseen = Fingerprint(_kind(job.content), digests_only(Reason.TIMEOUT), ())
         known = self._ledger.known(digests.sha256) is not None
-        first = Look(digests, None) if known else Look(digests, unseen, counts=False)
+        region = job.rules.region
+        first = Look(digests, None, region) if known else Look(digests, unseen, region, counts=False)
         outcome = self._record(job, first)
         if outcome is not None and self._acting(outcome):
             tell(self._answer(job, outcome))

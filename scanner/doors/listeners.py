@@ -70,6 +70,7 @@ def rules_of(config: ListenerConfig) -> DoorRules:
         roots=tuple(bytes(root.resolve()) for root in config.roots),
         rate_per_s=config.uploads_per_second,
         receive_s=config.receive_seconds,
+        region=config.region,
         cut_lengths=CUT_LENGTHS if config.cut_lengths is None else frozenset(config.cut_lengths),
     )
 

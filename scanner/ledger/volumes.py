@@ -11,22 +11,16 @@ Rules
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from hashsets.sqlite import Database
 from scanner.errors import UsageError
 from scanner.ledger.flags import media_of
+from scanner.transparency_config import is_region
 from scanner.types import Looked, MediaKind, Trigger
 
 NO_REGION: Final = ""
-_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,31}")
 _Kind = tuple[str, MediaKind, Looked]
-
-
-def is_region(text: str) -> bool:
-    """Whether a text may be the label of a region."""
-    return _REGION.fullmatch(text) is not None
 
 
 class Tally:
