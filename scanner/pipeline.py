@@ -21,7 +21,7 @@ from hashsets.types import EntryHit, HashSet, Mode, Role
 from scanner.clock import Clock, utc_day
 from scanner.hashing.digests import digest_fd
 from scanner.ledger.claims import of_contents
-from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, folded
+from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Basis, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
@@ -239,16 +239,17 @@ class Pipeline:
         self, looks: Sequence[tuple[Place | None, Look]], pinned: Pinned, snapshot: Snapshot
     ) -> list[Recording]:
         builder = QueryBuilder()
-        prepared: list[tuple[Place | None, Look, bool]] = []
+        prepared: list[tuple[Place | None, Look, bool, Basis | None, bytes | None]] = []
         together: dict[bytes, Fingerprint] = {}
         for index, (place, look) in enumerate(looks):
             look = self._still_known(look, together)
-            fingerprint, compare = self._basis(look, pinned, together)
+            fingerprint, compare, basis = self._basis(look, pinned, together)
             seen = replace(look, fingerprint=None if look.fingerprint is None else fingerprint)
-            prepared.append((place, seen, compare))
+            packed = None
             if compare:
-                blob = pack(() if fingerprint is None else fingerprint.signals)
-                builder.add(index, look.digests.signals(), blob)
+                packed = pack(() if fingerprint is None else fingerprint.signals)
+                builder.add(index, look.digests.signals(), packed)
+            prepared.append((place, seen, compare, basis, packed))
         found: dict[int, list[EntryHit]] = {}
         for hit in of_contents(snapshot.match(builder.queries()), snapshot.hash_sets):
             found.setdefault(hit.owner, []).append(hit)
@@ -260,8 +261,10 @@ class Pipeline:
                 tuple(found.get(index, ())) if compare else None,
                 look.region,
                 look.counts,
+                basis,
+                packed,
             )
-            for index, (place, look, compare) in enumerate(prepared)
+            for index, (place, look, compare, basis, packed) in enumerate(prepared)
         ]
 
     def _still_known(self, look: Look, together: Mapping[bytes, Fingerprint]) -> Look:
@@ -271,8 +274,11 @@ class Pipeline:
             return look
         return replace(look, fingerprint=NEVER_LOOKED)
 
-    def _basis(self, look: Look, pinned: Pinned, together: dict[bytes, Fingerprint]) -> tuple[Fingerprint | None, bool]:
-        """The fingerprint to compare (what is on record folded in), and whether a comparison is needed at all.
+    def _basis(
+        self, look: Look, pinned: Pinned, together: dict[bytes, Fingerprint]
+    ) -> tuple[Fingerprint | None, bool, Basis | None]:
+        """The fingerprint to compare (what is on record folded in), whether a comparison is needed at all, and what was
+        folded in.
 
         `together` holds what the contents recorded in the same transaction come to: one content may lie in several
         places and be looked at in each, and one of these looks may see less than another.
@@ -280,19 +286,16 @@ class Pipeline:
         sha256 = look.digests.sha256
         known = self._ledger.known(sha256)
         if look.fingerprint is not None:
-            if sha256 in together:
-                together[sha256] = folded(together[sha256], look.fingerprint)
+            basis = None
+            if sha256 in together or known is None:
+                together[sha256] = folded(together.get(sha256, NEVER_LOOKED), look.fingerprint)
             else:
-                together[sha256] = (
-                    folded(NEVER_LOOKED, look.fingerprint)
-                    if known is None
-                    else self._ledger.folded(known.seq, look.fingerprint)
-                )
-            return together[sha256], True
+                together[sha256], basis = self._ledger.folded(known.seq, look.fingerprint)
+            return together[sha256], True, basis
         if sha256 in together:
-            return None, False  # compared with the look before it
+            return None, False, None  # compared with the look before it
         if known is None:
-            return None, True  # recording it will say that it is gone
+            return None, True, None  # recording it will say that it is gone
         if self._ledger.is_current(known.seq, pinned):
-            return None, False
-        return Fingerprint(known.media, known.looked, self._ledger.signals(known.seq)), True
+            return None, False, None
+        return Fingerprint(known.media, known.looked, self._ledger.signals(known.seq)), True, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -98,8 +99,8 @@ def _position(resume: bytes | None) -> Resume | None:
         return None
 
 
-def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
-    """Add a content nobody knew and return its seq."""
+def insert(db: Database, digests: Digests, fingerprint: Fingerprint, packed: bytes | None = None) -> int:
+    """Add a content nobody knew and return its seq; `packed` are its signals, where they were packed already."""
     cursor = db.execute(
         "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, recipes, signals,"
         " resume) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
@@ -112,7 +113,7 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
             fingerprint.looked.extent.value,
             None if fingerprint.looked.reason is None else fingerprint.looked.reason.value,
             recipes.number(db, fingerprint.made),
-            pack(fingerprint.signals),
+            pack(fingerprint.signals) if packed is None else packed,
             None if fingerprint.resume is None else encode(fingerprint.resume),
         ),
     )
@@ -120,12 +121,42 @@ def insert(db: Database, digests: Digests, fingerprint: Fingerprint) -> int:
     return cursor.lastrowid
 
 
-def fold(db: Database, seq: int, fingerprint: Fingerprint) -> Fingerprint:
-    """Another look at a known content, with what is on record folded in (see `folded`)."""
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a look was folded with: the state of the record, and whether the outcome has other signals than that."""
+
+    state: bytes
+    changed: bool
+
+
+def fold(db: Database, seq: int, fingerprint: Fingerprint) -> tuple[Fingerprint, Basis]:
+    """Another look at a known content, with what is on record folded in (see `folded`), and the basis of that."""
     old = by_seq(db, seq)
     made = recipes.names(db, old.recipes)
     before = Fingerprint(old.media, old.looked, signals(db, seq), resume=old.resume, made=made)
-    return folded(before, fingerprint)
+    after = folded(before, fingerprint)
+    return after, Basis(_state(db, seq), set(after.signals) != set(before.signals))
+
+
+def is_folded(db: Database, seq: int, fingerprint: Fingerprint, basis: Basis | None) -> Basis | None:
+    """The basis of a look with which all that is on record now was folded; None where there is more on record.
+
+    Where the record stands as it did when `basis` was taken, that is all there is to see: for the 100,000 signals of a
+    long film everything else takes most of a second, which no other writer should wait for.
+    """
+    if basis is not None and basis.state == _state(db, seq):
+        return basis
+    after, now = fold(db, seq, fingerprint)
+    return now if after == fingerprint else None
+
+
+def _state(db: Database, seq: int) -> bytes:
+    """A digest of all that `folded` goes by."""
+    row = db.execute("SELECT signals, media, extent, reason, recipes, resume FROM content WHERE seq = ?", (seq,))
+    blob, *rest = row.fetchone()
+    digest = hashlib.blake2b(blob)
+    digest.update(repr(rest).encode())
+    return digest.digest()
 
 
 def folded(before: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
@@ -200,10 +231,12 @@ def _mark_relooked(db: Database, seq: int) -> None:
     db.execute("INSERT OR REPLACE INTO relooked (seq) VALUES (?)", (seq,))
 
 
-def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
-    """Write another look at a known content, already folded; True when its signals changed."""
+def look_again(db: Database, seq: int, fingerprint: Fingerprint, basis: Basis, packed: bytes | None = None) -> bool:
+    """Write another look at a known content, folded on that basis; True when its signals changed.
+
+    `packed` are its signals, where they were packed already.
+    """
     old = by_seq(db, seq)
-    changed = set(fingerprint.signals) != set(signals(db, seq))
     looked = fingerprint.looked
     db.execute(
         "UPDATE content SET media = ?, extent = ?, reason = ?, attempts = attempts + ?, recipes = ?, signals = ?,"
@@ -214,14 +247,14 @@ def look_again(db: Database, seq: int, fingerprint: Fingerprint) -> bool:
             None if looked.reason is None else looked.reason.value,
             not _got_further(old.resume, fingerprint.resume),
             recipes.number(db, fingerprint.made),
-            pack(fingerprint.signals),
+            pack(fingerprint.signals) if packed is None else packed,
             None if fingerprint.resume is None else encode(fingerprint.resume),
             seq,
         ),
     )
-    if changed:
+    if basis.changed:
         _mark_relooked(db, seq)
-    return changed
+    return basis.changed
 
 
 def signals(db: Database, seq: int) -> tuple[Signal, ...]:

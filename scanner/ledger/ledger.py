@@ -31,7 +31,7 @@ from scanner.ledger import (
     volumes,
 )
 from scanner.ledger.actions import Actions
-from scanner.ledger.contents import Content
+from scanner.ledger.contents import Basis, Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
 from scanner.ledger.matches import Grounds, Scope
@@ -76,7 +76,8 @@ class Recording:
 
     `fingerprint` is None where the content was known and not decoded again; `hits` is None where its matches on record
     are known to be current, else what the pinned sets gave. `region` is the label of whoever took an upload in.
-    `counts` None: it is counted as `volumes` says; else in any case, or not at all.
+    `counts` None: it is counted as `volumes` says; else in any case, or not at all. `basis` and `packed` keep the
+    transaction short: what the fingerprint was folded with, and its signals as they are stored.
     """
 
     place: Place | None
@@ -85,6 +86,8 @@ class Recording:
     hits: tuple[EntryHit, ...] | None
     region: str = volumes.NO_REGION
     counts: bool | None = None
+    basis: Basis | None = None
+    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +173,8 @@ class Ledger:
         """The stored perceptual signals of a content."""
         return contents.signals(self.db, seq)
 
-    def folded(self, seq: int, fingerprint: Fingerprint) -> Fingerprint:
-        """Another look at a known content with what is on record folded in (see contents.fold)."""
+    def folded(self, seq: int, fingerprint: Fingerprint) -> tuple[Fingerprint, Basis]:
+        """Another look at a known content with what is on record folded in, and its basis (see contents.fold)."""
         with self.db.read():
             return contents.fold(self.db, seq, fingerprint)
 
@@ -257,12 +260,13 @@ class Ledger:
         if old is None:
             if item.fingerprint is None:
                 raise Stale("a known content is gone")
-            return contents.insert(self.db, item.digests, item.fingerprint), False
+            return contents.insert(self.db, item.digests, item.fingerprint, item.packed), False
         if item.fingerprint is None:
             return old.seq, False
-        if contents.fold(self.db, old.seq, item.fingerprint) != item.fingerprint:
+        basis = contents.is_folded(self.db, old.seq, item.fingerprint, item.basis)
+        if basis is None:
             raise Stale("another look was recorded meanwhile")
-        return old.seq, contents.look_again(self.db, old.seq, item.fingerprint)
+        return old.seq, contents.look_again(self.db, old.seq, item.fingerprint, basis, item.packed)
 
     def _store_asset(self, place: Place | None, seq: int) -> tuple[int | None, int | None]:
         if place is None:

@@ -140,8 +140,8 @@ class Uploads:
             assert seen is not None
             return contents.insert(self._db, arrival.digests, contents.folded(NEVER_LOOKED, seen))
         if seen is not None:
-            both = contents.fold(self._db, old.seq, seen)
-            if contents.look_again(self._db, old.seq, both):
+            both, basis = contents.fold(self._db, old.seq, seen)
+            if contents.look_again(self._db, old.seq, both, basis):
                 for uid in coverage.sets(self._db):  # what it has met is what it was before
                     coverage.assign(self._db, uid, old.seq, old.seq, NOTHING)
         return old.seq

@@ -53,6 +53,9 @@ def prepare(base: Path) -> None:
         site.list_entries("H", sha256_entry(contents()[2], "h1"))
         site.upload(contents()[1], b"upload", base)
         site.upload(contents()[2], b"other upload", base)
+        # Lies nowhere in the tree, so it meets a version in a re-scan alone: else a walk that was slow enough to record
+        # a few files first would have the version judged by these.
+        site.upload(fake_media(pdq(500)), b"upload that lies nowhere else", base)
         site.rescan()
         site.seal()
         added = [entry_of(pdq(3), ref="r3"), sha256_entry(contents()[0], "r4"), entry_of(pdq(78), ref="r5")]

@@ -79,6 +79,7 @@ def everything(inventory: Inventory, db: Database) -> Counter[tuple[object, ...]
     return found
 
 
+CHANGED = contents.Basis(b"", changed=True)
 STEP = st.one_of(
     st.tuples(st.just("new"), st.integers(0, 3)),
     st.tuples(st.just("again"), st.integers(0, 30)),
@@ -107,7 +108,7 @@ def test_columns_say_what_the_database_says(
             elif top and step == "again":
                 seq = argument % top + 1
                 if ledger.db.execute("SELECT 1 FROM content WHERE seq = ?", (seq,)).fetchone():
-                    contents.look_again(ledger.db, seq, fingerprint(1000 + number, argument % 3))
+                    contents.look_again(ledger.db, seq, fingerprint(1000 + number, argument % 3), CHANGED)
             elif top:
                 ledger.db.execute("DELETE FROM content WHERE seq = ?", (argument % top + 1,))
                 ledger.db.execute("INSERT OR REPLACE INTO relooked (seq) VALUES (?)", (argument % top + 1,))
@@ -210,7 +211,7 @@ def test_what_is_looked_at_again_while_a_segment_is_written_is_not_in_it_as_it_w
 
     def look_again() -> None:
         with ledger.db.write():
-            contents.look_again(ledger.db, 3, fingerprint(1000, 2))
+            contents.look_again(ledger.db, 3, fingerprint(1000, 2), CHANGED)
 
     inventory = Interrupted(ledger.db, tmp_path / "segments", least_tail=1)
     inventory.happens = look_again

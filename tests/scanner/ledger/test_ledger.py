@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.ledger.contents import folded
+from scanner.ledger.contents import Basis, folded
 from scanner.ledger.coverage import Interval, Met
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recording, Stale
 from scanner.ledger.outbox import Occasion
@@ -57,7 +57,8 @@ def test_a_record_of_a_content_that_is_not_known_needs_its_signals(site: Site) -
     assert site.ledger.known(bytes([9] * 32)) is None
 
 
-def test_a_look_recorded_meanwhile_is_not_overwritten(site: Site) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_look_recorded_meanwhile_is_not_overwritten(site: Site, told: bool) -> None:
     """A record of what was folded with an older state of the content is refused, and nothing seen is lost."""
     pinned = Pinned(site.store.catalogue(), tuple(site.store.hash_sets()))
     digests = recording(9).digests
@@ -65,19 +66,20 @@ def test_a_look_recorded_meanwhile_is_not_overwritten(site: Site) -> None:
     def seen(*numbers: int) -> Fingerprint:
         return Fingerprint(MediaKind.VIDEO, partial(Reason.TIMEOUT), tuple(map(pdq, numbers)))
 
-    def record(fingerprint: Fingerprint) -> None:
-        item = Recording(Place(0, b"9"), digests, fingerprint, ())
+    def record(fingerprint: Fingerprint, basis: Basis | None = None) -> None:
+        item = Recording(Place(0, b"9"), digests, fingerprint, (), basis=basis if told else None)
         site.ledger.record([item], pinned, SCAN, site.store.catalogue)
 
     record(seen(20))
     known = site.ledger.known(digests.sha256)
     assert known is not None
     one, other = (site.ledger.folded(known.seq, seen(number)) for number in (21, 22))
-    record(one)
+    record(*one)
     with pytest.raises(Stale):
-        record(other)
+        record(*other)
     assert set(site.ledger.signals(known.seq)) == {pdq(20), pdq(21)}
-    record(site.ledger.folded(known.seq, seen(22)))
+    record(*one)  # folding it in once more changes nothing, whatever it was folded with
+    record(*site.ledger.folded(known.seq, seen(22)))
 
     assert set(site.ledger.signals(known.seq)) == {pdq(20), pdq(21), pdq(22)}
 
