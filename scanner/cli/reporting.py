@@ -10,6 +10,7 @@ from scanner.api import Scanner
 from scanner.cli.groups import Group
 from scanner.cli.output import emit_json, json_option, number_of, show, table
 from scanner.counts import counts_schema
+from scanner.delivery import listeners
 from scanner.errors import DeliveryError
 from scanner.reports import ReportBody, canonical_json, encode_event, report_schema
 from scanner.settings import SinkForm
@@ -70,6 +71,8 @@ def seal(scanner: Scanner, as_json: bool) -> None:
             click.echo("No sink is configured, so nothing leaves this machine.")
         elif owed:
             click.echo("Next: `hashward reports deliver`.")
+        elif sealed and any(sink.counts is not None for sink in scanner.config.sinks):
+            click.echo("Counts are told once their period is over: `hashward reports counts` says when that is.")
 
 
 @reports.command(name="deliver")
@@ -106,7 +109,11 @@ def counts(scanner: Scanner, as_json: bool) -> None:
         features = (body.kind, body.listed_version, body.hash_type, body.media)
         said = ("all else", "", "", "") if body.kind is None else tuple(str(feature) for feature in features)
         rows.add_row(sink, body.hash_set, body.first_day, body.last_day, *said, f"{body.count:,}")
-    show(rows) if told else click.echo("No counts.")
+    show(rows) if told else click.echo("No counts were told yet.")
+    for name, span in scanner.ledger.sealing.counting(listeners(scanner.config)).items():
+        click.echo(
+            f"{name}: counted from {span.first} to {span.last} ({span.period}); told after that, from {span.k} on."
+        )
 
 
 @reports.command(name="schema")

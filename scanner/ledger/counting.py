@@ -66,6 +66,12 @@ def due(db: Database, rules: Mapping[str, CountRule], before: str) -> bool:
     return any(_span(db, name, rule, told[name], before) is not None for name, rule in rules.items() if name in told)
 
 
+def coming(db: Database, rules: Mapping[str, CountRule]) -> dict[str, Span]:
+    """What each set is counted for at present, as far as is known: told once its last day is over."""
+    told = _told(db)
+    return {name: _next(db, name, rules[name], told[name]) for name in sorted(rules.keys() & told.keys())}
+
+
 def tell(db: Database, rules: Mapping[str, CountRule], before: str) -> list[CountBody]:
     """What is to be said of every period that was over on the day `before`; it will not be said again."""
     told = _told(db)
@@ -95,6 +101,11 @@ def _told(db: Database) -> dict[str, str]:
 
 def _span(db: Database, hash_set: str, rule: CountRule, since: str, before: str) -> Span | None:
     """The next period of a set, if it is over."""
+    span = _next(db, hash_set, rule, since)
+    return span if span.last.isoformat() < before else None
+
+
+def _next(db: Database, hash_set: str, rule: CountRule, since: str) -> Span:
     first = date.fromisoformat(since)
     back = (first - timedelta(days=LOOKED_BACK_DAYS)).isoformat()
     (recent,) = db.execute(
@@ -102,8 +113,7 @@ def _span(db: Database, hash_set: str, rule: CountRule, since: str, before: str)
         (hash_set, back, since),
     ).fetchone()
     period = rule.period_from(first, recent / LOOKED_BACK_DAYS)
-    end = period.end(first)
-    return Span(period, first, end - timedelta(days=1), rule.k) if end.isoformat() <= before else None
+    return Span(period, first, period.end(first) - timedelta(days=1), rule.k)
 
 
 def _between(db: Database, hash_set: str, since: str, span: Span) -> Counter[Cell]:

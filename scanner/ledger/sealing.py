@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hashsets.sqlite import Database
-from scanner.counts import Count, CountRule, identified
+from scanner.counts import Count, CountRule, Span, identified
 from scanner.errors import Trouble
 from scanner.events import drawn_id
 from scanner.ledger import counting, outbox
@@ -56,7 +56,7 @@ class Sealing:
         in counts are owed each period that is over.
         """
         told = list(listeners)
-        rules = {name: each.counts for each in told if each.counts is not None for name in sorted(each.hash_sets)}
+        rules = _rules(told)
         over = day if before is None else before
         if before is not None and not outbox.pending(self._db, before) and not counting.due(self._db, rules, over):
             return 0
@@ -90,6 +90,10 @@ class Sealing:
         """Every count that a sink was ever owed, with the sink's name, oldest first."""
         return counting.said(self._db)
 
+    def counting(self, listeners: Iterable[Listener]) -> dict[str, Span]:
+        """What each set that listeners are told in counts is counted for at present."""
+        return counting.coming(self._db, _rules(listeners))
+
     def owed(self) -> Sequence[Owed]:
         """Every batch still to be delivered, oldest first."""
         return outbox.owed(self._db)
@@ -109,3 +113,8 @@ class Sealing:
     def troubles(self) -> dict[str, tuple[int, str | None]]:
         """How many batches each sink is owed, and why it last took none."""
         return outbox.troubles(self._db)
+
+
+def _rules(listeners: Iterable[Listener]) -> dict[str, CountRule]:
+    """How each set is counted that a listener is told in counts; the configuration has one rule for each."""
+    return {name: each.counts for each in listeners if each.counts is not None for name in sorted(each.hash_sets)}

@@ -69,7 +69,7 @@ def test_without_a_sink_nothing_leaves_and_that_is_said(matched: Hashward) -> No
     (matched.home / "config.toml").unlink()
 
     assert "No sink is configured, so nothing leaves this machine." in matched("reports", "seal").out
-    assert "sinks    none: nothing leaves this machine" in matched("status").out
+    assert "none: nothing leaves this machine" in matched("status").out
     assert not (matched.home / "sent").exists()
 
 
@@ -108,6 +108,8 @@ def test_a_sink_of_counts_is_told_numbers_and_the_command_lists_them(
     clock = MovableClock()
     with Scanner(hashward.home, clock=clock) as scanner:
         scanner.scan([folder])
+        scanner.seal()
+        coming = hashward("reports", "counts")
         clock.move(1)
         scanner.seal()
         scanner.deliver()
@@ -116,7 +118,8 @@ def test_a_sink_of_counts_is_told_numbers_and_the_command_lists_them(
     told = hashward("reports", "counts", "--json").object
 
     jsonschema.validate(event, hashward.json("reports", "schema", "--form", "counts"))
-    assert "No counts." in none.out
+    assert "No counts" in none.out
+    assert "set: counted from 2100-01-01 to 2100-01-01 (day)" in coming.out
     assert {"sink": "provider", **event["data"]} == told
     assert ("set", "day", 3, "sha256") == (told["hash_set"], told["period"], told["count"], told["hash_type"])
     assert "provider" in hashward("reports", "counts").out
