@@ -10,12 +10,6 @@ from scanner.doors import clamd_replies as replies
 from scanner.doors.rules import MAX_REF_BYTES
 
 
-def examine(fd: int) -> tuple[bytes | None, bytes | None]:
-    """Why nothing can be read through it, and the path it is found by. May wait for the file system."""
-    why = refusal(fd)
-    return why, None if why is not None else ref_of(fd)
-
-
 def refusal(fd: int) -> bytes | None:
     """Why nothing can be read through it, as the reply says it; None where it can.
 
@@ -33,7 +27,7 @@ def refusal(fd: int) -> bytes | None:
 
 
 def ref_of(fd: int) -> bytes | None:
-    """The path of the file while it has one: what the platform knows it by."""
+    """The path of the file while it has one: what the platform knows it by. May wait for another file system."""
     try:
         path = os.readlink(b"/proc/self/fd/%d" % fd)
         named = os.stat(path, follow_symlinks=False)

@@ -37,6 +37,7 @@ Lines = AsyncGenerator[bytes, None]
 # Replies outstanding in one session: more wait until one is said, so that a client cannot pile up work.
 SESSION_LANES: Final = 8
 _IN_SESSION: Final = frozenset((b"SCAN", b"INSTREAM", b"FILDES", b"PING", b"VERSION", b"VERSIONCOMMANDS", b"STATS"))
+_NAMING_SHARE: Final = 0.2  # of a deadline: the path of a descriptor is told in microseconds
 _LINGER_S: Final = 1.0  # for who has sent more than was read, and may not have read our reply yet
 
 
@@ -272,13 +273,19 @@ class ClamdSession:
             let_go(fd)
 
     async def _judged_descriptor(self, fd: int) -> bytes:
-        examine = partial(clamd_fildes.examine, fd)
+        intake, within_s = self._intake, self._rules.deadline_s
         try:
-            refusal, ref = await self._intake.outside.call(examine, self._rules.deadline_s)
+            if intake.outside.is_local(fd):
+                refusal = clamd_fildes.refusal(fd)
+            else:
+                refusal = await intake.outside.call(partial(clamd_fildes.refusal, fd), within_s)
         except Unanswered:
-            return replies.verdict(self._intake.unjudged(self._rules, Reason.TIMEOUT), self._rules)
+            return replies.verdict(intake.unjudged(self._rules, Reason.TIMEOUT), self._rules)
         if refusal is not None:
             return refusal
+        ref = None
+        with contextlib.suppress(Unanswered):  # who has the path answer for ever has no ref
+            ref = await intake.names.call(partial(clamd_fildes.ref_of, fd), within_s * _NAMING_SHARE)
         return replies.verdict(await self._intake.scan_fd(self._rules, fd, ref), self._rules)
 
     async def _simple_lines(self, word: bytes) -> Lines:

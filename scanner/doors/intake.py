@@ -26,7 +26,7 @@ from scanner.doors.bodies import Body, Memory
 from scanner.doors.catching_up import CatchingUp
 from scanner.doors.files import OpenFile
 from scanner.doors.judging import Job, Judge
-from scanner.doors.outside import Outside, Unanswered, let_go
+from scanner.doors.outside import NAMING_THREADS, Outside, Unanswered, let_go
 from scanner.doors.rates import Rate
 from scanner.doors.recording import Recorder
 from scanner.doors.rules import DoorRules, checked_ref
@@ -78,7 +78,7 @@ class Intake:
         self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up)
         self._rates: dict[str, Rate] = {}
         self._in_hand, self._counting = 0, threading.Lock()
-        self.outside = outside or Outside()
+        self.outside, self.names = outside or Outside(), Outside(NAMING_THREADS)
         self._reading: set[asyncio.Task[Answer]] = set()
         self._started = False
         self._pinned_day: tuple[int, datetime] = (-1, datetime.fromtimestamp(0, UTC))

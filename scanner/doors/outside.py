@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 MOST_THREADS: Final = 64
+NAMING_THREADS: Final = 16  # apart from those: for paths of files that lie here, which may lead elsewhere by now
 ANSWER_S: Final = 30.0  # a network file system that is only busy comes back sooner
 WALK_S: Final = 300.0  # for the next file of a folder, which may be one of a million
 # By their names in /proc/self/mountinfo: on a disk of this machine, or in its memory.

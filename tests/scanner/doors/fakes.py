@@ -32,7 +32,7 @@ class FakeIntake:
         self.counted: list[tuple[str, str]] = []
         self.aborted = 0
         self.number = 7
-        self.outside = Outside()
+        self.outside, self.names = Outside(), Outside()
 
     def begin(
         self, rules: DoorRules, ref: bytes | None = None, declared_bytes: int | None = None, begins_at: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +14,12 @@ from typing import Any
 import pytest
 
 from scanner.doors.answers import CLEAR, Undecided, Verdict, undecidable
+from scanner.doors.clamd import ClamdListener
 from scanner.doors.outside import Outside, Unanswered, is_local, let_go
+from scanner.doors.rules import DoorRules
+from tests.scanner.doors.fakes import FakeIntake
 from tests.scanner.doors.houses import RULES, house, run
+from tests.scanner.doors.running import running, unix_socket
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq
 
 WAIT_S = 60.0
@@ -108,6 +113,33 @@ def test_many_files_that_hang_keep_nobody_waiting(tmp_path: Path, hanging: Hangi
                 assert Verdict.MATCHED is again.verdict
 
     run(test)
+
+
+def test_descriptors_are_judged_while_every_thread_hangs(tmp_path: Path) -> None:
+    """Of files that lie here: neither those for others' file systems nor those that find a path are waited for."""
+    may, told = threading.Event(), b""
+    (tmp_path / "f").write_bytes(b"text")
+    intake: Any = FakeIntake()
+
+    def hang(pool: Outside, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(2):
+            asyncio.run_coroutine_threadsafe(pool.call(lambda: may.wait(WAIT_S), WAIT_S), loop)
+
+    sock = unix_socket(tmp_path / "s")
+    with running(lambda: ClamdListener(sock, intake, DoorRules("door", deadline_s=1.0))) as loop:
+        intake.outside, intake.names = Outside(2), Outside(2)
+        hang(intake.outside, loop)
+        hang(intake.names, loop)
+        with socket.socket(socket.AF_UNIX) as line, open(tmp_path / "f", "rb") as file:
+            line.settimeout(WAIT_S)
+            line.connect(str(tmp_path / "s"))
+            line.sendall(b"zFILDES\0")
+            socket.send_fds(line, [b"x"], [file.fileno()])
+            told = line.recv(100)
+        may.set()
+
+    assert told.endswith(b": OK\0")
+    assert {} == intake.refs
 
 
 def test_what_comes_of_a_call_that_was_given_up_is_let_go_of() -> None:
