@@ -104,7 +104,7 @@ def reconcile(db: Database, match: Match, occasion: Occasion) -> None:
     if not stands:
         flags.lowered(db, match, match.cause or occasion.cause, occasion.day, lambda other: _stands(db, other))
     for asset_id, last in _said_of(db, hit):
-        other = _held_now(db, asset_id, hit) if counts else None
+        other = _held_now(db, asset_id, hit) if counts and not muted else None  # of the same entry, so it is muted too
         if not last.sealed:
             db.execute("DELETE FROM report WHERE id = ?", (last.id,))
             if other is not None and other.state is State.ACTIVE and speaks and not _waits(db, other):

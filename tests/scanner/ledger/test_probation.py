@@ -14,7 +14,7 @@ from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.speech import Held, Mute
 from scanner.types import Trigger
-from tests.scanner.fakes import Site, fake_media, sha256_entry
+from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256_entry
 
 CONTENTS = [fake_media(comment=str(number)) for number in range(30)]
 
@@ -201,6 +201,26 @@ def test_entries_that_are_muted_are_not_spoken_of_until_their_day_is_over(site: 
     assert [("match", "r0", None), ("withdrawal", "r0", "rule")] == muted == same_day
     assert [("match", "r0", None)] * 2 == site.said()[2:]
     assert [] == list(site.ledger.probation.mutes(uid))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_was_said_of_a_place_that_holds_another_match_of_the_entry_is_withdrawn_too(
+    site: Site, first: int
+) -> None:
+    """A place was reported for one copy and holds another by now: muting takes it back whichever was known first."""
+    copies = [fake_media(pdq(900), comment=str(number)) for number in range(2)]
+    site.upload(copies[first], b"elsewhere")
+    site.list_entries("P", entry_of(pdq(900), ref="p"))
+    site.upload(copies[0], b"place")
+    site.rescan()
+    site.seal()
+    site.upload(copies[1], b"place")
+    site.ledger.probation.mute(
+        site.hash_set("P").uid, Mute("p", site.day, "storm", site.day), Occasion(Trigger.RESCAN, site.day)
+    )
+    said = [(kind, cause) for kind, ref, cause in site.said() if ref == "p"]
+
+    assert [("match", None)] * 2 + [("withdrawal", "rule")] * 2 == said
 
 
 def test_a_mute_that_never_left_leaves_no_trace(site: Site) -> None:
