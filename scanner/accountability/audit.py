@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import secrets
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from hashsets.locking import WriterLock
 from hashsets.sqlite import Database
 from scanner.accountability import chain, keeping
 from scanner.accountability.chain import Key, Line, Particulars, Pin, Verified
@@ -29,6 +31,7 @@ from scanner.errors import UsageError
 __all__ = ["AuditLog", "Event", "Key", "Particulars", "Pin", "Verified", "due"]
 
 MOST_AT_ONCE: Final = 256  # lines a write
+DRAIN_NAME: Final = "audit.due"
 _MAX_PARTICULARS_BYTES: Final = chain.MAX_LINE_BYTES - 1024
 
 
@@ -89,13 +92,27 @@ class AuditLog:
 
         Raises AuditError: it stays owed.
         """
-        done = 0
-        while self.owed() and self.begun and (rows := self._take()):
-            self._keeper.append([entry for _, entry in rows])
-            with self._db.write():
-                self._db.connection.executemany("DELETE FROM audit_due WHERE id = ?", [(number,) for number, _ in rows])
-            done += len(rows)
-        return done
+        if not self.owed() or not self.begun:
+            return 0
+        with self._alone():
+            done = 0
+            while rows := self._take():
+                self._keeper.append([entry for _, entry in rows])
+                with self._db.write():
+                    written = [(number,) for number, _ in rows]
+                    self._db.connection.executemany("DELETE FROM audit_due WHERE id = ?", written)
+                done += len(rows)
+            return done
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One drains at a time: of two, each could take a line for one that only the other has handed over."""
+        lock = WriterLock(self._db.path.with_name(DRAIN_NAME))
+        try:
+            with lock.held():
+                yield
+        finally:
+            lock.close()
 
     def _take(self) -> list[tuple[int, Entry]]:
         """The next lines owed, marked as handed over."""

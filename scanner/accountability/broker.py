@@ -18,7 +18,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ MAX_REQUEST_BYTES: Final = 8 * 2**20  # 256 lines of the longest, twice
 MAX_READ_BYTES: Final = 2**20
 MOST_AT_ONCE: Final = 32
 _MOST_ENTRIES: Final = 256
+_MOST_REMEMBERED: Final = 10_000  # more than all requests under way can hold
 _IDLE_S: Final = 60.0  # for one request to come whole, and for one answer to be taken
 _ANSWER_S: Final = 120.0  # the log's own lock is waited for up to a minute
 
@@ -49,6 +50,10 @@ class Broker:
         self._files = LogFile(folder)
         self._users = users
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._writing = threading.Lock()
+        self._written: dict[
+            str, None
+        ] = {}  # the uids of the latest lines: a request may come after the one that repeats it
         self._woken, self._wake = socket.socketpair()
 
     def stop(self) -> None:
@@ -103,7 +108,14 @@ class Broker:
         given = asked.get("entries")
         if not isinstance(given, list) or not 0 < len(given) <= _MOST_ENTRIES:
             raise UsageError("The broker takes 1 to 256 lines at once.")
-        return {"last": self._files.append([_entry(each) for each in given], user)}
+        entries = [_entry(each) for each in given]
+        with self._writing:
+            known = [replace(each, again=each.again or each.uid in self._written) for each in entries]
+            last = self._files.append(known, user)
+            self._written |= dict.fromkeys(each.uid for each in entries)
+            for uid in list(self._written)[: max(0, len(self._written) - _MOST_REMEMBERED)]:
+                del self._written[uid]
+        return {"last": last}
 
     def _standing(self) -> dict[str, Any]:
         standing = self._files.standing()

@@ -75,7 +75,7 @@ async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool, most_file
     manager = notify_address()
     say = _say(scanner, as_json)
     serving = _serving(scanner, config, say, lambda state: notify(manager, state))
-    with _noted(scanner.home), _acting(scanner, say):
+    with _noted(scanner.home), _duties(scanner, say):
         await serving.run(lambda: _announce(scanner, config, serving, say, as_json, most_files))
     say("stopped")
 
@@ -107,16 +107,14 @@ def is_served(home: Home) -> bool:
 
 
 @contextlib.contextmanager
-def _acting(scanner: Scanner, say: Callable[[str], None]) -> Iterator[None]:
-    """The operator's own system is told meanwhile, where there is one."""
-    from scanner.duties import acts
+def _duties(scanner: Scanner, say: Callable[[str], None]) -> Iterator[None]:
+    """Meanwhile the audit log gets what it is owed, and the operator's own system, where there is one, is told."""
+    from scanner.duties import accounts, acts
     from scanner.watch import Watch
 
-    if not scanner.config.actions.configured:
-        yield
-        return
-    loop = Watch([acts(scanner)], scanner.clock, say=say)
-    thread = threading.Thread(target=loop.run, name="actions", daemon=True)
+    acting = [acts(scanner)] if scanner.config.actions.configured else []
+    loop = Watch([accounts(scanner), *acting], scanner.clock, say=say)
+    thread = threading.Thread(target=loop.run, name="duties", daemon=True)
     thread.start()
     try:
         yield

@@ -236,11 +236,11 @@ def _watched(duties: dict[str, Any] | None, served: bool) -> str:
 def _print_audit(begun: bool | None, owed: int) -> None:
     waiting = f"; {number_of(owed, 'line')} owed to it" if owed else ""
     stands = {True: "kept", False: "none: `hashward audit init` begins it", None: "its broker does not answer"}
-    _line("audit log", stands[begun] + waiting)
+    _line("audit", stands[begun] + waiting)
 
 
 def _line(name: str, said: str) -> None:
-    click.echo(f"{name:<10}{said}")
+    click.echo(f"{name:<9}{said}")
 
 
 def _print_sets(sets: list[dict[str, Any]]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from scanner.accountability import chain, keeping
-from scanner.accountability.audit import Event, Key, due
+from scanner.accountability.audit import AuditLog, Event, Key, due
 from scanner.accountability.chain import FIRST_PREV, Check, Fault, Pin, Problem, Verified
 from scanner.accountability.keeping import Entry
 from scanner.accountability.log_file import KEY_NAME, LOG_NAME, LogFile, _State
@@ -69,6 +70,25 @@ def test_a_line_that_was_written_before_its_process_died_is_not_written_again(si
     site.files.append(taken[:3])
 
     assert 5 == site.audit.drain()
+    assert [0, 1, 2, 3, 4] == site.numbers
+
+
+def test_two_who_drain_at_once_write_each_line_once(site: Site, tmp_path: Path) -> None:
+    """The second comes while the first has taken the lines and not yet written them."""
+    site.owe(5)
+    second = AuditLog(site.db, LogFile(site.folder), site.clock)
+    thread = threading.Thread(target=second.drain)
+
+    class Slow(LogFile):
+        def append(self, entries: Sequence[Entry], user: int | None = None) -> int:
+            if entries and not thread.ident:
+                thread.start()
+                thread.join(0.5)  # by then it has written, if nothing holds it
+            return super().append(entries, user)
+
+    AuditLog(site.db, Slow(site.folder), site.clock).drain()
+    thread.join()
+
     assert [0, 1, 2, 3, 4] == site.numbers
 
 

@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,17 @@ def test_a_line_whose_answer_got_lost_is_written_once(running: Running) -> None:
     running.log.append(lost[:2])
 
     assert 3 == running.audit.drain()
+    assert [0, 1, 2] == [line.particulars["number"] for line in running.audit.lines() if line.event == "erased"]
+
+
+def test_a_request_that_comes_after_its_repetition_writes_nothing(running: Running) -> None:
+    """Its sender died while it was under way, and whoever came next was faster."""
+    late = [
+        Entry(f"{number + 1:032x}", "2100-01-01T00:00:00Z", Event.ERASED, {"number": number}) for number in range(3)
+    ]
+    running.log.append([replace(each, again=True) for each in late])
+    running.log.append(late)
+
     assert [0, 1, 2] == [line.particulars["number"] for line in running.audit.lines() if line.event == "erased"]
 
 
