@@ -345,7 +345,8 @@ def _print_sources(sources: list[dict[str, Any]]) -> None:
 def _print_sinks(sinks: list[dict[str, Any]]) -> None:
     for each in sinks:
         heard = ", ".join(each["hash_sets"]) or "nothing: it names no hash set"
-        _line("sink", f"{each['name']} ({each['kind']}) hears of {heard}")
+        form = "" if each["form"] == "reports" else f", {each['form']}"
+        _line("sink", f"{each['name']} ({each['kind']}{form}) hears of {heard}")
         if each["trouble"]:
             _line("", f"does not take {number_of(each['owed'], 'batch', 'batches')}: {each['trouble']}")
         if each["unknown_hash_sets"]:

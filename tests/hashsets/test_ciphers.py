@@ -147,6 +147,20 @@ def test_a_copy_that_cannot_be_made_leaves_the_file_as_it_was(tmp_path: Path) ->
     assert not list(tmp_path.glob("*rekeyed*"))
 
 
+@pytest.mark.parametrize("page", [0, 1, 2])
+def test_a_page_that_was_tampered_with_is_not_believed(tmp_path: Path, page: int) -> None:
+    """Each page has an authentication code: one changed bit is an error, not another row."""
+    write(tmp_path / "a.db", KEY, rows=400)
+    with (tmp_path / "a.db").open("r+b") as file:
+        file.seek(4096 * page + 100)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+    with pytest.raises(StoreError):
+        read(tmp_path / "a.db", KEY)
+
+
 @pytest.mark.parametrize("text", ["", "canary", "0" * 63, "0" * 65, "g" * 64, "x'" + "0" * 64 + "'"])
 def test_what_is_no_key_is_refused_without_repeating_it(text: str) -> None:
     """64 hexadecimal digits, and nothing else."""

@@ -124,3 +124,4 @@ def test_a_sink_of_counts_is_told_numbers_and_the_command_lists_them(
     assert ("set", "day", 3, "sha256") == (told["hash_set"], told["period"], told["count"], told["hash_type"])
     assert "provider" in hashward("reports", "counts").out
     assert "counts" == hashward.json("status")["sinks"][0]["form"]
+    assert "provider (jsonl, counts) hears of set" in hashward("status").out

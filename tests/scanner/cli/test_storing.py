@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hashsets import ciphers
+from hashsets.ciphers import Key
 from scanner import storage
 from tests.command import Hashward
 
@@ -87,6 +89,22 @@ def test_a_home_is_put_under_a_key_under_another_and_under_none(
     assert before["matches"] == under_other["matches"] == after["matches"]
     assert before["reports"] == after["reports"]
     assert b"canary-set" in databases(hashward)
+
+
+def test_a_change_that_was_killed_between_the_databases_is_ended_by_the_next(
+    hashward: Hashward, key_file: Path, listed: Path
+) -> None:
+    """What is under the key already stays; the other follows, and nothing reads them before."""
+    hashward("hashset", "import", "canary-set", listed, "--approve")
+    hashward("status")
+    ciphers.convert(hashward.home / "hashsets.db", None, Key.read(DIGITS))
+    configure(hashward, key_file)
+    half = hashward("status")
+    rest = hashward.json("storage", "encrypt")
+
+    assert 6 == half.code
+    assert {"encrypted": ["ledger.db"]} == rest
+    assert "canary-set" in hashward("status").out
 
 
 def test_nobody_else_may_be_in_the_home_meanwhile(hashward: Hashward, key_file: Path) -> None:
