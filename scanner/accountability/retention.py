@@ -131,7 +131,8 @@ class Retention:
             above = 0
             while True:
                 checkpoint()
-                with self._db.write(durable=False):  # what a power cut brings back is past its date all the same
+                # What a power cut brings back is past its date all the same. The register of requests writes durably.
+                with self._db.write(durable=name == "requests"):
                     taken, above = step(above)
                     self._count(name, taken)
                 self._unspool(taken.spooled)

@@ -370,3 +370,38 @@ def test_coverage_stays_true_over_erased_numbers(site: Site) -> None:
     assert ["here"] == [ref for _, ref, _ in site.said()]
     assert 20 == summary.contents
     assert 20 == sum(stretch.seq_hi - stretch.seq_lo + 1 for stretch in ages.stretches(site.ledger.db)[1:])
+
+
+def test_the_register_of_requests_is_asked_to_erase_too(site: Site) -> None:
+    """Inside a transaction in which it may open its own, until it has nothing more; and it is counted."""
+    left = [3, 0]
+    asked = []
+
+    def erase(before: str) -> int:
+        with site.ledger.db.write():
+            asked.append(before)
+            return left.pop(0)
+
+    made = Retention(
+        site.ledger.db, site.ledger.inventory, site.clock, RetainConfig(requests=30), rescan=site.rescan, requests=erase
+    )
+    done = made.run()
+
+    assert 3 == done.erased["requests"].rows
+    assert {"2099-12-03"} == set(asked)
+    assert [3] == [said["rows"] for event, said in audit_lines(site) if event == "erased"]
+
+
+def test_a_query_for_what_may_go_reads_no_table_whole(site: Site) -> None:
+    """Each content is looked up by indexes in all that could keep it: ten million must not be read a million times."""
+    from scanner.accountability import erasing
+
+    query = f"SELECT 1 FROM content c WHERE c.seq = 9 AND EXISTS ({erasing._STANDS}) AND EXISTS ({erasing._HELD})"
+    plan = [
+        step
+        for *_, step in site.ledger.db.execute(f"EXPLAIN QUERY PLAN {query} AND ({erasing._WAITS})")
+        if step != "SCAN a"
+    ]  # `accepted` holds what came within the last second
+
+    assert len(plan) > 5
+    assert [] == [step for step in plan if step.startswith("SCAN") or "autoindex_report" in step]
