@@ -36,11 +36,13 @@ p { margin: .5rem 0; max-width: 44rem; }
 nav ol { list-style: none; padding: 0; margin: 1rem 0; columns: 18rem; }
 nav li { margin: .2rem 0; break-inside: avoid; }
 a { color: var(--one); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.4rem 0;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .7rem; margin: 1.4rem 0;
   padding: 0; }
 .tiles div { background: var(--band); border-radius: .5rem; padding: .7rem .9rem; }
 .tiles dt { color: var(--faint); font-size: .85rem; line-height: 1.3; }
 .tiles dd { margin: .2rem 0 0; font-size: 1.5rem; font-weight: 650; font-variant-numeric: tabular-nums; }
+.tiles small { font-size: 1rem; font-weight: 500; color: var(--faint); }
+abbr { text-decoration: none; }
 .wide { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .9rem; min-width: 100%; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
@@ -56,7 +58,7 @@ svg { display: block; width: 100%; height: auto; max-width: 30rem; }
 .key { display: inline-flex; align-items: center; margin-right: 1rem; white-space: nowrap; }
 .key svg { width: .8rem; height: .8rem; margin-right: .35rem; }
 svg text { fill: var(--ink); font: 12.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-svg .faint { fill: var(--faint); }
+svg .faint { fill: var(--faint); font-size: 12px; }
 .s0 { fill: var(--one); } .s1 { fill: var(--two); } .s2 { fill: var(--three); } .s3 { fill: var(--four); }
 .s4 { fill: var(--five); } .s5 { fill: var(--six); } .s6 { fill: var(--seven); }
 .hid { fill: none; stroke: var(--faint); stroke-width: 1; stroke-dasharray: 3 3; }
@@ -74,6 +76,8 @@ pre { background: var(--band); padding: .7rem; border-radius: .4rem; font-size: 
 # What the page itself allows: its one style, by its hash, and nothing else at all (Content Security Policy, level 3).
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+
+_SAID: Final = {Standing.WITHHELD: "withheld", Standing.NOT_AVAILABLE: "not available"}
 
 
 def page(document: Document) -> str:
@@ -114,7 +118,9 @@ def _head(document: Document) -> Iterator[str]:
         yield '<p class="draft">Draft: not recorded as published</p>'
     yield '<dl class="tiles">'
     for label, cell in document.summary:
-        yield f"<div><dt>{escape(label)}</dt><dd>{_text(document.shown(cell))}</dd></div>"
+        shown = document.shown(cell)
+        value = escape(shown.text) if shown.standing is Standing.SHOWN else f"<small>{_SAID[shown.standing]}</small>"
+        yield f"<div><dt>{escape(label)}</dt><dd>{value}</dd></div>"
     yield "</dl>"
     yield f'<p class="note">{escape(document.legend)}</p>'
     yield f'<p class="note">Made on {document.made} by {escape(document.software)}.'
@@ -132,8 +138,7 @@ def _numbered(section: Section) -> str:
 def _text(shown: Shown) -> str:
     if shown.standing is Standing.SHOWN:
         return escape(shown.text)
-    said = "withheld" if shown.standing is Standing.WITHHELD else "not available"
-    return f'<abbr title="{said}">{escape(shown.text)}</abbr>'
+    return f'<abbr title="{_SAID[shown.standing]}">{escape(shown.text)}</abbr>'
 
 
 def _section(document: Document, section: Section, at: int) -> Iterator[str]:

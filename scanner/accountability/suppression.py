@@ -61,6 +61,9 @@ def withheld(counts: Counts, k: int) -> frozenset[str]:
         if not more:
             break
         hidden |= more
+    for name in sorted(hidden - small, key=lambda name: (-counts.values[name], name)):  # what protects nothing is shown
+        if not _Reader(counts, hidden - {name}).exposed(least, k):
+            hidden.remove(name)
     return frozenset(hidden)
 
 

@@ -76,8 +76,8 @@ class Recording:
 
     `fingerprint` is None where the content was known and not decoded again; `hits` is None where its matches on record
     are known to be current, else what the pinned sets gave. `region` is the label of whoever took an upload in.
-    `counts` None: it is counted as `volumes` says; else in any case, or not at all. `basis` and `packed` keep the
-    transaction short: what the fingerprint was folded with, and its signals as they are stored.
+    `counts` None: it is counted as `volumes` says; else in any case, as content nobody had met, or not at all. `basis`
+    and `packed` keep the transaction short: what the fingerprint was folded with, and its signals as they are stored.
     """
 
     place: Place | None
@@ -209,7 +209,14 @@ class Ledger:
             if arrived if item.counts is None else item.counts:
                 root_id = None if item.place is None else item.place.root_id
                 seen = done.outcome
-                tally.add(root_id, item.region, seen.media, seen.looked, item.digests.size_bytes, new=done.new)
+                tally.add(
+                    root_id,
+                    item.region,
+                    seen.media,
+                    seen.looked,
+                    item.digests.size_bytes,
+                    new=done.new or bool(item.counts),
+                )
         tally.write(occasion.day, occasion.trigger)
 
     def _settle(self, pinned: Pinned, occasion: Occasion) -> None:

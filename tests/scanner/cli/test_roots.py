@@ -20,6 +20,10 @@ def test_every_root_command_speaks_json(hashward: Hashward, folder: Path, tmp_pa
     assert os.fspath(moved_to) == moved["path"]
     assert "pictures" == hashward.json("root", "accept", "pictures")["name"]
     assert ["pictures"] == [each["name"] for each in hashward.json("root", "list")]
+    assert "EU" == hashward.json("root", "region", "pictures", "EU")["region"]
+    assert hashward.json("root", "region", "pictures", "--none")["region"] is None
+    for wrong in (("pictures",), ("pictures", "a/b"), ("no", "EU")):
+        assert 2 == hashward("root", "region", *wrong).code
     assert {"removed": "pictures"} == hashward.json("root", "remove", "pictures")
     assert [] == hashward.json("root", "list")
 

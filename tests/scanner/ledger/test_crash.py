@@ -101,6 +101,11 @@ def end(base: Path) -> dict[str, object]:
             "said": Counter((where[asset], *rest) for asset, *rest in said),
             "pending": site.ledger.sealing.pending(),
             "counted": set(db.execute("SELECT hash_set, day, cell, reports FROM sealed_cell").fetchall()),
+            "volume": set(db.execute("SELECT lane, media, extent, items, contents, bytes FROM volume").fetchall()),
+            "flags": Counter(
+                (names[seq], *rest)
+                for seq, *rest in db.execute("SELECT content_seq, set_uid, hash_type, cause FROM flag").fetchall()
+            ),
             "owed": Counter(report.body.ref for owed in site.ledger.sealing.owed() for report in owed.batch.reports),
         }
 
