@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,36 +109,57 @@ def test_a_change_of_keys_keeps_every_row_and_number(tmp_path: Path, before: Key
     assert not list(tmp_path.glob("*rekeyed*"))
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the child makes system calls only
-@pytest.mark.parametrize("call", ["open", "close", "unlink", "replace", "fsync"])
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_killed_at_any_step_the_file_is_one_or_the_other_and_the_next_run_ends_it(
-    tmp_path: Path, call: str, at: int
-) -> None:
+TRIALS = [(call, at) for call in ("open", "close", "unlink", "replace", "fsync") for at in (1, 2, 3)]
+
+
+def test_killed_at_any_step_the_file_is_one_or_the_other_and_the_next_run_ends_it(tmp_path: Path) -> None:
     """Before each system call that changes the folder: what is there is whole, under the old key or the new."""
-    path = tmp_path / "a.db"
-    write(path, KEY)
-    held = read(path, KEY)
-    child = os.fork()
-    if child == 0:
-        real, left = getattr(os, call), at
+    write(tmp_path / "a.db", KEY)
+    held = read(tmp_path / "a.db", KEY)
+    places = [tmp_path / f"{call}-{at}" for call, at in TRIALS]
+    for place in places:
+        place.mkdir(mode=0o700)
+        shutil.copy(tmp_path / "a.db", place)
+    command = [sys.executable, "-m", "tests.hashsets.test_ciphers", *map(str, places)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=250)
+    ended = done.stdout.split()
+    left = []
+    for place in places:
+        left.append(ciphers.opens(place / "a.db", KEY))
+        if left[-1]:
+            ciphers.convert(place / "a.db", KEY, OTHER)
 
-        def die(*arguments: object, **named: object) -> object:
-            nonlocal left
-            left -= 1
-            if not left:
-                os.kill(os.getpid(), 9)
-            return real(*arguments, **named)
+        assert held == read(place / "a.db", OTHER), place.name
+        assert not list(place.glob("*rekeyed*"))
+    assert ("", len(TRIALS)) == (done.stderr, len(ended))
+    assert {"-9", "0"} == set(ended)
+    assert {True, False} == set(left)
 
-        setattr(os, call, die)
-        ciphers.convert(path, KEY, OTHER)
-        os._exit(0)
-    os.waitpid(child, 0)
-    if ciphers.opens(path, KEY):
-        ciphers.convert(path, KEY, OTHER)
 
-    assert held == read(path, OTHER)
-    assert not list(tmp_path.glob("*rekeyed*"))
+def trial(place: Path) -> None:
+    """Change the key, and die at one system call of it."""
+    call, at = place.name.split("-")
+    real, left = getattr(os, call), int(at)
+
+    def die(*arguments: object, **named: object) -> object:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+
+    setattr(os, call, die)
+    ciphers.convert(place / "a.db", KEY, OTHER)
+
+
+def main() -> None:
+    """The process of one thread that forks a child for each trial, and says how each ended."""
+    for place in map(Path, sys.argv[1:]):
+        child = os.fork()
+        if not child:
+            trial(place)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 def test_a_copy_that_cannot_be_made_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -175,3 +200,7 @@ def test_what_is_no_key_is_refused_without_repeating_it(text: str) -> None:
 def test_the_driver_may_share_a_home() -> None:
     """It carries a SQLite that loses no writes between processes."""
     assert sqlite.multi_process_safe(ciphers.driver().sqlite_version_info)
+
+
+if __name__ == "__main__":
+    main()
