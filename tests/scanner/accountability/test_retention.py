@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from hashsets.sqlite import Database
 from scanner.accountability.cases import Cases
 from scanner.accountability.holds import HoldKind, Holds
 from scanner.accountability.levels import Finding, Level, Reason
 from scanner.accountability.retention import Retained, Retention, standing
 from scanner.accountability.review import Reviews, Statement
 from scanner.accountability.reviewers import Roster
-from scanner.ledger import ages
+from scanner.ledger import Place, ages
+from scanner.ledger.assets import UPLOADS
+from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.sealing import Listener
 from scanner.retain_config import RetainConfig
+from scanner.types import Extent, Trigger
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 LISTENER = Listener("sink", frozenset({"A"}), "urn:test")
@@ -405,3 +409,62 @@ def test_a_query_for_what_may_go_reads_no_table_whole(site: Site) -> None:
 
     assert len(plan) > 5
     assert [] == [step for step in plan if step.startswith("SCAN") or "autoindex_report" in step]
+
+
+def test_a_reader_that_keeps_the_wal_is_told_of_and_the_next_run_empties_it(site: Site) -> None:
+    """What another process still reads may hold what was erased: nobody calls that wiped."""
+    ref = upload(site, plain(1), "read")
+    with Database.open(site.home / "ledger.db", MIGRATIONS) as other:
+        with other.read():
+            other.execute("SELECT count(*) FROM content").fetchone()
+            first = run(site, unmatched=0)
+        second = run(site, unmatched=0)
+
+    assert first.wal_in_use
+    assert not second.wal_in_use
+    assert set() == found(site, ref, sha256(plain(1)))
+
+
+def test_what_lies_in_the_spool_goes_with_its_content(site: Site) -> None:
+    """The file of a film whose look is owed, and its record."""
+    spool = site.home / "spool"
+    spool.mkdir(exist_ok=True)
+    (spool / "abcd").write_bytes(b"film-canary")
+    upload(site, plain(1), "film")
+    site.ledger.uploads.spool("abcd", 1, 11)
+    policy = RetainConfig(unmatched=0)
+    Retention(site.ledger.db, site.ledger.inventory, site.clock, policy, rescan=site.rescan, spool=spool).run()
+
+    assert set() == found(site, b"film-canary")
+    assert [] == site.ledger.uploads.spooled()
+    assert not site.ledger.uploads.owed(1)
+
+
+def test_a_look_that_was_spared_is_owed_when_retention_took_the_content_meanwhile(site: Site, tmp_path: Path) -> None:
+    """A known content is not decoded again; where it was erased before that is recorded, it is not called looked at."""
+    upload(site, plain(1), "first")
+    path = tmp_path / "file"
+    path.write_bytes(plain(1))
+    with path.open("rb") as file:
+        look = site.pipeline.look(file.fileno())
+        run(site, unmatched=0)
+        (recorded,) = site.pipeline.settle([(Place(UPLOADS, b"second"), look)], Trigger.UPLOAD)
+
+    assert look.fingerprint is None
+    assert recorded.new
+    assert not recorded.outcome.clear
+    assert Extent.DIGESTS_ONLY is recorded.outcome.looked.extent
+    assert recorded.outcome.looked.reason is not None
+    assert recorded.outcome.looked.reason.retryable
+
+
+def test_a_re_upload_of_what_was_erased_is_compared_anew(site: Site) -> None:
+    """It meets the lists as they are now, and is looked at again."""
+    upload(site, plain(1), "first")
+    run(site, unmatched=0)
+    site.list_entries("A", sha256_entry(plain(1), "r7"))
+    upload(site, plain(1), "again")
+    site.rescan()
+
+    assert ["r7"] == [ref for _, ref, _ in site.said()]
+    assert 2 == site.fingerprinter.looks[sha256(plain(1))]
