@@ -17,7 +17,7 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,19 +57,24 @@ def share() -> int:
     """Move this process's memory into a file that it maps; how many mappings were moved."""
     if _native is None:
         return 0
+    try:
+        return _move(list(_mappings()))
+    except OSError:  # a kernel that tells nothing of mappings, or files may not be as long
+        return 0
+
+
+def _move(mappings: Sequence[_Mapping]) -> int:
     packed, size_bytes = bytearray(), 0
-    for each in _mappings():
+    for each in mappings:
         packed += _MAPPING.pack(each.start, each.end, each.protection, size_bytes)
         size_bytes += each.end - each.start
     file = os.memfd_create("image", os.MFD_CLOEXEC)
     try:
         os.ftruncate(file, size_bytes + _ROOM_BYTES)
         moved: int = _native.move(packed, file, mmap.PAGESIZE)
-    except OSError:  # files may not be as long
-        moved = 0
+        return moved
     finally:
         os.close(file)
-    return moved
 
 
 def _mappings() -> Iterator[_Mapping]:
