@@ -205,18 +205,7 @@ class Ledger:
     def _tally(self, items: Sequence[Recording], recorded: Sequence[Recorded], occasion: Occasion) -> None:
         tally = volumes.Tally(self.db)
         for item, done in zip(items, recorded, strict=True):
-            arrived = done.new if item.place is None else done.arrived
-            if arrived if item.counts is None else item.counts:
-                root_id = None if item.place is None else item.place.root_id
-                seen = done.outcome
-                tally.add(
-                    root_id,
-                    item.region,
-                    seen.media,
-                    seen.looked,
-                    item.digests.size_bytes,
-                    new=done.new or bool(item.counts),
-                )
+            tally.add_recorded(item, done)
         tally.write(occasion.day, occasion.trigger)
 
     def _settle(self, pinned: Pinned, occasion: Occasion) -> None:

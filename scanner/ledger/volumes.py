@@ -11,13 +11,16 @@ Rules
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hashsets.sqlite import Database
 from scanner.errors import UsageError
 from scanner.ledger.flags import media_of
 from scanner.transparency_config import is_region
 from scanner.types import Looked, MediaKind, Trigger
+
+if TYPE_CHECKING:
+    from scanner.ledger.ledger import Recorded, Recording
 
 NO_REGION: Final = ""
 _Kind = tuple[str, MediaKind, Looked]
@@ -45,6 +48,14 @@ class Tally:
         counts[0] += 1
         counts[1] += new
         counts[2] += size_bytes
+
+    def add_recorded(self, item: Recording, done: Recorded) -> None:
+        """Count a recording, where it is one that counts."""
+        arrived = done.new if item.place is None else done.arrived
+        if arrived if item.counts is None else item.counts:
+            root_id = None if item.place is None else item.place.root_id
+            seen, new = done.outcome, done.new or bool(item.counts)
+            self.add(root_id, item.region, seen.media, seen.looked, item.digests.size_bytes, new=new)
 
     def write(self, day: str, trigger: Trigger) -> None:
         """Add what was counted to the day's rows."""
