@@ -2,7 +2,7 @@
 
 Rules
 - One person stands at one level at a time. A seat on the appeals panel ends after a year; another begins anew.
-- Whoever stands higher may decide below, except on the panel: its members hear appeals and nothing else.
+- Whoever stands higher may decide below, except on the panel: its members decide what comes to it, and nothing else.
 - Every change is in the audit log.
 """
 

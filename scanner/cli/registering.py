@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from scanner.accountability import cybertip, register
+from scanner.accountability import register
 from scanner.accountability.levels import Finding, Level, Reason
 from scanner.api import Scanner
 from scanner.cli.cases import case
@@ -111,6 +111,8 @@ def export(
     Nothing is sent. The hashes are those of the file as it came in. That somebody viewed the file stands there only
     where a decision says so. The audit log has it before DIR does.
     """
+    from scanner.accountability import cybertip  # brings cryptography, which no other of these commands needs
+
     if not folder or "\x00" in folder:
         raise UsageError("The path of the folder is empty or holds a NUL byte.")
     details = cybertip.Details(report_id, file_id, industry_classification)
