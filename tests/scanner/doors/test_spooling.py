@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scanner.doors.answers import ACCEPTED, Answer, undecidable
+from scanner.doors.bodies import Body, Memory
 from scanner.doors.spooling import Spool
 from scanner.types import MediaKind
 from tests.scanner.doors.houses import House, house, run
@@ -108,5 +111,26 @@ def test_serving_goes_on_with_what_another_process_left(site: Site, tmp_path: Pa
             while len(site.said()) < 2 or site.ledger.uploads.spooled():
                 await asyncio.sleep(0.05)
         assert [] == os.listdir(made.spool)
+
+    run(test)
+
+
+def test_what_has_come_counts_as_taken_before_it_is_hashed(tmp_path: Path) -> None:
+    """Else every connection could hold a piece that nobody counts; past the bound a body goes to its file, whole."""
+
+    async def test() -> None:
+        with ThreadPoolExecutor(1) as hashers:
+            memory = Memory(1000)
+            body = Body(tmp_path, memory, hashers)
+            await body.write(b"a" * 600)
+            assert (True, False) == (body.is_in_memory, memory.take(401))
+            await body.write(b"b" * 600)
+            digests = await body.complete()
+
+            assert hashlib.sha256(b"a" * 600 + b"b" * 600).digest() == digests.sha256
+            assert (False, b"ab") == (body.is_in_memory, body.at(599, 2))
+            assert memory.take(1000)
+            memory.give_back(1000)
+            body.close()
 
     run(test)
