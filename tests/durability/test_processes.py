@@ -130,7 +130,7 @@ def test_an_hour_of_it(base: Path, pytestconfig: pytest.Config, proof: Callable[
 
 def test_an_affected_sqlite_is_refused_beside_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a SQLite that loses writes, a second process on the home is refused, and told what to do."""
-    monkeypatch.setattr(sqlite, "multi_process_safe", lambda: False)
+    monkeypatch.setattr(sqlite, "multi_process_safe", lambda _version: False)
     with Site(tmp_path / "home"):
         refused = command(tmp_path / "home")
 
