@@ -25,12 +25,14 @@ from scipy.sparse import csr_array
 class Counts:
     """The counts of a report by name, and what is known of them whatever they are.
 
-    `sums`: a count is the sum of others. `orders`: a count is at most another.
+    `sums`: a count is the sum of others. `orders`: a count is at most another. `unions`: a count is at most the sum of
+    others, which overlap.
     """
 
     values: dict[str, int] = field(default_factory=dict)
     sums: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     orders: list[tuple[str, str]] = field(default_factory=list)
+    unions: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def put(self, name: str, value: int) -> str:
         """Add a count; its name."""
@@ -48,6 +50,14 @@ class Counts:
     def at_most(self, lesser: str, greater: str) -> None:
         """A count can never be over another."""
         self.orders.append((lesser, greater))
+
+    def union(self, whole: str, parts: Iterable[str]) -> None:
+        """Whatever is in a count is in one of some others at least, and each of these is in it."""
+        parts = tuple(parts)
+        if parts:
+            self.unions.append((whole, parts))
+        for part in parts:
+            self.at_most(part, whole)
 
 
 def withheld(counts: Counts, k: int) -> frozenset[str]:
@@ -74,6 +84,7 @@ def _next_to(counts: Counts, hidden: set[str], name: str) -> str | None:
         [part for total, parts in near for part in parts],
         [total for total, _ in near],
         [other for pair in counts.orders if name in pair for other in pair],
+        [other for whole, parts in counts.unions if name in parts for other in (*parts, whole)],
         [part for total, parts in counts.sums for part in (*parts, total)],
     ):
         choice = _smallest(counts, hidden, group)
@@ -99,6 +110,8 @@ class _Reader:
         """(coefficients, least, most) of everything that is known of what is withheld."""
         for total, parts in counts.sums:
             yield self._row(counts, {**dict.fromkeys(parts, 1), total: -1}, 0.0, 0.0)
+        for whole, parts in counts.unions:
+            yield self._row(counts, {whole: 1, **dict.fromkeys(parts, -1)}, -np.inf, 0.0)
         for lesser, greater in counts.orders:
             yield self._row(counts, {lesser: 1, greater: -1}, -np.inf, 0.0)
 

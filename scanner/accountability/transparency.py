@@ -229,8 +229,8 @@ class _Maker:
         rows = []
         for name, count in sorted((str(name), int(str(count))) for name, count in self._ask(figures.BY_LIST)):
             listed = self.counts.put(f"by list/{name}", self.counts.values.get(f"by list/{name}", 0) + count)
-            self.counts.at_most(listed, f"A1/{ALL}/{ALL}")
             rows.append(Row((name,), (Count(listed),)))
+        self.counts.union(f"A1/{ALL}/{ALL}", sorted({f"by list/{row.labels[0]}" for row in rows}))
         return Table(
             "by_list", "Known material flagged, by list", ("list",), ("contents",), tuple(rows), figures.BY_LIST.counts,
             (figures.BY_LIST.name,),

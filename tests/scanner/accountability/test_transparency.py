@@ -159,6 +159,16 @@ class Attacker:
             found.append(round(sign * done.fun))
         return found[0], found[1]
 
+    def _lists_cover(self, lists: list[tuple[str, ...]], at: dict[tuple[str, ...], int]) -> list[LinearConstraint]:
+        """What is flagged is on one list at least."""
+        row, known = np.zeros(len(self.hidden)), 0
+        for place, sign in (*((place, 1) for place in lists), (("accuracy", "all", "all", "A1"), -1)):
+            if place in at:
+                row[at[place]] += sign
+            else:
+                known += sign * (self.cells.get(place) or 0)
+        return [LinearConstraint(row, -known, np.inf)] if row.any() else []
+
     def _constraints(self) -> list[LinearConstraint]:
         rows, right = [], []
         at = {place: column for column, place in enumerate(self.hidden)}
@@ -184,7 +194,10 @@ class Attacker:
             (("volume", *place[1:3], "contents"), place)
             for place in self.cells if place[0] == "volume" and place[3] == "items"
         ]  # fmt: skip
+        lists = [place for place in self.cells if place[0] == "by_list"]
+        orders += [(place, ("accuracy", "all", "all", "A1")) for place in lists]
         made = [LinearConstraint(np.array(rows), right, right)] if rows else []
+        made += self._lists_cover(lists, at)
         for low, high in orders:
             row = np.zeros(len(self.hidden))
             known = 0
@@ -287,6 +300,19 @@ def _bounds(counts: Counts, hidden: frozenset[str], names: Sequence[str], name: 
         assert done.x is not None
         ends.append(sign * done.fun)
     return ends[0], ends[1]
+
+
+def test_overlapping_counts_protect_each_other_too() -> None:
+    """Of two lists that cover 30 the larger tells how small the other may be: it is withheld, or the whole is."""
+    counts = Counts()
+    for name, value in (("whole", 30), ("large", 25), ("small", 6)):
+        counts.put(name, value)
+    counts.union("whole", ("large", "small"))
+
+    hidden = withheld(counts, 10)
+
+    assert "small" in hidden
+    assert hidden & {"whole", "large"}
 
 
 def test_with_k_one_nothing_is_withheld() -> None:
