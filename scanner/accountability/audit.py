@@ -25,6 +25,7 @@ from hashsets.sqlite import Database
 from scanner.accountability import chain, keeping
 from scanner.accountability.chain import Key, Line, Particulars, Pin, Verified
 from scanner.accountability.keeping import Entry, Keeper
+from scanner.accountability.log_file import give_to_owner
 from scanner.clock import Clock
 from scanner.errors import UsageError
 
@@ -108,6 +109,7 @@ class AuditLog:
     def _alone(self) -> Iterator[None]:
         """One drains at a time: of two, each could take a line for one that only the other has handed over."""
         lock = WriterLock(self._db.path.with_name(DRAIN_NAME))
+        give_to_owner(self._db.path.parent)
         try:
             with lock.held():
                 yield

@@ -99,6 +99,7 @@ class LogFile:
                 pass
             _sync_folder(self._folder)
             self._append([first], os.geteuid())
+            give_to_owner(self._folder)
 
     def append(self, entries: Sequence[Entry], user: int | None = None) -> int:
         """Write entries as lines of a user (else of this process's own); see `keeping.Keeper`."""
@@ -157,6 +158,23 @@ class LogFile:
                 yield
         finally:
             lock.close()
+
+
+def give_to_owner(folder: Path) -> None:
+    """What root has made in another user's home becomes that user's, who could not go on else."""
+    if os.geteuid() != 0:
+        return
+    owner = folder.stat()
+    for path in folder.glob("audit.*"):
+        with contextlib.suppress(OSError):  # a link
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                found = os.fstat(descriptor)
+                # Of one name only: another could be that of a file which is none of this home's.
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == 0:
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            finally:
+                os.close(descriptor)
 
 
 class _Keeper:

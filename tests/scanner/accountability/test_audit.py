@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,23 @@ def test_two_who_drain_at_once_write_each_line_once(site: Site, tmp_path: Path) 
     thread.join()
 
     assert [0, 1, 2, 3, 4] == site.numbers
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files in another user's home")
+def test_what_root_makes_in_a_home_belongs_to_its_user(tmp_path: Path) -> None:
+    """`sudo hashward audit init` keeps nobody out; what has a second name elsewhere stays root's."""
+    site = Site(tmp_path / "home")
+    (tmp_path / "elsewhere").touch()
+    os.link(tmp_path / "elsewhere", site.folder / "audit.linked")
+    os.chown(site.folder, 65534, 65534)
+    site.begin()
+    site.owe(1)
+    site.audit.drain()
+
+    owners = {path.name: path.stat().st_uid for path in site.folder.glob("audit.*")}
+    assert 0 == owners.pop("audit.linked")
+    assert {LOG_NAME, KEY_NAME, "audit.due-lock", "audit.log-lock"} < owners.keys()
+    assert {65534} == set(owners.values())
 
 
 def test_an_urgent_line_comes_behind_what_is_owed(site: Site) -> None:
