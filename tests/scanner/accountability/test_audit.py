@@ -299,6 +299,18 @@ def test_what_a_kill_left_behind_the_end_is_cut_off_and_the_chain_goes_on(site: 
     assert 4 == site.audit.verify(site.audit.pin(), site.key).lines
 
 
+def test_a_log_that_grows_while_it_is_checked_is_sound_as_far_as_it_was_read(site: Site) -> None:
+    """And nothing of it is called unfinished."""
+
+    class Growing(LogFile):
+        def size(self) -> int:
+            site.audit.append_now(Event.CASE_OPENED, {})
+            return super().size()
+
+    found = keeping.verify(Growing(site.folder), key=site.key)
+    assert (True, False, 1) == (found.sound, found.unfinished, found.lines)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"\xff\xfe\n", b"[" * 20_000 + b"\n", b"9" * 5000 + b"\n", b"{}" * 9999]
 )
