@@ -39,6 +39,12 @@ def _form(file: str) -> Request:
     return request_form.parse(content)
 
 
+def _note_home(scanner: Scanner) -> None:
+    """Without a country of its own every request is a foreign one: whoever begins is told."""
+    if not scanner.config.requests.home:
+        note("No country is named in requests.home, so every request counts as foreign.")
+
+
 def _checked_object(checked: Checked) -> dict[str, object]:
     return {
         "answer": checked.answer.value,
@@ -97,6 +103,7 @@ def check(scanner: Scanner, file: str, as_json: bool) -> None:
         emit_json(_checked_object(checked))
         return
     click.echo(f"The check says: {checked.answer.value.replace('_', ' ')}.")
+    _note_home(scanner)
     _say_findings([(f.code, f.weight.value, f.field) for f in checked.findings])
 
 
@@ -112,6 +119,7 @@ def add(scanner: Scanner, file: str, as_json: bool) -> None:
         emit_json(_object(entry))
         return
     click.echo(f"Recorded as {entry.id}. The check says: {entry.answer.value.replace('_', ' ')}.")
+    _note_home(scanner)
     _say_findings(list(entry.findings))
     click.echo(f"A person decides: `hashward request outcome {entry.id} ...`.")
 

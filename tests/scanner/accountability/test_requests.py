@@ -238,6 +238,8 @@ def test_the_command_goes_through_a_requests_life(tmp_path: Path) -> None:
     form.write_text(VALID.format(day="2020-03-02", later="2020-04-01"))
 
     assert "received:" in hashward("request", "template").out
+    assert "requests.home" not in hashward("request", "check", form).err
+    assert "requests.home" in Hashward(tmp_path / "other")("request", "check", form).err
     assert ("valid_in_part", []) == (
         hashward.json("request", "check", form)["answer"],
         hashward.json("request", "list"),
