@@ -52,7 +52,7 @@ QUALITIES = (100, 80, 50, 49, 30)
 DEGENERATE = Signal("pdq", bytes(29) + b"\x07\xff\xff", quality=100)
 EDGE = Signal("pdq", bytes(28) + b"\xff\xff\xff\xff", quality=100)  # an eighth of its bits: not degenerate, and near it
 CONTENTS, ENTRIES, VARIANTS, MARKED = 12, 12, 3, 6  # of MARKED forms, two at a time differ in their mark alone
-QUICK_EXAMPLES = 150
+QUICK_EXAMPLES = 75
 
 
 # What chance seldom draws: a frame that comes again in a better state, one that can match nothing, and values at the

@@ -72,7 +72,37 @@ def clip(
     stamps: Sequence[int] = (),
     **options: str,
 ) -> bytes:
-    """An encoded clip of `frames`, else of `count` of a panning scene, with keyframes at `keys` too."""
+    """An encoded clip of `frames`, else of `count` of a panning scene, with keyframes at `keys` too.
+
+    Encoded once a process where it is told by its parameters: dozens of tests look at the same ones.
+    """
+    told = (count, form, codec, gop, rate, pix_fmt, audio_first, tuple(keys), tuple(stamps), *options.items())
+    if path is None and frames is None:
+        if told not in _CLIPS:
+            _CLIPS[told] = _encoded(
+                count, form, codec, gop, rate, pix_fmt, audio_first, keys, None, None, stamps, options
+            )
+        return _CLIPS[told]
+    return _encoded(count, form, codec, gop, rate, pix_fmt, audio_first, keys, path, frames, stamps, options)
+
+
+_CLIPS: dict[tuple[object, ...], bytes] = {}
+
+
+def _encoded(
+    count: int,
+    form: str,
+    codec: str,
+    gop: int,
+    rate: int,
+    pix_fmt: str,
+    audio_first: bool,
+    keys: Collection[int],
+    path: Path | None,
+    frames: Iterable[NDArray[np.uint8]] | None,
+    stamps: Sequence[int],
+    options: dict[str, str],
+) -> bytes:
     stream = io.BytesIO()
     # With a path the index goes in front of the samples, for which the muxer opens the file a second time.
     target, muxer = (str(path), {"movflags": "faststart"}) if path else (stream, {})

@@ -269,18 +269,18 @@ def test_a_body_given_up_while_it_is_written_leaves_nothing(tmp_path: Path) -> N
 
     async def test() -> None:
         with Held() as hashers:
-            memory = Memory(10**6)
-            for size in (300_000, 3_000_000):
+            memory = Memory(2 * 10**6)
+            for size in (1_200_000, 3_000_000):  # in memory, and in the spool
                 body = Body(tmp_path, memory, hashers)
                 writing = asyncio.create_task(body.write(bytes(size)))
-                await asyncio.to_thread(hashers.begun.wait, 60)
+                assert await asyncio.to_thread(hashers.begun.wait, 60)
                 writing.cancel()
                 await asyncio.wait([writing])
                 body.close()
                 hashers.may.set()
                 await asyncio.get_running_loop().run_in_executor(hashers, lambda: None)
-                assert memory.take(10**6)
-                memory.give_back(10**6)
+                assert memory.take(2 * 10**6)
+                memory.give_back(2 * 10**6)
                 assert body._fd is None
 
     run(test)
