@@ -211,6 +211,36 @@ def _flock(descriptor: int, patience: _Patience) -> None:
             raise StoreError(_NO_LOCKS) from error
 
 
+def be_present(path: Path, *, alone: bool = False) -> int | None:
+    """Have it known by a lock on this file, until the descriptor returned is closed, that somebody is at work here.
+
+    None where another is and either must be `alone`. Raises StoreError on a disk that knows no locks.
+    """
+    descriptor = open_private(path)
+    try:
+        _ofd(descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK if alone else fcntl.F_RDLCK, 0, 0)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_present(path: Path) -> bool:
+    """Whether somebody is, as far as the disk knows locks. Takes none: who asks is in nobody's way."""
+    if not path.exists():
+        return False
+    descriptor = open_private(path)
+    try:
+        return _taken(descriptor, 0, 0) is not None
+    except StoreError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def open_private(path: Path) -> int:
     """Open or create a file of mode 0600 whatever the umask; the descriptor is closed on exec."""
     try:

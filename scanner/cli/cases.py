@@ -47,6 +47,14 @@ def _choice(values: Any) -> click.Choice[str]:
     return click.Choice([each.value for each in values])
 
 
+_urgency = click.option(
+    "--urgency",
+    type=_choice(Urgency),
+    default=Urgency.ROUTINE.value,
+    help="Urgent goes to senior, an emergency to legal.",
+)
+
+
 def _print_cases(found: list[Case], as_json: bool) -> None:
     if as_json:
         emit_json([case_object(each) for each in found])
@@ -105,12 +113,7 @@ def show_(scanner: Scanner, case_id: str, as_json: bool) -> None:
 @click.option(
     "--next", "most", type=click.IntRange(1, 1000), help="Instead of REPORT: so many that nobody looked into."
 )
-@click.option(
-    "--urgency",
-    type=_choice(Urgency),
-    default=Urgency.ROUTINE.value,
-    help="Urgent goes to senior, an emergency to legal.",
-)
+@_urgency
 @click.option(
     "--complexity",
     type=_choice(Complexity),
@@ -179,12 +182,7 @@ def outcome(scanner: Scanner, case_id: str, finding: str, reason: str, who: str,
     help="With you, or with a judicial authority.",
 )
 @click.option("--ticket", help="Your own number of it; the same one again opens nothing.")
-@click.option(
-    "--urgency",
-    type=_choice(Urgency),
-    default=Urgency.ROUTINE.value,
-    help="Urgent goes to senior, an emergency to legal.",
-)
+@_urgency
 @json_option
 @click.pass_obj
 def appeal(

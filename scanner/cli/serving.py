@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import re
 import sys
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashsets.locking import open_private
+from hashsets.errors import StoreError
+from hashsets.locking import be_present, is_present
 from scanner.accountability.opening import told
 from scanner.accountability.review import Reviews
 from scanner.api import Scanner
@@ -83,27 +83,19 @@ async def _serve(scanner: Scanner, config: ServeConfig, as_json: bool, most_file
 @contextlib.contextmanager
 def _noted(home: Home) -> Iterator[None]:
     """Who asks the home meanwhile is told that somebody serves; several may."""
-    lock = open_private(home.folder / LOCK_NAME)
+    lock = None
+    with contextlib.suppress(StoreError):  # the disk knows no locks
+        lock = be_present(home.folder / LOCK_NAME)
     try:
-        with contextlib.suppress(OSError):  # the disk knows no locks
-            fcntl.flock(lock, fcntl.LOCK_SH)  # who is asking has it for an instant
         yield
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def is_served(home: Home) -> bool:
     """Whether upload doors of this home are open just now."""
-    if not (home.folder / LOCK_NAME).exists():
-        return False
-    lock = open_private(home.folder / LOCK_NAME)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return is_present(home.folder / LOCK_NAME)
 
 
 @contextlib.contextmanager

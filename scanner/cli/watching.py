@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from hashsets.locking import open_private
+from hashsets.locking import be_present, is_present
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
 from scanner.config import Home, notify_address
@@ -64,27 +63,15 @@ def watch(scanner: Scanner) -> None:
 
 def _only_one(home: Home) -> int:
     home.create()
-    lock = open_private(home.folder / LOCK_NAME)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise UsageError("Another `hashward watch` keeps this home: one is enough.") from None
+    lock = be_present(home.folder / LOCK_NAME, alone=True)
+    if lock is None:
+        raise UsageError("Another `hashward watch` keeps this home: one is enough.")
     return lock
 
 
 def is_watched(home: Home) -> bool:
     """Whether a daemon keeps this home just now."""
-    if not (home.folder / LOCK_NAME).exists():
-        return False
-    lock = open_private(home.folder / LOCK_NAME)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return is_present(home.folder / LOCK_NAME)
 
 
 class _Standing:
