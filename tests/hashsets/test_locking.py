@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hashsets.errors import StoreError
-from hashsets.locking import WriterLock, _ThreadLine
+from hashsets.locking import WriterLock, _ThreadLine, be_present, is_present
 
 WAITING = 8
 ENOUGH_S = 100.0
@@ -229,3 +229,22 @@ def test_a_file_system_without_locks_is_told_of(path: Path) -> None:
     with pytest.raises(StoreError, match="no locks"), lock.held():
         pass
     os.close(read_only)
+
+
+def test_who_asks_whether_somebody_is_at_work_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Several may be at work, or one alone; who asks holds nothing, before, meanwhile and after."""
+    path = tmp_path / "lock"
+    assert not is_present(path)
+    first, second = be_present(path), be_present(path)
+    assert None not in (first, second)
+    assert is_present(path)
+    assert be_present(path, alone=True) is None
+    for each in (first, second):
+        os.close(each or 0)
+    assert not is_present(path)
+    alone = be_present(path, alone=True)
+    assert alone is not None
+    assert is_present(path)
+    assert be_present(path) is None
+    os.close(alone)
+    assert not is_present(path)
