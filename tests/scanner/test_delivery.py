@@ -42,6 +42,7 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
         self.server.server_bind()  # bound but not listening: connections are refused
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
     def sink(self) -> SinkConfig:
@@ -52,10 +53,13 @@ class Receiver:
     def up(self) -> None:
         """Begin to listen."""
         self.server.server_activate()
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.thread.start()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop, and not merely close: who serves on a closed socket spins, and slows every later test."""
+        if self.thread.is_alive():
+            self.server.shutdown()
+            self.thread.join()
         self.server.server_close()
 
 
