@@ -19,9 +19,16 @@ typedef struct {
     uint8_t window[HW_WINDOW_BYTES + 2 * HW_MARGIN_BYTES];
 } hw_reader;
 
+/* Where each coefficient of the file goes: row by row. */
 static const uint8_t zigzag_[64] = {
     0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+/* The same for blocks of eight by eight samples (inverse.h): the rows that are multiplied together side by side, 0 and 4, 2 and 6,
+ * 1 and 3, 5 and 7, with their columns in that order too. */
+static const uint8_t paired_[64] = {
+    0,  8,  32, 16, 40, 4,  10, 36, 24, 33, 1,  41, 20, 42, 2,  12, 34, 26, 37, 9,  48, 17, 56, 5,  43, 18, 44, 6,  14, 38, 28, 35,
+    11, 52, 25, 49, 57, 21, 58, 3,  45, 22, 46, 30, 39, 13, 50, 27, 53, 59, 19, 60, 7,  47, 15, 54, 29, 51, 61, 23, 62, 31, 55, 63};
 
 /* A byte 0xff of the scan: data if a zero follows, else a marker. Fill bytes belong before markers only (T.81, B.1.1.2): where data
  * follow them, libjpeg-turbo keeps what it had read of the block by mistake, without a word.

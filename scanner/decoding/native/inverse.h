@@ -37,63 +37,79 @@ HW_INLINE __m128i narrowed(hw_eight v)
     return _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
 }
 
-/* One pass of eight vectors; `bits` are lost. */
-HW_INLINE void eight_points(hw_eight *v, int bits)
+/* Products with two constants, added up: of the lower and of the upper half of each lane. */
+HW_INLINE hw_eight sums(__m256i pairs, int lower, int upper)
 {
-    hw_eight z1 = (v[2] + v[6]) * 4433, t2 = z1 - v[6] * 15137, t3 = z1 + v[2] * 6270;
-    hw_eight t0 = (v[0] + v[4]) << 13, t1 = (v[0] - v[4]) << 13;
-    hw_eight e0 = t0 + t3, e3 = t0 - t3, e1 = t1 + t2, e2 = t1 - t2;
-    hw_eight z5 = (v[7] + v[3] + v[5] + v[1]) * 9633;
-    hw_eight z3 = z5 - (v[7] + v[3]) * 16069, z4 = z5 - (v[5] + v[1]) * 3196;
-    z1 = (v[7] + v[1]) * -7373;
-    hw_eight z2 = (v[5] + v[3]) * -20995;
-    t0 = v[7] * 2446 + z1 + z3, t1 = v[5] * 16819 + z2 + z4;
-    t2 = v[3] * 25172 + z2 + z3, t3 = v[1] * 12299 + z1 + z4;
-    v[0] = HW_ROUNDED(e0 + t3, bits), v[7] = HW_ROUNDED(e0 - t3, bits);
-    v[1] = HW_ROUNDED(e1 + t2, bits), v[6] = HW_ROUNDED(e1 - t2, bits);
-    v[2] = HW_ROUNDED(e2 + t1, bits), v[5] = HW_ROUNDED(e2 - t1, bits);
-    v[3] = HW_ROUNDED(e3 + t0, bits), v[4] = HW_ROUNDED(e3 - t0, bits);
+    return (hw_eight)_mm256_madd_epi16(pairs, _mm256_set1_epi32((int32_t)((uint32_t)upper << 16 | (uint16_t)lower)));
 }
 
-/* Eight vectors narrowed and transposed: columns 0 and 4, 1 and 5, 2 and 6, 3 and 7. */
-HW_INLINE void turned(const hw_eight *v, __m256i *two)
+/* One pass over the pairs 0 and 4, 2 and 6, 1 and 3, 5 and 7; `bits` are lost. jidctint.c's sums multiplied out, so that every
+ * constant has 16 bits: the same whole numbers, in half the time. */
+HW_INLINE void eight_points(const __m256i *pair, hw_eight *v, int32_t rounding, int bits)
 {
-    __m256i p[4], q[4], r[4];
-    for (int i = 0; i < 4; i++)
+    hw_eight t0 = sums(pair[0], 8192, 8192) + rounding, t1 = sums(pair[0], 8192, -8192) + rounding;
+    hw_eight t2 = sums(pair[1], 4433, -10704), t3 = sums(pair[1], 10703, 4433);
+    hw_eight e0 = t0 + t3, e3 = t0 - t3, e1 = t1 + t2, e2 = t1 - t2;
+    t0 = sums(pair[2], 2260, -6436) + sums(pair[3], 9633, -11363);
+    t1 = sums(pair[2], 6437, -11362) + sums(pair[3], 2261, 9633);
+    t2 = sums(pair[2], 9633, -2259) + sums(pair[3], -11362, -6436);
+    t3 = sums(pair[2], 11363, 9633) + sums(pair[3], 6437, 2260);
+    v[0] = (e0 + t3) >> bits, v[7] = (e0 - t3) >> bits;
+    v[1] = (e1 + t2) >> bits, v[6] = (e1 - t2) >> bits;
+    v[2] = (e2 + t1) >> bits, v[5] = (e2 - t1) >> bits;
+    v[3] = (e3 + t0) >> bits, v[4] = (e3 - t0) >> bits;
+}
+
+/* Rows, whose columns are in the order of the pairs, turned into the pairs of columns. */
+HW_INLINE hw_eight turned(const hw_eight *v, __m256i *pair)
+{
+    __m256i p[4], q[4], beyond = _mm256_setzero_si256();
+    for (int i = 0; i < 4; i++) {
         p[i] = _mm256_packs_epi32((__m256i)v[i], (__m256i)v[i + 4]);
-    q[0] = _mm256_unpacklo_epi16(p[0], p[1]), q[1] = _mm256_unpacklo_epi16(p[2], p[3]);
-    q[2] = _mm256_unpackhi_epi16(p[0], p[1]), q[3] = _mm256_unpackhi_epi16(p[2], p[3]);
-    r[0] = _mm256_unpacklo_epi32(q[0], q[1]), r[1] = _mm256_unpackhi_epi32(q[0], q[1]);
-    r[2] = _mm256_unpacklo_epi32(q[2], q[3]), r[3] = _mm256_unpackhi_epi32(q[2], q[3]);
-    two[0] = _mm256_unpacklo_epi64(r[0], r[2]), two[1] = _mm256_unpackhi_epi64(r[0], r[2]);
-    two[2] = _mm256_unpacklo_epi64(r[1], r[3]), two[3] = _mm256_unpackhi_epi64(r[1], r[3]);
+        beyond = _mm256_or_si256(beyond, _mm256_xor_si256(p[i], _mm256_srai_epi16(p[i], 15)));
+    }
+    q[0] = _mm256_unpacklo_epi32(p[0], p[1]), q[1] = _mm256_unpacklo_epi32(p[2], p[3]);
+    q[2] = _mm256_unpackhi_epi32(p[0], p[1]), q[3] = _mm256_unpackhi_epi32(p[2], p[3]);
+    p[0] = _mm256_unpacklo_epi64(q[0], q[1]), p[1] = _mm256_unpackhi_epi64(q[0], q[1]);
+    p[2] = _mm256_unpacklo_epi64(q[2], q[3]), p[3] = _mm256_unpackhi_epi64(q[2], q[3]);
+    for (int i = 0; i < 2; i++) {
+        pair[i] = _mm256_permute2x128_si256(p[i], p[i + 2], 0x20);
+        pair[i + 2] = _mm256_permute2x128_si256(p[i], p[i + 2], 0x31);
+    }
+    return (hw_eight)_mm256_and_si256(beyond, _mm256_set1_epi16(0x4000));
+}
+
+/* Columns, as rows of bytes: 0 and 1, then 2 and 3; in the upper halves 4 and 5, then 6 and 7. */
+HW_INLINE void as_bytes(const hw_eight *v, __m256i *two)
+{
+    const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
+    __m256i even = _mm256_packus_epi16(_mm256_packs_epi32((__m256i)v[0], (__m256i)v[2]),
+                                       _mm256_packs_epi32((__m256i)v[4], (__m256i)v[6]));
+    __m256i odd = _mm256_packus_epi16(_mm256_packs_epi32((__m256i)v[1], (__m256i)v[3]),
+                                      _mm256_packs_epi32((__m256i)v[5], (__m256i)v[7]));
+    __m256i left = _mm256_shuffle_epi8(_mm256_unpacklo_epi8(even, odd), order);
+    __m256i right = _mm256_shuffle_epi8(_mm256_unpackhi_epi8(even, odd), order);
+    two[0] = _mm256_unpacklo_epi32(left, right), two[1] = _mm256_unpackhi_epi32(left, right);
 }
 
 HW_INLINE hw_eight inverse_eight(const int16_t *block, uint8_t *to, size_t stride)
 {
     hw_eight v[8];
-    __m256i two[4], beyond = _mm256_setzero_si256();
-    widened(block, v);
-    eight_points(v, 11);
-    turned(v, two);
-    for (int i = 0; i < 4; i++) {
-        beyond = _mm256_or_si256(beyond, _mm256_xor_si256(two[i], _mm256_srai_epi16(two[i], 15)));
-        v[i] = (hw_eight)_mm256_cvtepi16_epi32(_mm256_castsi256_si128(two[i]));
-        v[i + 4] = (hw_eight)_mm256_cvtepi16_epi32(_mm256_extracti128_si256(two[i], 1));
-    }
-    eight_points(v, 18);
-    turned(v, two);
+    __m256i pair[4], two[2];
     for (int i = 0; i < 4; i++)
-        two[i] = _mm256_adds_epi16(two[i], _mm256_set1_epi16(128));
-    for (int i = 0; i < 4; i += 2) {
-        __m256i four = _mm256_packus_epi16(two[i], two[i + 1]);
-        __m128i low = _mm256_castsi256_si128(four), high = _mm256_extracti128_si256(four, 1);
-        _mm_storel_epi64((__m128i *)(to + (size_t)i * stride), low);
-        _mm_storeh_pd((double *)(to + (size_t)(i + 1) * stride), (__m128d)low);
-        _mm_storel_epi64((__m128i *)(to + (size_t)(i + 4) * stride), high);
-        _mm_storeh_pd((double *)(to + (size_t)(i + 5) * stride), (__m128d)high);
+        pair[i] = _mm256_load_si256((const __m256i *)(block + 16 * i));
+    eight_points(pair, v, 1 << 10, 11);
+    hw_eight beyond = turned(v, pair);
+    eight_points(pair, v, (128 << 18) + (1 << 17), 18); /* samples are around 128 */
+    as_bytes(v, two);
+    for (size_t i = 0; i < 2; i++) {
+        __m128i low = _mm256_castsi256_si128(two[i]), high = _mm256_extracti128_si256(two[i], 1);
+        _mm_storel_epi64((__m128i *)(to + 2 * i * stride), low);
+        _mm_storeh_pd((double *)(to + (2 * i + 1) * stride), (__m128d)low);
+        _mm_storel_epi64((__m128i *)(to + (2 * i + 4) * stride), high);
+        _mm_storeh_pd((double *)(to + (2 * i + 5) * stride), (__m128d)high);
     }
-    return (hw_eight)_mm256_and_si256(beyond, _mm256_set1_epi16(0x4000));
+    return beyond;
 }
 
 /* The second pass has two columns a vector: the even part in its lower half and the odd one in its upper half. */

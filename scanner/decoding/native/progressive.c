@@ -314,6 +314,7 @@ HW_INLINE int shown(const hw_passes *passes, size_t side, uint8_t *plane, size_t
     const uint16_t *quantiser = jpeg->quantiser[jpeg->component[0].quantiser];
     int32_t largest = 0;
     hw_eight beyond = {0};
+    const uint8_t *places = side == 8 ? paired_ : zigzag_;
     for (int row = 0; row < luma->used_down; row++)
         for (int column = 0; column < luma->used_across; column++) {
             size_t at = (size_t)row * (size_t)luma->across + (size_t)column;
@@ -325,7 +326,7 @@ HW_INLINE int shown(const hw_passes *passes, size_t side, uint8_t *plane, size_t
             for (int k = 1; k < 64; k++) {
                 int32_t value = from[k] * (int32_t)quantiser[k];
                 largest |= value ^ value >> 31;
-                block[zigzag_[k]] = (int16_t)value;
+                block[places[k]] = (int16_t)value;
             }
             beyond |= inverse(block, side, plane + (size_t)row * side * stride + (size_t)column * side, stride);
         }

@@ -219,12 +219,21 @@ static void take_blocks(hw_digests *to, const uint8_t *bytes, size_t blocks)
 #pragma GCC pop_options
 #endif
 
-int hw_digests_usable(void)
+static int has_instructions(void)
 {
     unsigned one, two, three, four;
     if (!__get_cpuid_count(7, 0, &one, &two, &three, &four)) /* gcc before 14 cannot be asked for "sha" */
         return 0;
     return two >> 29 & 1 && __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("ssse3");
+}
+
+/* Asked once: in a virtual machine cpuid leaves it, and that costs as much as the digests of several KiB. Guarded by the GIL. */
+int hw_digests_usable(void)
+{
+    static int known = -1;
+    if (known < 0)
+        known = has_instructions();
+    return known;
 }
 
 #else
