@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 
 @dataclass(slots=True)
@@ -123,6 +125,9 @@ class _Reader:
         return open_, least - known, most - known
 
     def _matrix(self, rows: Sequence[tuple[Mapping[str, int], float, float]]) -> LinearConstraint:
+        from scipy.optimize import LinearConstraint  # takes as long as a command takes to begin, and most need none
+        from scipy.sparse import csr_array
+
         kept = [row for row in rows if row[0]]
         at = [(line, self._columns[name], sign) for line, row in enumerate(kept) for name, sign in row[0].items()]
         lines, columns, signs = zip(*at, strict=True) if at else ((), (), ())
@@ -168,6 +173,8 @@ class _Reader:
 
         One count is held between bounds; or the sum of some, each at most `most`, is made least (most with sign -1).
         """
+        from scipy.optimize import Bounds, milp
+
         size = len(self._columns)
         lower, upper, wanted = np.ones(size), np.full(size, np.inf), np.zeros(size)
         if at is not None:

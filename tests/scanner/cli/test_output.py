@@ -88,9 +88,9 @@ def test_bars_are_silent_where_nobody_looks(capfd: pytest.CaptureFixture[str]) -
     assert ("", "") == capfd.readouterr()
 
 
-def test_most_commands_load_no_decoder() -> None:
-    """What parses strangers' files is loaded when there is a file: sooner it costs every command a second."""
-    loaded = "import sys, scanner.cli; print([m for m in ('av', 'cv2', 'pillow_heif') if m in sys.modules])"
+def test_most_commands_load_no_decoder_and_no_solver() -> None:
+    """What parses strangers' files, or solves, is loaded when there is work for it: sooner it costs every command."""
+    loaded = "import sys, scanner.cli; print([m for m in ('av', 'cv2', 'pillow_heif', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
 
     assert "[]" == done.stdout.strip()
