@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def patience() -> Iterator[None]:
     yield
 
     assert before == os.sched_getscheduler(0), "a library has changed this process's scheduling policy"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_left() -> Iterator[None]:
+    """No module leaves a thread behind: one that spins slows whatever comes after it, and nobody looks for it there."""
+    before = set(threading.enumerate())
+    yield
+    # pytest-timeout's is a Timer, one for each test.
+    begun = [each for each in threading.enumerate() if each not in before and not isinstance(each, threading.Timer)]
+    for each in begun:
+        each.join(60)
+
+    assert [] == [each.name for each in begun if each.is_alive()]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -297,18 +298,19 @@ def faults(module: Module) -> list[str]:
     return [fault for rule in RULES for fault in rule(module)]
 
 
-def modules() -> list[Module]:
-    """Every module of the checked packages."""
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module of the checked packages, parsed once."""
     paths = {
         ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
         for package in CHECKED
         for path in sorted((PROJECT / package).rglob("*.py"))
     }
     known = frozenset(paths) | frozenset(OURS)
-    return [
+    return tuple(
         Module(name, path.read_text(encoding="utf-8"), known, path.name == "__init__.py")
         for name, path in paths.items()
-    ]
+    )
 
 
 def test_the_code_keeps_to_its_rooms() -> None:
