@@ -27,10 +27,14 @@ class Reply:
 
 
 class Server:
-    """Answers on loopback. `moods` are used up, one a request: a status, DROP or CUT; then it is well."""
+    """Answers on loopback. `moods` are used up, one a request: a status, DROP or CUT; then it is well.
+
+    With 429 it asks to be left alone for `retry_after_s`.
+    """
 
     def __init__(self) -> None:
         self.moods: list[int | str] = []
+        self.retry_after_s = 7
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         server = self
@@ -66,7 +70,7 @@ class Server:
             return
         reply = self.answer(handler.path, dict(handler.headers), sent)
         if isinstance(mood, int) and mood != 200:
-            reply = Reply(b"busy", mood, {"Retry-After": "7"} if mood == 429 else {})
+            reply = Reply(b"busy", mood, {"Retry-After": str(self.retry_after_s)} if mood == 429 else {})
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)

@@ -80,6 +80,7 @@ class Feeds:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ncmec, self.stopncii = HoldingServer(), StopNCIIServer()
+        self.ncmec.retry_after_s = 1  # longer than would be waited of one's own accord
         self.ncmec.records = [
             entry(LONG_AGO, "image", 42, f"e{number}", f"<md5>{number + 1:032x}</md5>") for number in range(LISTED)
         ]
