@@ -23,10 +23,12 @@ from scanner.types import Digests
 # A picture of a phone stays in memory; what is longer is worth a file.
 BODY_BYTES: Final = 8 * 2**20
 ALL_BODIES_BYTES: Final = 256 * 2**20
-# Below a quarter of this a hand-over to another thread costs more than hashing here.
 _PIECE_BYTES: Final = 256 * 1024
+# Below this a hand-over to another thread costs more than hashing here.
+_SHORT_BYTES: Final = 64 * 1024
 # What counts as taken memory may wait for more: a picture of 3 Mpx is handed over once.
 _COUNTED_PIECE_BYTES: Final = 2**20
+_MOST_AT_ONCE: Final = 1024  # buffers of one write (IOV_MAX, limits.h(0p))
 
 
 class Memory:
@@ -68,7 +70,8 @@ class Body:
         self._written = 0
         self._state = threading.Lock()
         self._absorbing, self._closed = False, threading.Event()
-        self._digests = three_digests()
+        self._three = three_digests()
+        self.digests: Digests | None = None
         self.size_bytes = 0
 
     async def write(self, data: bytes) -> None:
@@ -87,13 +90,16 @@ class Body:
         self._counted_bytes += more
         return True
 
-    async def complete(self) -> Digests:
-        """All has come: its digests."""
-        if self._pending_bytes > _PIECE_BYTES // 4:
-            await self._absorb_elsewhere()
-        else:
-            self._absorb()
-        return Digests(*self._digests.digests(), self.size_bytes)
+    @property
+    def is_short(self) -> bool:
+        """Whether what is still to be hashed of it is so little that its digests are made where they are asked for."""
+        return self._pending_bytes <= _SHORT_BYTES
+
+    def complete(self) -> Digests:
+        """All has come: its digests, which it keeps. Raises OSError where there is no room for its last bytes."""
+        self._absorb()
+        self.digests = Digests(*self._three.digests(), self.size_bytes)
+        return self.digests
 
     async def _absorb_elsewhere(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._hashers, self._absorb)
@@ -114,29 +120,34 @@ class Body:
                 self._let_go()
 
     def _keep(self) -> None:
-        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        pieces = self._pending
+        if len(pieces) * _SHORT_BYTES > self._pending_bytes:  # each costs more than to copy it
+            pieces = [b"".join(pieces)]
         self._pending, self._pending_bytes = [], 0
-        self._digests.update(data)
+        for piece in pieces:
+            self._three.update(piece)
         if self._spills:
-            self._to_file(data)
+            self._to_file(pieces)
         else:
-            self._pieces.append(data)
+            self._pieces += pieces
 
-    def _to_file(self, data: bytes) -> None:
+    def _to_file(self, pieces: list[bytes]) -> None:
         if self._fd is None:
             self._fd = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
             self._is_in_spool = True
-            for piece in self._pieces:
-                self._write(piece)
+            self._write(self._pieces)
             self._let_go_of_memory()
-        self._write(data)
+        self._write(pieces)
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(self._fd or 0, view, self._written)
+    def _write(self, pieces: list[bytes]) -> None:
+        left = [memoryview(piece) for piece in pieces if piece]
+        while left:
+            count = os.pwritev(self._fd or 0, left[:_MOST_AT_ONCE], self._written)
             self._written += count
-            view = view[count:]
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            if count:
+                left[0] = left[0][count:]
 
     def _let_go_of_memory(self) -> None:
         self._pieces = []
@@ -153,7 +164,7 @@ class Body:
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset` on."""
         if self._fd is not None:
-            return os.pread(self._fd, count, offset)
+            return os.pread(self._fd, min(count, max(0, self.size_bytes - offset)), offset)
         self._must_be_open()
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
@@ -164,8 +175,7 @@ class Body:
         if self._fd is None:
             self._must_be_open()
             self._fd = os.memfd_create("body", os.MFD_CLOEXEC)
-            for piece in self._pieces:
-                self._write(piece)
+            self._write(self._pieces)
             self._let_go_of_memory()
         return self._fd
 
@@ -192,7 +202,7 @@ class Body:
         held, self._fd, self._written = self.fd(), None, 0
         try:
             for offset in range(0, self.size_bytes, _PIECE_BYTES):
-                self._to_file(os.pread(held, _PIECE_BYTES, offset))
+                self._to_file([os.pread(held, _PIECE_BYTES, offset)])
         finally:
             os.close(held)
 

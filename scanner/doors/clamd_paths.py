@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from scanner.doors import clamd_replies as replies
 from scanner.doors.answers import Answer
-from scanner.doors.outside import WALK_S, Unanswered, let_go
+from scanner.doors.outside import WALK_S, Unanswered, folder_of, let_go
 from scanner.doors.rules import MAX_REF_BYTES, DoorRules
 from scanner.opening import Opened, Root, RootUnavailable, Trouble, Unopenable, open_file, open_root
 from scanner.walking import FolderUnlisted, FoundFile, Ignored, Unreadable, walk
@@ -57,7 +57,9 @@ class PathScan:
     async def lines(self, *, stops_at_first: bool, lanes: int = 1) -> AsyncGenerator[bytes, None]:
         """`<path>: <what>` for every match and whatever could not be judged; OK for the path if there is none."""
         try:
-            opened = await self._outside.call(self._open, undo=_let_go_of_root)
+            opened = await self._outside.call(
+                self._open, undo=_let_go_of_root, of=folder_of(self._rules.roots, self._path)
+            )
         except Unanswered:
             opened = NO_ANSWER
         if isinstance(opened, bytes):
@@ -83,7 +85,7 @@ class PathScan:
         pending: set[asyncio.Task[tuple[bytes, bytes]]] = set()
         try:
             while True:
-                step = await self._next(found)
+                step = await self._next(root, found)
                 if isinstance(step, tuple):
                     yield step
                 elif step is not None:
@@ -101,9 +103,9 @@ class PathScan:
             with contextlib.suppress(ValueError):  # a thread that was given up is still at it
                 found.close()
 
-    async def _next(self, found: Found) -> FoundFile | tuple[bytes, bytes] | None:
+    async def _next(self, root: Root, found: Found) -> FoundFile | tuple[bytes, bytes] | None:
         try:
-            return await self._outside.call(partial(next, found, None), WALK_S)
+            return await self._outside.call(partial(next, found, None), WALK_S, of=root.fd)
         except Unanswered:
             return self._path, NO_ANSWER
 
@@ -125,7 +127,8 @@ class PathScan:
     async def _judge(self, root: Root, below: bytes, file: FoundFile) -> tuple[bytes, bytes]:
         path = self._client_path(below, file.key)
         try:
-            opened = await self._outside.call(partial(open_file, root.fd, file.key), undo=_let_go_of_file)
+            opening = partial(open_file, root.fd, file.key)
+            opened = await self._outside.call(opening, undo=_let_go_of_file, of=root.fd)
         except Unanswered:
             return self._name(below, file.key), NO_ANSWER
         if isinstance(opened, Unopenable):

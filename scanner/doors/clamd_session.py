@@ -274,18 +274,20 @@ class ClamdSession:
 
     async def _judged_descriptor(self, fd: int) -> bytes:
         intake, within_s = self._intake, self._rules.deadline_s
+        is_local = intake.outside.is_local(fd)
         try:
-            if intake.outside.is_local(fd):
+            if is_local:
                 refusal = clamd_fildes.refusal(fd)
             else:
-                refusal = await intake.outside.call(partial(clamd_fildes.refusal, fd), within_s)
+                refusal = await intake.outside.call(partial(clamd_fildes.refusal, fd), within_s, of=fd)
         except Unanswered:
             return replies.verdict(intake.unjudged(self._rules, Reason.TIMEOUT), self._rules)
         if refusal is not None:
             return refusal
         ref = None
         with contextlib.suppress(Unanswered):  # who has the path answer for ever has no ref
-            ref = await intake.names.call(partial(clamd_fildes.ref_of, fd), within_s * _NAMING_SHARE)
+            of = b"" if is_local else fd
+            ref = await intake.names.call(partial(clamd_fildes.ref_of, fd), within_s * _NAMING_SHARE, of=of)
         return replies.verdict(await self._intake.scan_fd(self._rules, fd, ref), self._rules)
 
     async def _simple_lines(self, word: bytes) -> Lines:

@@ -36,8 +36,27 @@ class Content(Protocol):
         ...
 
 
-def is_cut(content: Content) -> bool:
+class _Window:
+    """A content read a page at a time: a step to the next number is mostly within the one read last."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._page, self._start = b"", 0
+        self.size_bytes = content.size_bytes
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` on."""
+        if count > HEAD_BYTES:
+            return self._content.at(offset, count)
+        begin = offset - self._start
+        if begin < 0 or begin + count > len(self._page):
+            self._page, self._start, begin = self._content.at(offset, HEAD_BYTES), offset, 0
+        return self._page[begin : begin + count]
+
+
+def is_cut(received: Content) -> bool:
     """Whether the content visibly ends early, or is large and begins with nothing known."""
+    content = _Window(received)
     found = sniff(content.at(0, HEAD_BYTES))
     if found.form is Form.UNKNOWN:
         return content.size_bytes >= LARGE_BYTES

@@ -13,7 +13,8 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import h11
@@ -21,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scanner.doors.connections import Connections
+from scanner.doors.http_past_parser import PastParser
 from scanner.doors.room import Seat
 from scanner.errors import UsageError
 from scanner.serve_config import ListenerConfig
@@ -40,6 +42,13 @@ class Protocol(H11Protocol):
         self.ended = asyncio.Event()
         self._seat = seat
         self._head_timer: asyncio.TimerHandle | None = None
+        self._past = PastParser(self)
+        self._application = self.app
+        self.app = self._answer
+
+    async def _answer(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        """One request."""
+        await self._application(scope, partial(self._past.receive, receive), send)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """It has begun."""
@@ -54,11 +63,12 @@ class Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; the clock of the head stops with its last."""
-        super().data_received(data)
+        self._past.come(data, super().data_received)
         self._whose_turn()
 
     def on_response_complete(self) -> None:
         """It has its answer."""
+        self._past.forget()
         super().on_response_complete()
         if self.conn.their_state is h11.IDLE:
             self._seat.awaits_request()  # no clock: keep-alive has its own

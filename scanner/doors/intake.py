@@ -13,31 +13,29 @@ import contextlib
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from scanner.clock import Clock
-from scanner.doors.answers import CLEAR, Answer, OverLimit, Undecided, Verdict, undecidable
+from scanner.doors.answers import Answer, OverLimit, Undecided, Verdict, undecidable
 from scanner.doors.bodies import Body, Memory
 from scanner.doors.catching_up import CatchingUp
 from scanner.doors.files import OpenFile
-from scanner.doors.judging import Job, Judge
-from scanner.doors.outside import NAMING_THREADS, Outside, Unanswered, let_go
+from scanner.doors.judging import Job, Judge, Tell
+from scanner.doors.outside import NAMING_THREADS, Outside
 from scanner.doors.rates import Rate
+from scanner.doors.reading_in import read_in
 from scanner.doors.recording import Recorder
 from scanner.doors.rules import DoorRules, checked_ref
 from scanner.doors.spooling import Spool
 from scanner.ledger.ledger import Ledger
 from scanner.metrics import Metrics
-from scanner.opening import file_stat, same_file
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.types import Digests, Fingerprint, Reason
-
-PIECE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,7 @@ class Intake:
             file.close()
             answer = refused
         else:
-            answer = await self._answer(rules, ref, file, None, cut=False)
+            answer = await self._answer(Job(rules, ref, file, False, began_s + rules.deadline_s))
         return self._count(rules, answer, began_s, size, ref)
 
     async def _scan_outside(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
@@ -160,28 +158,13 @@ class Intake:
 
     async def _read_in(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
         """Read a file as if it were sent, then judge it; `fd` is closed."""
-        upload, is_empty = self.begin(rules, ref), False
+        upload = self.begin(rules, ref)
         self._take_in_hand(1)
         try:
-            before = await self.outside.call(partial(os.fstat, fd))
-            with contextlib.suppress(OverLimit):
-                while piece := await self.outside.call(partial(os.pread, fd, PIECE_BYTES, upload.received_bytes)):
-                    await upload.write(piece)
-                is_empty = not upload.received_bytes
-            after = await self.outside.call(partial(os.fstat, fd))
-            if not same_file(file_stat(before), file_stat(after)):
-                upload.abort()
-                return undecidable(Reason.CHANGED)
-        except OSError as error:
-            upload.abort()
-            return undecidable(Reason.TIMEOUT if isinstance(error, Unanswered) else Reason.IO)
-        except asyncio.CancelledError:
-            upload.abort()
-            raise
+            answer = await read_in(upload, self.outside, fd)
         finally:
             self._take_in_hand(-1)
-            let_go(fd)
-        return CLEAR if is_empty else await upload.judged()
+        return answer or await upload.judged()
 
     def unjudged(self, rules: DoorRules, reason: str) -> Answer:
         """The answer to what nobody could hand over."""
@@ -225,44 +208,53 @@ class Intake:
             return undecidable(Undecided.BUSY)
         return None
 
-    async def _answer(
-        self,
-        rules: DoorRules,
-        ref: bytes | None,
-        content: Body | OpenFile,
-        digests: Digests | None,
-        *,
-        cut: bool,
-    ) -> Answer:
-        """The answer to a body that is complete, within the deadline. Takes the body over."""
-        job = Job(rules, ref, content, digests, cut, time.monotonic() + rules.deadline_s)
-        answer = self._judge.recall(job)
-        if answer is None:
-            answer = await self._in_a_lane(job)
-        else:
-            content.close()
-        return answer
+    async def _answer(self, job: Job) -> Answer:
+        """The answer to a body that is complete, within its deadline. Takes the body over."""
+        content, is_new = job.content, False
+        if isinstance(content, Body):
+            if not content.is_short:
+                return await self._elsewhere(self._hashers, self._hash_first, job)
+            answer, is_new = self._judge.recall(job)
+            if answer is not None:
+                content.close()
+                return answer
+        return await self._elsewhere(self._lanes, partial(self._look, is_new=is_new), job)
 
-    async def _in_a_lane(self, job: Job) -> Answer:
+    async def _elsewhere(self, threads: Executor, work: Callable[[Job, Tell], None], job: Job) -> Answer:
+        """What `work` tells in one of these threads, if that is in time."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Answer] = loop.create_future()
-
-        def tell(answer: Answer) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone: so is whoever asked
-                loop.call_soon_threadsafe(_set, told, answer)
-
-        def work() -> None:
-            try:
-                self._judge.work(job, tell)
-            finally:
-                self._take_in_hand(-1)  # here, as waking the loop for that costs more than a look at a small file
-
         self._take_in_hand(1)
-        self._lanes.submit(work)
-        await asyncio.wait((told,), timeout=max(0.0, job.due_s - time.monotonic()))
-        return told.result() if told.done() else undecidable(Reason.TIMEOUT)
+        threads.submit(work, job, partial(_tell, told))
+        late = loop.call_at(job.due_s, _set, told, undecidable(Reason.TIMEOUT))
+        try:
+            return await told
+        finally:
+            late.cancel()
 
-    async def _hash(self, body: Body, within_s: float) -> Fingerprint:
+    def _hash_first(self, job: Job, tell: Tell) -> None:
+        """For a thread that hashes: what is known is answered there, and what is not goes on to a lane."""
+        goes_on = False
+        try:
+            answer, is_new = self._judge.recall(job)
+            if answer is None:
+                self._lanes.submit(self._look, job, tell, is_new)
+                goes_on = True
+            else:
+                tell(answer)
+        finally:
+            if not goes_on:
+                job.content.close()
+                self._take_in_hand(-1)
+
+    def _look(self, job: Job, tell: Tell, is_new: bool = False) -> None:
+        """For a lane."""
+        try:
+            self._judge.work(job, tell, is_new)
+        finally:
+            self._take_in_hand(-1)  # here, as waking the loop for that costs more than a look at a small file
+
+    async def _hash(self, body: Body, within_s: float) -> tuple[Digests, Fingerprint]:
         self._take_in_hand(1)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._lanes, self._judge.hash, body, within_s)
@@ -303,7 +295,6 @@ class Upload:
         self._lost = False
         self._handed_over = False
         self._began_s = time.monotonic()
-        self.digests: Digests | None = None
 
     @property
     def received_bytes(self) -> int:
@@ -313,12 +304,12 @@ class Upload:
     @property
     def sha1(self) -> bytes:
         """The digest of the whole body, after `finish`."""
-        return b"" if self.digests is None else self.digests.sha1
+        return b"" if self._body.digests is None else self._body.digests.sha1
 
     @property
     def sha256(self) -> bytes:
         """The digest of the whole body, after `finish`."""
-        return b"" if self.digests is None else self.digests.sha256
+        return b"" if self._body.digests is None else self._body.digests.sha256
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes. Raises OverLimit where that is more than the listener takes: the answer then stands."""
@@ -340,42 +331,32 @@ class Upload:
     async def judged(self) -> Answer:
         """`finish`, counted nowhere."""
         intake, rules = self._intake, self._rules
-        answer = intake._refusal(rules, self.received_bytes)
-        try:
-            if answer is None:
-                answer = await self._unjudgeable()
-        except asyncio.CancelledError:
+        answer = intake._refusal(rules, self.received_bytes) or self._unjudgeable()
+        if answer is not None:
             self._body.close()
-            raise
-        if answer is not None or self.digests is None:
-            self._body.close()
-            return answer or undecidable(Reason.IO)
+            return answer
         short = self._declared_bytes is not None and self._declared_bytes > self.received_bytes
-        incomplete = short or self._cut
         self._handed_over = True
-        return await intake._answer(rules, self._ref, self._body, self.digests, cut=incomplete)
+        due_s = time.monotonic() + rules.deadline_s
+        return await intake._answer(Job(rules, self._ref, self._body, short or self._cut, due_s))
 
-    async def _unjudgeable(self) -> Answer | None:
+    def _unjudgeable(self) -> Answer | None:
         if self._over:
             return undecidable(Undecided.OVER_LIMIT)
         if not self.received_bytes:
             return undecidable(Undecided.CUT if self._cut else Undecided.EMPTY)
-        try:
-            self.digests = None if self._lost else await self._body.complete()
-        except OSError:
-            self.digests = None
-        return None
+        return undecidable(Reason.IO) if self._lost else None
 
     async def hashes(self) -> tuple[Digests, Fingerprint] | Answer:
         """What is computed of the body, compared with nothing and recorded nowhere; else why it cannot be."""
         intake, rules = self._intake, self._rules
-        answer = intake._refusal(rules, self.received_bytes) or await self._unjudgeable()
+        answer = intake._refusal(rules, self.received_bytes) or self._unjudgeable()
         try:
             if answer is None and self._cut:
                 answer = undecidable(Undecided.CUT)
-            if answer is not None or self.digests is None:
-                return answer or undecidable(Reason.IO)
-            return self.digests, await intake._hash(self._body, rules.deadline_s)
+            return answer or await intake._hash(self._body, rules.deadline_s)
+        except OSError:
+            return undecidable(Reason.IO)
         finally:
             self._body.close()
 
@@ -391,6 +372,12 @@ class Upload:
         """Keep nothing of it. Once it is being judged that is no longer ours to end: a lane reads it, and closes it."""
         if not self._handed_over:
             self._body.close()
+
+
+def _tell(told: asyncio.Future[Answer], answer: Answer) -> None:
+    """From any thread."""
+    with contextlib.suppress(RuntimeError):  # the loop is gone: so is whoever asked
+        told.get_loop().call_soon_threadsafe(_set, told, answer)
 
 
 def _set(future: asyncio.Future[Answer], answer: Answer) -> None:

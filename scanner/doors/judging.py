@@ -53,12 +53,11 @@ Tell = Callable[[Answer], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One complete body on its way to an answer. `digests` None: of a file that is still to be read."""
+    """One complete body on its way to an answer, which is due at `due_s` of time.monotonic."""
 
     rules: DoorRules
     ref: bytes | None
     content: Body | OpenFile
-    digests: Digests | None
     cut: bool
     due_s: float
 
@@ -67,9 +66,14 @@ class Job:
         """Whether the uploader does not wait for the comparison."""
         return self.rules.on_match == "accept"
 
+    @property
+    def digests(self) -> Digests | None:
+        """None: of a file that is still to be read."""
+        return self.content.digests if isinstance(self.content, Body) else None
+
 
 class Judge:
-    """See the module. `recall` is for the loop's thread, `work` for a lane."""
+    """See the module. `work` is for a lane, as it waits for others; `recall` waits for none."""
 
     def __init__(
         self,
@@ -87,22 +91,33 @@ class Judge:
         self._spool = spool
         self._catching_up = catching_up
 
-    def recall(self, job: Job) -> Answer | None:
-        """The answer that takes neither look nor write; None where there is none. Waits for no other thread."""
-        if not isinstance(job.content, Body) or not job.content.is_in_memory:
-            return None
-        try:
-            recalled = self._recalled(job, self._sets.in_force())
-            if recalled is None or not recalled.held or recalled.outcome.matches:
-                return None
-            return self._unmatched(job, recalled.outcome)
-        except (HashsetsError, ScannerError, OSError):
-            return undecidable(Reason.IO)
+    def recall(self, job: Job) -> tuple[Answer | None, bool]:
+        """Make the digests of a body; the answer that takes neither look nor write, None where there is none.
 
-    def work(self, job: Job, tell: Tell) -> None:
-        """Judge one body, which is closed at the end: `tell` the answer as soon as there is one, then do the rest."""
+        With it whether the ledger has nothing to say of it.
+        """
+        assert isinstance(job.content, Body)
         try:
-            self._examine(job, tell)
+            job.content.complete()
+            if not job.content.is_in_memory:
+                return None, False
+            pinned = self._sets.in_force()
+            if pinned is None and not job.accepts:
+                return None, False
+            recalled = self._recalled(job, pinned)
+            if recalled is None or not recalled.held or recalled.outcome.matches:
+                return None, recalled is None
+            return self._unmatched(job, recalled.outcome), False
+        except (HashsetsError, ScannerError, OSError):
+            return undecidable(Reason.IO), False
+
+    def work(self, job: Job, tell: Tell, is_new: bool = False) -> None:
+        """Judge one body, which is closed at the end: `tell` the answer as soon as there is one, then do the rest.
+
+        `is_new`: the ledger had nothing to say of it just now.
+        """
+        try:
+            self._examine(job, tell, is_new)
         except (HashsetsError, ScannerError, OSError):
             tell(undecidable(Reason.IO))
         except Stopped:
@@ -110,9 +125,9 @@ class Judge:
         finally:
             job.content.close()
 
-    def hash(self, body: Body, within_s: float) -> Fingerprint:
-        """What a look at a body sees; nothing is compared or recorded."""
-        return self._pipeline.see(body.fd(), within_s)
+    def hash(self, body: Body, within_s: float) -> tuple[Digests, Fingerprint]:
+        """What is computed of a body; nothing is compared or recorded. Raises OSError."""
+        return body.complete(), self._pipeline.see(body.fd(), within_s)
 
     def sets_listing(self, hash_type: str, value: bytes) -> list[str]:
         """The names of the sets that may be acted on and list a value near this one. Raises StoreError."""
@@ -129,14 +144,14 @@ class Judge:
         targets = None if job.accepts or pinned is None else pinned.targets()
         return self._ledger.uploads.recall(job.digests.sha256, job.ref, targets)
 
-    def _examine(self, job: Job, tell: Tell) -> None:
+    def _examine(self, job: Job, tell: Tell, is_new: bool) -> None:
         left_s = job.due_s - time.monotonic()
         if left_s <= 0:  # nobody waits any more, and nobody was told anything
             return
         within_s = max(0.0, left_s - min(_MOST_RESERVE_S, job.rules.deadline_s * _RESERVE_SHARE))
         uncounted = False
         if job.digests is not None and not job.accepts:
-            recalled = self._recalled(job, self._sets.pin()[0])
+            recalled = None if is_new else self._recalled(job, self._sets.pin()[0])
             if recalled is not None and recalled.held:
                 tell(self._answer(job, recalled.outcome))
                 return

@@ -4,6 +4,7 @@ Rules
 - Nothing of such a file is done in the loop or in a thread that anybody else waits for: neither read nor stat, nor
   close, which waits for a FUSE server too.
 - A thread that does not come back in time is given up. So many of them, and nothing more is asked until some are back.
+- One file system gets a quarter of the threads at most: where it hangs, those of others are still asked.
 - What somebody opened in a thread that was given up is closed there.
 """
 
@@ -13,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeVar
@@ -40,9 +41,8 @@ def is_local(fd: int) -> bool:
 
     False where that cannot be told: in a mount of another namespace, or in none.
     """
+    mount = mount_of(fd)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", "rb") as about:
-            mount = next((line.split()[1] for line in about if line.startswith(b"mnt_id:")), b"")
         with open("/proc/self/mountinfo", "rb") as mounts:
             for line in mounts:
                 if line.startswith(mount + b" "):
@@ -50,6 +50,20 @@ def is_local(fd: int) -> bool:
     except (OSError, IndexError):
         pass
     return False
+
+
+def mount_of(fd: int) -> bytes:
+    """The kernel's number of the mount an open file lies in; nothing where it cannot be told."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as about:
+            return next((line.split()[1] for line in about if line.startswith(b"mnt_id:")), b"")
+    except (OSError, IndexError):
+        return b""
+
+
+def folder_of(folders: Iterable[bytes], path: bytes) -> bytes:
+    """The first of these that a path seems to lie below, asked of no file system; nothing where it is none."""
+    return next((each for each in folders if path.startswith(each.rstrip(b"/") + b"/") or path == each), b"")
 
 
 def let_go(fd: int) -> None:
@@ -70,29 +84,61 @@ class Outside:
 
     def __init__(self, most: int = MOST_THREADS, local: Callable[[int], bool] = is_local) -> None:
         self._free = asyncio.Semaphore(most)
+        self._most_of_one = max(1, most // 4)
+        self._at_work: dict[bytes, int] = {}
+        self._came_back = asyncio.Event()
         self.is_local = local
 
     async def call(
-        self, work: Callable[[], T], within_s: float = ANSWER_S, undo: Callable[[T], object] | None = None
+        self,
+        work: Callable[[], T],
+        within_s: float = ANSWER_S,
+        undo: Callable[[T], object] | None = None,
+        of: int | bytes = b"",
     ) -> T:
-        """What `work` gives, in a thread of its own. Raises Unanswered; `undo` gets what then still came of it."""
+        """What `work` gives, in a thread of its own. Raises Unanswered; `undo` gets what then still came of it.
+
+        `of` tells which file system is asked: by a file that is open there, or by the configured folder it lies below.
+        """
         loop = asyncio.get_running_loop()
+        mount = of if isinstance(of, bytes) else mount_of(of)
         try:
             async with asyncio.timeout(within_s):
-                await self._free.acquire()
+                await self._turn_of(mount)
         except TimeoutError:
             raise Unanswered from None
         told: asyncio.Future[T] = loop.create_future()
-        back = partial(self._back, told, undo)
+        back = partial(self._back, told, undo, mount)
         threading.Thread(target=_run, args=(loop, work, back), name="outside", daemon=True).start()
         try:
             return await asyncio.wait_for(told, within_s)
         except TimeoutError:
             raise Unanswered from None
 
-    def _back(self, told: asyncio.Future[T], undo: Callable[[T], object] | None, brought: Future[T]) -> None:
+    async def _turn_of(self, mount: bytes) -> None:
+        """Wait until a thread may ask this file system, and take that for one."""
+        while mount and self._at_work.get(mount, 0) >= self._most_of_one:
+            self._came_back.clear()
+            await self._came_back.wait()
+        self._at_work[mount] = self._at_work.get(mount, 0) + 1
+        try:
+            await self._free.acquire()
+        except BaseException:
+            self._leave(mount)
+            raise
+
+    def _leave(self, mount: bytes) -> None:
+        self._at_work[mount] -= 1
+        if not self._at_work[mount]:
+            del self._at_work[mount]
+        self._came_back.set()
+
+    def _back(
+        self, told: asyncio.Future[T], undo: Callable[[T], object] | None, mount: bytes, brought: Future[T]
+    ) -> None:
         """A thread has come back. Nobody waits for it where it was given up."""
         self._free.release()
+        self._leave(mount)
         error = brought.exception()
         if not told.done():
             if error is not None:

@@ -12,7 +12,7 @@ from functools import partial
 
 from scanner.doors.answers import Answer, Undecided, Verdict, undecidable
 from scanner.doors.intake import Intake
-from scanner.doors.outside import Unanswered, let_go
+from scanner.doors.outside import Unanswered, folder_of, let_go
 from scanner.doors.rules import DoorRules
 from scanner.opening import Opened, RootUnavailable, Unopenable, open_file, open_root
 from scanner.types import Reason
@@ -42,7 +42,9 @@ def _open(root: bytes, key: bytes) -> Opened | Reason:
 async def judge_file(intake: Intake, rules: DoorRules, path: bytes, ref: bytes | None, size: int | None) -> Answer:
     """The answer to a file on a shared disk that is to have that size."""
     try:
-        opened = await intake.outside.call(partial(open_below, rules.roots, path), rules.deadline_s, _let_go_of)
+        opened = await intake.outside.call(
+            partial(open_below, rules.roots, path), rules.deadline_s, _let_go_of, folder_of(rules.roots, path)
+        )
     except Unanswered:
         return intake.unjudged(rules, Reason.TIMEOUT)
     if isinstance(opened, Reason):

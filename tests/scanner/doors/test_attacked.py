@@ -293,7 +293,7 @@ def test_a_closed_body_is_never_read_as_an_empty_one(tmp_path: Path) -> None:
         with ThreadPoolExecutor(1) as hashers:
             body = Body(tmp_path, Memory(), hashers)
             await body.write(b"some bytes")
-            await body.complete()
+            body.complete()
             body.close()
             with pytest.raises(OSError, match="closed"):
                 body.fd()

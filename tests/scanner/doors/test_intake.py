@@ -142,6 +142,27 @@ def test_who_waits_too_long_hears_so_and_the_look_goes_on(tmp_path: Path) -> Non
         run(lambda: test(site))
 
 
+@pytest.mark.parametrize("more_bytes", [0, 100_000])
+def test_known_content_waits_for_no_look(tmp_path: Path, more_bytes: int) -> None:
+    """Whatever its length: while all lanes look at others it is answered."""
+    fingerprinter, known = Held(), b"known text" + bytes(more_bytes)
+
+    async def test(site: Site) -> None:
+        async with house(site, tmp_path, Bounds(lanes=1)) as made:
+            fingerprinter.may.set()
+            assert CLEAR == await made.upload(known, b"a")
+            fingerprinter.may.clear()
+            other = asyncio.ensure_future(made.upload(PICTURE))
+            while made.intake.in_hand < 1:
+                await asyncio.sleep(0.01)
+            assert CLEAR == await made.upload(known, b"a")
+            fingerprinter.may.set()
+            assert CLEAR == await other
+
+    with Site(tmp_path / "home", fingerprinter=fingerprinter) as site:
+        run(lambda: test(site))
+
+
 def test_past_the_bound_the_answer_is_busy(tmp_path: Path) -> None:
     """Work in hand is bounded; once there is room again, there are verdicts again."""
     fingerprinter = Held()

@@ -15,7 +15,7 @@ import pytest
 
 from scanner.doors.answers import CLEAR, Undecided, Verdict, undecidable
 from scanner.doors.clamd import ClamdListener
-from scanner.doors.outside import Outside, Unanswered, is_local, let_go
+from scanner.doors.outside import Outside, Unanswered, folder_of, is_local, let_go
 from scanner.doors.rules import DoorRules
 from tests.scanner.doors.fakes import FakeIntake
 from tests.scanner.doors.houses import RULES, house, run
@@ -167,3 +167,30 @@ def test_what_comes_of_a_call_that_was_given_up_is_let_go_of() -> None:
             await outside.call(dict[str, Any]().popitem, WAIT_S)
 
     run(test)
+
+
+def test_one_file_system_that_hangs_leaves_threads_for_the_others() -> None:
+    """However many of its files are asked for: a quarter of the threads is all it gets."""
+    may = threading.Event()
+    hung, other = os.memfd_create("a"), os.open("/proc/version", os.O_RDONLY)
+
+    async def test() -> None:
+        outside = Outside(8)
+        asked = [outside.call(lambda: may.wait(WAIT_S), 0.05, of=hung) for _ in range(20)]
+        assert [Unanswered] * 20 == [type(each) for each in await asyncio.gather(*asked, return_exceptions=True)]
+        assert [1, 2] == [await outside.call(lambda: 1, WAIT_S, of=other), await outside.call(lambda: 2, WAIT_S)]
+        hopeful = asyncio.create_task(outside.call(lambda: 3, WAIT_S, of=hung))
+        may.set()
+        assert 3 == await hopeful
+
+    run(test)
+    os.close(hung)
+    os.close(other)
+
+
+def test_a_folder_that_hangs_keeps_the_folders_beside_it_answered() -> None:
+    """Paths are told apart by the configured folder they name."""
+    folders = (b"/srv/a", b"/srv/b/", b"/")
+    paths = (b"/srv/a/x", b"/srv/ab", b"/srv/b/x", b"/srv/a", b"relative")
+
+    assert [b"/srv/a", b"/", b"/srv/b/", b"/srv/a", b""] == [folder_of(folders, path) for path in paths]
