@@ -20,6 +20,14 @@ settings.register_profile("ci", _patient, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+# Modules with a test of twenty seconds and more: begun last, one keeps a worker busy while the others have nothing.
+_LONGEST = (
+    "samples/test_feeds_demo.py",
+    "samples/test_demo.py",
+    "scanner/cli/test_watching.py",
+    "durability/test_kills.py",
+    "scanner/test_join_property.py",
+)
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 4 << 30  # a run holds a tenth of that at once
 
@@ -30,6 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
         about = os.statvfs(_MEMORY)
         if about.f_bavail * about.f_frsize >= _ROOM_BYTES and not about.f_flag & os.ST_NOEXEC:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, and the rest as it comes."""
+    longest = {Path(__file__).parent / each for each in _LONGEST}
+    assert all(each.is_file() for each in longest)
+    items.sort(key=lambda item: item.path not in longest)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
