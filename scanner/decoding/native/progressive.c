@@ -315,21 +315,27 @@ HW_INLINE int shown(const hw_passes *passes, size_t side, uint8_t *plane, size_t
     int32_t largest = 0;
     hw_eight beyond = {0};
     const uint8_t *places = side == 8 ? paired_ : zigzag_;
+    int16_t block[2][64] __attribute__((aligned(32))); /* one is shown when the next one is made: see mcu() of scan.c */
+    uint8_t *to = NULL;
+    int turn = 0;
     for (int row = 0; row < luma->used_down; row++)
-        for (int column = 0; column < luma->used_across; column++) {
+        for (int column = 0; column < luma->used_across; column++, turn ^= 1) {
             size_t at = (size_t)row * (size_t)luma->across + (size_t)column;
             const int16_t *from = luma->blocks + 64 * at;
-            int16_t block[64] __attribute__((aligned(32)));
             int32_t mean = luma->means[at] * (int32_t)quantiser[0];
             largest |= mean ^ mean >> 31;
-            block[0] = (int16_t)mean;
+            block[turn][0] = (int16_t)mean;
             for (int k = 1; k < 64; k++) {
                 int32_t value = from[k] * (int32_t)quantiser[k];
                 largest |= value ^ value >> 31;
-                block[places[k]] = (int16_t)value;
+                block[turn][places[k]] = (int16_t)value;
             }
-            beyond |= inverse(block, side, plane + (size_t)row * side * stride + (size_t)column * side, stride);
+            if (to)
+                beyond |= inverse(block[!turn], side, to, stride);
+            to = plane + (size_t)row * side * stride + (size_t)column * side;
         }
+    if (to)
+        beyond |= inverse(block[!turn], side, to, stride);
     return largest <= HW_MOST_VALUE && !is_beyond(beyond) ? HW_DECODED : HW_REFUSED;
 }
 
