@@ -209,17 +209,21 @@ def encryption_command(contents: int, rounds: int, record: bool) -> None:
 @click.option("--pdq", type=click.IntRange(0), default=0, show_default=True, help="PDQ values listed.")
 @click.option("--digests", type=click.IntRange(0), default=0, show_default=True, help="Digests listed.")
 @click.option("--grain", type=click.IntRange(0), default=serve.BUSY, show_default=True, help="Levels, of pictures.")
+@click.option(
+    "--halves", type=click.IntRange(1), default=serve.HALVES, show_default=True, help="Half-open connections."
+)
 @click.option("--ahead", is_flag=True, help="Go before all else that this machine runs; for root.")
 @click.option("--home", type=click.Path(path_type=Path), help="A home to fill, or filled before; kept.")
 @click.option("--record", is_flag=True, help="Write the figures under bench/runs/.")
 def serve_command(
-    only: tuple[str, ...], rounds: int, pairs: int, seconds: float, pdq: int, digests: int, grain: int, ahead: bool,
-    home: Path | None, record: bool,
+    only: tuple[str, ...], rounds: int, pairs: int, seconds: float, pdq: int, digests: int, grain: int, halves: int,
+    ahead: bool, home: Path | None, record: bool,
 ) -> None:  # fmt: skip
-    """The upload doors: known content against ClamAV's daemon, new against its fingerprint, load, accept's silence."""
+    """The upload doors: known content against ClamAV's daemon, new against its fingerprint, load, accept's silence,
+    and half-open connections."""
     plan = serve.Plan(
-        only or serve.PARTS, rounds, pairs=pairs, load_s=seconds, pdq=pdq, digests=digests, grain=grain, ahead=ahead,
-        home=home,
+        only or serve.PARTS, rounds, pairs=pairs, load_s=seconds, pdq=pdq, digests=digests, grain=grain, halves=halves,
+        ahead=ahead, home=home,
     )  # fmt: skip
     try:
         found = serve.run(plan, lambda text: click.echo(text, err=True))

@@ -9,6 +9,7 @@ Rules
 - Listed against unlisted under `accept`: the share of pairs in which the listed one took longer (0.5: nothing to tell),
   with the interval that holds it in 95 of 100 measurements. What is sent is alike in all but its listing, in random
   order, over one connection.
+- Half-open connections: see `serve_halfopen`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 
-from bench import pictures, report, serve_lists, serve_load
+from bench import pictures, report, serve_halfopen, serve_lists, serve_load
 from bench.measure import WrongAnswer
 from bench.serve_doors import Serving, Uploader, clamd, go_ahead, instream, serving
 from scanner.hashing import digest_fd
@@ -35,7 +36,8 @@ from scanner.isolation.in_process import InProcess
 SIZE = (2048, 1536)  # 3 Mpx
 BUSY = 16  # levels of grain: 850 kB, as a camera's JPEG of that size has; 4 gives 320 kB, as messengers make them
 _LANES = 4
-KNOWN, NEW, LOAD, ACCEPT = PARTS = ("known", "new", "load", "accept")
+HALVES = 1000  # connections that make no request
+KNOWN, NEW, LOAD, ACCEPT, HALFOPEN = PARTS = ("known", "new", "load", "accept", "halfopen")
 _TEXT_BYTES = 1024
 
 
@@ -54,6 +56,7 @@ class Plan:
     pdq: int = 0
     digests: int = 0
     grain: int = BUSY
+    halves: int = HALVES
     ahead: bool = False
     home: Path | None = None
 
@@ -192,6 +195,7 @@ def _measures(
         LOAD: lambda: serve_load.measured(
             door.ports["http"], lambda number: picture(first + 2**32 + number, plan.grain), plan.load_s
         ),
+        HALFOPEN: lambda: serve_halfopen.measured(door.ports, text, plan.halves, plan.rounds, 20 * plan.turn),
         ACCEPT: lambda: telling(door.ports["accepting"], listed, texts(f"not {first}", len(listed))),
     }
 

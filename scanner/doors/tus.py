@@ -30,6 +30,7 @@ from scanner.doors.answers import Answer, Undecided, Verdict, undecidable
 from scanner.doors.http_bodies import pieces
 from scanner.doors.http_requests import HttpDoor, Refused, Reply, saying
 from scanner.doors.rules import MAX_REF_BYTES
+from scanner.doors.s3_objects import Gone
 from scanner.doors.storages import judge_file
 from scanner.doors.tus_hooks import BadHook, Hook, InBucket, InFile
 from scanner.errors import ScannerError
@@ -93,7 +94,10 @@ class TusDoor:
             case InFile(path):
                 return await judge_file(self._door.intake, self._rules, path, ref, hook.size)
             case InBucket(bucket, key) if self._door.objects is not None:
-                return await self._door.objects.judge(self._rules, bucket, key, ref=ref, size=hook.size)
+                try:
+                    return await self._door.objects.judge(self._rules, bucket, key, ref=ref, size=hook.size)
+                except Gone:  # the server says that it is there
+                    return undecidable(Reason.IO)
         return undecidable(Reason.UNOPENED)
 
     def _forget(self, ref: bytes) -> None:

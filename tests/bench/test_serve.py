@@ -11,11 +11,11 @@ from bench import serve
 
 def test_the_doors_are_measured_and_every_answer_is_judged() -> None:
     """Each figure is there; a wrong answer would have ended it."""
-    found = serve.run(serve.Plan(rounds=1, turn=4, pairs=3, load_s=0.1, pdq=20, digests=30))
+    found = serve.run(serve.Plan(rounds=1, turn=4, pairs=3, load_s=0.1, pdq=20, digests=30, halves=20))
 
     assert {
         "known_ours_us", "new_serving_ms", "new_workers_ms", "fingerprint_ms", "new_ratio", "load_p99_over_p50",
-        "accept_auc",
+        "accept_auc", "halfopen_http_p99_ratio", "halfopen_clamd_p99_control",
     } <= found.keys()  # fmt: skip
     assert 0 <= found["accept_auc"] <= 1
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.doors import tus_hooks
-from scanner.doors.answers import Undecided, undecidable
+from scanner.doors.answers import Answer, Undecided, undecidable
+from scanner.doors.s3_objects import Gone
 from scanner.doors.tus_hooks import BadHook, InBucket, InFile
 from scanner.ledger import Place, assets
 from scanner.ledger.assets import UPLOADS
@@ -167,6 +168,20 @@ def test_storage_that_cannot_be_read_from_here_is_undecidable(face: Face, storag
     """And so is a bucket where no store is configured."""
     assert 422 == refused_with(ask(face, hook("pre-finish", storage)))
     assert 422 == refused_with(ask(face, hook("pre-finish", {"Type": "s3store", "Bucket": "b", "Key": "k"}, id_="u2")))
+
+
+def test_an_object_that_is_not_there_is_refused_and_no_fault(tmp_path: Path) -> None:
+    """A server that is told of a fault lets its client try again, which finds every byte in place."""
+
+    class Empty:
+        async def judge(self, *_: object, **_more: object) -> Answer:
+            raise Gone
+
+    face = Face(tmp_path / "home", objects=Empty())
+    said = ask(face, hook("pre-finish", {"Type": "s3store", "Bucket": "b", "Key": "k"}))
+    face.ledger.close()
+
+    assert 422 == refused_with(said)
 
 
 def test_before_it_begins(face: Face) -> None:
