@@ -17,7 +17,7 @@ from scanner.isolation import landlock, seccomp
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
-MOST_FILES = 16  # standard streams, the socket, the content, and what a library may duplicate
+MOST_FILES = 16  # standard streams, the channel's two, the content, and what a library may duplicate
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,9 +62,9 @@ def prepare() -> None:
         seccomp.prepared()
 
 
-def confine(memory_bytes: int, keep_fd: int) -> None:
-    """Keep the standard streams and `keep_fd`, bound memory, and enter what the kernel offers of the sandbox."""
-    _close_all_but(keep_fd)
+def confine(memory_bytes: int, *keep_fds: int) -> None:
+    """Keep the standard streams and `keep_fds`, bound memory, and enter what the kernel offers of the sandbox."""
+    _close_all_but(*sorted(keep_fds))
     no_core_dumps()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -78,10 +78,13 @@ def confine(memory_bytes: int, keep_fd: int) -> None:
         seccomp.load()
 
 
-def _close_all_but(keep_fd: int) -> None:
-    assert 2 < keep_fd < MOST_FILES
-    os.closerange(3, keep_fd)
-    os.closerange(keep_fd + 1, 65536)
+def _close_all_but(*kept: int) -> None:
+    last = 2
+    for fd in kept:
+        assert last < fd < MOST_FILES
+        os.closerange(last + 1, fd)
+        last = fd
+    os.closerange(last + 1, 65536)
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -8,6 +8,7 @@ fires when the thread that started the zygote ends, not the process.)
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import socket
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from scanner.errors import IsolationError
 from scanner.isolation import memory
 from scanner.isolation.confinement import Sandbox
+from scanner.isolation.records import LONGEST_BYTES
 from scanner.isolation.starting import start_clean
 from scanner.isolation.worker import CONFINED, task
 from scanner.isolation.zygote import CANNOT, MOST_FIRST_BYTES, READY, Settings
@@ -37,6 +39,7 @@ sys.exit(main(sys.argv[2:]))
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
 START_S = 60.0  # a cold import on a loaded machine; a warm one takes under a second
 REPLY_S = 60.0  # one that is gone is known at once, by its socket: this is for a machine that stands still
+_MOST_RINGS = 4096  # silenced at once
 
 
 class ZygoteLost(Exception):
@@ -49,11 +52,28 @@ class Worker:
 
     pid: int
     channel: socket.socket
+    bell: io.FileIO
     files: int = 0
 
     def give(self, fd: int, resume: Resume | None = None, within_s: float | None = None) -> None:
         """Hand over the descriptor of a content, to be looked at from `resume`. Raises OSError when it is gone."""
         socket.send_fds(self.channel, [task(os.fstat(fd).st_size, resume, within_s)], [fd])
+
+    def silenced(self) -> bool:
+        """Silence the bell that rang; False where it rang because its worker let go of it, or ended."""
+        return self.bell.read(_MOST_RINGS) != b""
+
+    def said(self) -> bytes | None:
+        """The next record that was told; None where there is none, b"" when the worker is gone."""
+        try:
+            return self.channel.recv(LONGEST_BYTES + 1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Give the descriptors back; the worker ends by it."""
+        self.channel.close()
+        self.bell.close()
 
     def cpu_s(self) -> float:
         """CPU time the process has used. Raises OSError when it is gone."""
@@ -82,12 +102,12 @@ class Zygote:
             try:
                 self._control.send(b"fork")
                 self._await()
-                message, fds, _, _ = socket.recv_fds(self._control, 64, 1)
+                message, fds, _, _ = socket.recv_fds(self._control, 64, 2)
             except OSError as error:
                 raise ZygoteLost from error
-        if not fds or not message.isdigit():
+        if len(fds) != 2 or not message.isdigit():
             raise ZygoteLost
-        worker = Worker(int(message), socket.socket(fileno=fds[0]))
+        worker = Worker(int(message), socket.socket(fileno=fds[0]), io.FileIO(fds[1]))
         if not _readable(worker.channel, REPLY_S) or worker.channel.recv(64) != CONFINED:
             self.end(worker)
             raise ZygoteLost  # a worker that is not confined is never given a file
@@ -96,7 +116,7 @@ class Zygote:
     def end(self, worker: Worker) -> None:
         """Have `worker` killed and reaped, without waiting for it. Where the zygote is lost it is dead already."""
         with self._lock, contextlib.suppress(OSError):
-            worker.channel.close()
+            worker.close()
             self._control.send(b"kill %d" % worker.pid)
 
     def forbidden_calls(self) -> int:

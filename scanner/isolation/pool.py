@@ -3,7 +3,8 @@
 Rules
 - A content costs at most its CPU budget plus `GRACE_S`, with wall time as a backstop; then its worker is killed and the
   signals told so far are kept: partial(timeout), or digests_only(timeout).
-- A crash (a signal, a closed socket, a bad record) is replayed once, alone, in a fresh worker; then its reason stands.
+- A crash (a signal, a closed channel, a bad record) is replayed once, alone, in a fresh worker; then its reason stands.
+- Records are read when the worker rings, and at every look at a silent one: what it told counts whatever became of it.
 - Workers are replaced after `FILES_PER_WORKER` files and after every anomaly, so that what one content did to a worker
   reaches few others. A lost zygote is replaced too: the pool heals by itself.
 """
@@ -23,7 +24,7 @@ from scanner.errors import IsolationError
 from scanner.fingerprint import Limits, Options, go_on, gone_by, usable, wanted, with_recipes
 from scanner.isolation.confinement import Sandbox
 from scanner.isolation.handle import Worker, Zygote, ZygoteLost
-from scanner.isolation.records import LONGEST_BYTES, BadRecord, EndRecord, MediaRecord, MemberRecord, parse
+from scanner.isolation.records import BadRecord, EndRecord, MediaRecord, MemberRecord, parse
 from scanner.isolation.worker import ANSWER
 from scanner.isolation.zygote import Settings
 from scanner.types import (
@@ -43,7 +44,7 @@ from scanner.types import (
 FILES_PER_WORKER = 100
 GRACE_S = 0.4  # for the worker to notice its own budget and end in good order; killed, it ends within half a second
 LEAST_WITHIN_S = 0.05  # however long the wait for a worker was
-MOST_UNREAD = 1000  # records that may wait to be read when time is up: more than a socket holds of the shortest
+MOST_UNREAD = 1000  # records read at once: more than a socket holds of the shortest
 LOOK_S = 0.25  # how often a silent worker is looked at; when its time can be up, just then
 
 
@@ -110,7 +111,7 @@ class WorkerPool:
                 idle.append(self._places.get_nowait())
         for worker in idle:
             if worker is not None:
-                worker.channel.close()
+                worker.close()
             self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
     def fingerprint(
@@ -223,28 +224,32 @@ class _Task:
 
     def _listen(self, cpu_started: float, stop: Stop) -> Looked | None:
         poll = select.poll()
-        poll.register(self._worker.channel, select.POLLIN)
+        poll.register(self._worker.bell, select.POLLIN)
         wall_started = time.monotonic()
         while not stop():
             left_s = self._left_s(cpu_started, wall_started)
-            if left_s <= 0:
-                return self._late(poll)
-            if not poll.poll(1 + 1000 * min(LOOK_S, left_s)):
-                continue
-            ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
+            rung = left_s > 0 and poll.poll(1 + 1000 * min(LOOK_S, left_s))
+            gone = rung and not self._worker.silenced()
+            # Also when time is up: on a machine that stood still it may be all there is to tell, or tell of more time.
+            ended = self._read()
+            if ended is not None:
+                return ended
+            if gone:
+                return self._cut_short(Reason.CRASH)
+            if left_s <= 0 and self._left_s(cpu_started, wall_started) <= 0:
+                return self._cut_short(Reason.TIMEOUT)
+        return None
+
+    def _read(self) -> Looked | None:
+        """Take the records that wait; the outcome when the last is among them."""
+        for _ in range(MOST_UNREAD):
+            record = self._worker.said()
+            if record is None:
+                return None
+            ended = self._take(record)
             if ended is not None:
                 return ended
         return None
-
-    def _late(self, poll: select.poll) -> Looked:
-        """Time is up. What was told before counts: on a machine that stood still it may be all there is to tell."""
-        for _ in range(MOST_UNREAD):
-            if not poll.poll(0):
-                break
-            ended = self._take(self._worker.channel.recv(LONGEST_BYTES + 1))
-            if ended is not None:
-                return ended
-        return self._cut_short(Reason.TIMEOUT)
 
     def _left_s(self, cpu_started: float, wall_started: float) -> float:
         """For how long at least the content's time is not up; nothing, or less, once it is."""

@@ -1,10 +1,9 @@
-"""The loop of one worker: a descriptor in by SCM_RIGHTS, records out, one datagram each, until the socket closes."""
+"""The loop of one worker: a descriptor in by SCM_RIGHTS, records out, one datagram each, until the channel closes."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import struct
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import replace
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options, fingerprint_file
 from scanner.isolation import memory, records
+from scanner.isolation.channel import Channel
 from scanner.isolation.confinement import confine, die_with_parent
 from scanner.resuming import RESUME_BYTES, decode, encode
 from scanner.types import MediaKind, Reason, Resume, digests_only
@@ -30,7 +30,7 @@ CONFINED = b"confined"
 class _Teller:
     """Sends each piece of the answer as it is made."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.kind = MediaKind.OTHER
         self._marked = 0.0
@@ -76,29 +76,30 @@ def _read_task(message: bytes) -> tuple[int, float | None, Resume | None]:
     return size_bytes, within_ms / 1000 or None, resume
 
 
-Answer = Callable[[socket.socket, MediaFile, Options, Limits, Resume | None], None]
+Answer = Callable[[Channel, MediaFile, Options, Limits, Resume | None], None]
 ANSWER = "scanner.isolation.worker:answer"
 
 
-def serve(channel: socket.socket, options: Options, limits: Limits, answer: Answer) -> None:
+def serve(channel: Channel, options: Options, limits: Limits, answer: Answer) -> None:
     """Let `answer` deal with each task on `channel` until it closes. Called once, in a fresh fork."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when work ends
     memory.grow_in_huge_pages()
-    confine(limits.memory_bytes, channel.fileno())
+    confine(limits.memory_bytes, *channel.filenos())
     channel.send(CONFINED)
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, MOST_TASK_BYTES + 1, 1)
+        message, fds = channel.take(MOST_TASK_BYTES + 1)
         if len(message) not in (_TASK.size, MOST_TASK_BYTES) or len(fds) != 1:
             return
         try:
             size_bytes, within_s, resume = _read_task(message)
             answer(channel, MediaFile(fds[0], size_bytes), options, replace(limits, within_s=within_s), resume)
+            channel.ring()
         finally:
             os.close(fds[0])
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
+def answer(channel: Channel, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Fingerprint the content, telling each piece as it is made."""
     teller = _Teller(channel)
     try:

@@ -2,7 +2,7 @@
 
 Started by `handle.Zygote` with two arguments: the descriptor of its end of a SOCK_SEQPACKET pair, and its settings as
 JSON. It ends when that socket closes, and its workers die with it. Commands, one datagram each:
-- `fork`: answers the worker's process id, with the worker's socket by SCM_RIGHTS
+- `fork`: answers the worker's process id, with the parent's ends of its socket and its bell by SCM_RIGHTS
 - `kill PID`: ends a worker forked here; no answer
 - `count`: answers how many workers ended by a forbidden system call, once all that were to end are gone
 
@@ -25,6 +25,7 @@ from typing import cast
 
 from scanner.fingerprint import Limits, Options, Orientations
 from scanner.isolation import image, memory
+from scanner.isolation.channel import Channel
 from scanner.isolation.confinement import available, no_core_dumps, prepare
 from scanner.isolation.warming import warm
 from scanner.isolation.worker import ANSWER, Answer, serve
@@ -73,7 +74,7 @@ class _Zygote:
         self._answer = answer
         self._children: set[int] = set()
         self._dying: set[int] = set()
-        self._spare: tuple[int, socket.socket] | None = None
+        self._spare: tuple[int, socket.socket, int] | None = None
         self._forbidden_calls = 0
 
     def run(self) -> None:
@@ -103,28 +104,31 @@ class _Zygote:
 
     def _give(self) -> None:
         """Hand out the spare, or a worker forked now."""
-        pid, channel = self._spare or self._fork()
+        pid, records, bell = self._spare or self._fork()
         self._spare = None
-        socket.send_fds(self._control, [str(pid).encode()], [channel.fileno()])
-        channel.close()
+        socket.send_fds(self._control, [str(pid).encode()], [records.fileno(), bell])
+        records.close()
+        os.close(bell)
 
-    def _fork(self) -> tuple[int, socket.socket]:
-        """A new worker and its socket."""
+    def _fork(self) -> tuple[int, socket.socket, int]:
+        """A new worker, and the parent's ends of its socket and its bell."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        heard, rung = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         pid = os.fork()
         if pid == 0:
-            self._become_worker(ours, theirs)
+            self._become_worker(Channel(theirs, rung), ours)
         theirs.close()
+        os.close(rung)
         self._children.add(pid)
-        return pid, ours
+        return pid, ours, heard
 
-    def _become_worker(self, ours: socket.socket, theirs: socket.socket) -> None:
-        """In the child: keep the standard streams and one socket, serve, and leave without clean-up."""
+    def _become_worker(self, channel: Channel, ours: socket.socket) -> None:
+        """In the child: keep the standard streams and the channel, serve, and leave without clean-up."""
         status = 1
         try:
             ours.close()
             self._control.close()
-            serve(theirs, self._settings.options, self._settings.limits, self._answer)
+            serve(channel, self._settings.options, self._settings.limits, self._answer)
             status = 0
         finally:
             os._exit(status)

@@ -8,20 +8,21 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import struct
 import time
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options
 from scanner.isolation import records
+from scanner.isolation.channel import Channel
 from scanner.isolation.worker import answer as honest
 from scanner.types import WHOLE, MediaKind, Resume
 
+MANY = 5000  # records, several times what a socket holds
 GOOD = records.pack_signal(Signal("pdq", bytes(range(32)), quality=100))
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
+def answer(channel: Channel, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Do what the content says, or what an honest worker does."""
     word = file.at(0, 64).split(b" ")[0].decode("ascii", "replace")
     deed = DEEDS.get(word)
@@ -31,42 +32,49 @@ def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Li
     channel.send(GOOD)
     deed(channel)
     channel.send(records.pack_end(MediaKind.IMAGE, WHOLE))
+    if word == "SILENCE":
+        time.sleep(600)
 
 
-def _segfault(channel: socket.socket) -> None:
+def _segfault(channel: Channel) -> None:
     ctypes.string_at(0)
 
 
-def _spin(channel: socket.socket) -> None:
+def _spin(channel: Channel) -> None:
     while True:
         pass
 
 
 def _spin_as(kind: MediaKind):  # type: ignore[no-untyped-def]
-    def spin(channel: socket.socket) -> None:
+    def spin(channel: Channel) -> None:
         channel.send(records.pack_media(kind, 1000))
         _spin(channel)
 
     return spin
 
 
-def _sleep(channel: socket.socket) -> None:
+def _sleep(channel: Channel) -> None:
     time.sleep(600)
 
 
-def _allocate(channel: socket.socket) -> None:
+def _allocate(channel: Channel) -> None:
     bytearray(64 << 30)
 
 
-def _fork(channel: socket.socket) -> None:
+def _fork(channel: Channel) -> None:
     if os.fork() == 0:
         time.sleep(600)
     os.abort()
 
 
-def _flood(channel: socket.socket) -> None:
+def _flood(channel: Channel) -> None:
     while True:
         channel.send(GOOD)
+
+
+def _unhang(channel: Channel) -> None:
+    os.close(channel.filenos()[1])
+    _sleep(channel)
 
 
 def _lie(datagram: bytes):  # type: ignore[no-untyped-def]
@@ -94,5 +102,9 @@ DEEDS = {
     "QUALITY": _lie(GOOD[:3] + b"\x65" + GOOD[4:]),
     "VALUE": _lie(GOOD[:4] + b"\x08" + GOOD[5:]),
     "DURATION": _lie(struct.pack("<BBBBB3x32sIIQ", 1, 2, 0, 0, 0, b"", 2**32 - 1, 2**32 - 1, 2**63)),
+    "UNHANG": _unhang,
+    "RING": lambda channel: [channel.ring() for _ in range(100_000)],
+    "SILENCE": lambda channel: None,
+    "MUCH": lambda channel: [channel.send(GOOD) for _ in range(MANY)],
     "CROWD": lambda channel: [channel.send(GOOD) for _ in range(200)],
 }

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options
 from scanner.isolation import records
+from scanner.isolation.channel import Channel
 from scanner.types import WHOLE, MediaKind, Resume
 
 WORKED, REFUSED = 100, 0
@@ -34,7 +35,7 @@ def call(name: str, *arguments: object) -> int:
     return answer
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
+def answer(channel: Channel, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Do the probe that the content names, and tell by the quality of a signal whether it worked."""
     name = file.at(0, 64).decode()
     try:

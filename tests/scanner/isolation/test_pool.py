@@ -24,7 +24,7 @@ from scanner.isolation.handle import Worker
 from scanner.isolation.in_process import InProcess
 from scanner.isolation.pool import WorkerPool, _Task
 from scanner.types import WHOLE, Extent, Fingerprint, MediaKind, Reason, Stopped, never, partial
-from tests.scanner.isolation.hostile import GOOD
+from tests.scanner.isolation.hostile import GOOD, MANY
 
 HOSTILE = "tests.scanner.isolation.hostile:answer"
 # By the clock there is more than any machine stands still for: what is late here is late by its own work.
@@ -32,7 +32,7 @@ LIMITS = Limits(image_s=1.0, video_s=1.0, wall_factor=100.0, signals=100)
 HURRIED = Limits(image_s=0.3, video_s=0.5)
 WAIT_S = 60.0
 MOST_TRIES = 10
-CRASHES = "STOP SEGFAULT ABORT EXIT FORK ALLOCATE SHORT LONG HUGE EMPTY TYPE HASHTYPE QUALITY VALUE"
+CRASHES = "STOP UNHANG SEGFAULT ABORT EXIT FORK ALLOCATE SHORT LONG HUGE EMPTY TYPE HASHTYPE QUALITY VALUE"
 
 
 class Ask:
@@ -139,14 +139,32 @@ def test_a_worker_that_does_not_come_back_is_killed(hurried: Ask, deed: str) -> 
 def test_what_was_told_before_time_was_up_counts(ended: bool) -> None:
     """A machine that stood still past the end of a content's time loses nothing that its worker had said."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs, open(os.devnull, "rb") as file:
+    heard, rung = os.pipe2(os.O_NONBLOCK)
+    with ours, theirs, io.FileIO(heard) as bell, io.FileIO(rung, "w"), open(os.devnull, "rb") as file:
         theirs.send(GOOD)
         if ended:
             theirs.send(records.pack_end(MediaKind.IMAGE, WHOLE))
-        task = _Task(Worker(os.getpid(), ours), file.fileno(), Limits(image_s=-1.0), None)
+        task = _Task(Worker(os.getpid(), ours, bell), file.fileno(), Limits(image_s=-1.0), None)
         looked = task.run(never)
 
     assert (WHOLE if ended else partial(Reason.TIMEOUT), 1) == (looked, len(task.signals))
+
+
+@pytest.mark.parametrize("deed", ["RING", "SILENCE"])
+def test_a_bell_is_not_believed(hostile: Ask, deed: str) -> None:
+    """One that rings for nothing, again and again, ends nothing; what was told without ringing is found anyway."""
+    with WorkerPool(1, LIMITS, answer=HOSTILE) as pool:  # its own: the silent worker takes no other file
+        found = Ask(pool, hostile.folder)(deed.encode())
+
+    assert (WHOLE, 1) == (found.looked, len(found.signals))
+
+
+def test_more_than_a_socket_holds_is_told(hostile: Ask) -> None:
+    """A worker that has no room left for what it tells has its parent read, and goes on: nothing is lost."""
+    with WorkerPool(1, Limits(signals=10_000), answer=HOSTILE) as pool:
+        found = Ask(pool, hostile.folder)(b"MUCH")
+
+    assert (WHOLE, 1 + MANY) == (found.looked, len(found.signals))
 
 
 @pytest.mark.parametrize("deed", ["FLOOD", "CROWD"])

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from dataclasses import replace
 
 from hashsets.types import Signal
 from scanner.fingerprint import Limits, MediaFile, Options
 from scanner.isolation import records
+from scanner.isolation.channel import Channel
 from scanner.isolation.worker import answer as honest
 from scanner.types import WHOLE, MediaKind, Resume
 
 CLAIMED = Signal("sha256", hashlib.sha256(b"listed").digest(), part="m1")
 
 
-def answer(channel: socket.socket, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
+def answer(channel: Channel, file: MediaFile, options: Options, limits: Limits, resume: Resume | None) -> None:
     """Claim what the first word says, or do what an honest worker does."""
     word = file.at(0, 16).split(b" ")[0]
     if word == b"CLAIM":
