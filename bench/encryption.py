@@ -1,8 +1,9 @@
-"""`python -m bench encryption`: what it costs to keep the databases under a key, on work that is ours.
+"""`python -m bench encryption`: what it costs to keep the databases under a key, or locations sealed.
 
-The same work over a plain home and over one under a key, in turns: contents recorded, files that a walk finds as they
-were, a list imported. Beside it what the processor gives AES-XTS, by a library with the same instructions: the floor of
-an encrypted file system (dm-crypt, fscrypt), which enciphers what reaches the disk and nothing that lies in a cache.
+The same work of ours over a plain home, one under a key and one with sealed locations, in turns: contents recorded,
+files that a walk finds as they were, a list imported. Beside it what the processor gives AES-XTS, by a library with the
+same instructions: the floor of an encrypted file system (dm-crypt, fscrypt), which enciphers what reaches the disk and
+nothing that lies in a cache.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from hashsets.refresh import import_list
 from hashsets.sources import FileSource
 from hashsets.store import Store
 from hashsets.types import Signal
+from scanner.accountability import sealed_locations
+from scanner.accountability.location_file import LocationFile
+from scanner.clock import SystemClock
 from scanner.ledger import Ledger, Place
 from scanner.ledger.assets import Root
 from scanner.ledger.ledger import Pinned, Recording
+from scanner.ledger.locations import Keys
 from scanner.ledger.outbox import Occasion
 from scanner.opening import FileStat
 from scanner.types import WHOLE, Digests, Fingerprint, MediaKind, Trigger
@@ -39,12 +44,16 @@ _DAY = Occasion(Trigger.SCAN, "2026-01-01")
 def run(contents: int = 150_000, rounds: int = 2) -> list[Figure]:
     """Each work's cost under a key against without one (ratio 1: as cheap). Raises WrongAnswer, ImportError."""
     key = Key(os.urandom(32))
-    costs: dict[str, list[dict[str, float]]] = {"plain": [], "encrypted": []}
+    kinds = {"plain": (None, None), "encrypted": (key, None), "sealed": (None, LocationFile)}
+    costs: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for kind, with_key in (("plain", None), ("encrypted", key)):
+        for kind, (with_key, broker) in kinds.items():
             with tempfile.TemporaryDirectory() as folder:
-                costs[kind].append(_works(Path(folder), contents, with_key))
-    plain, under_key = ({name: median(each[name] for each in costs[kind]) for name in costs[kind][0]} for kind in costs)
+                keys = None if broker is None else broker(Path(folder)).public
+                costs[kind].append(_works(Path(folder), contents, with_key, keys))
+    plain, under_key, sealed = (
+        {name: median(each[name] for each in costs[kind]) for name in costs[kind][0]} for kind in kinds
+    )
     xts = _xts_megabytes_a_second()
     figures = []
     for name in ("record", "walk", "import"):
@@ -58,15 +67,22 @@ def run(contents: int = 150_000, rounds: int = 2) -> list[Figure]:
             "file_system_ratio": (plain[name] + floor) / plain[name],
         }
         figures.append(Figure(f"encryption {name}", "the same without a key", under_key[name] / plain[name], 1.1, more))
+    for name in ("record", "walk"):
+        more = {"contents": contents, "seconds": plain[name], "sealed_seconds": sealed[name],
+                "megabytes": plain[f"{name}_megabytes"], "sealed_megabytes": sealed[f"{name}_megabytes"]}  # fmt: skip
+        figures.append(Figure(f"sealed {name}", "the same readable", sealed[name] / plain[name], 1.5, more))
     return figures
 
 
-def _works(home: Path, contents: int, key: Key | None) -> dict[str, float]:
+def _works(home: Path, contents: int, key: Key | None, keys: Keys | None) -> dict[str, float]:
     """CPU seconds of each work in a new home, and the megabytes that it wrote or read."""
     listed = home / "list"
     with listed.open("w") as file:
         file.writelines(f"sha256 {hashlib.sha256(b'l%d' % number).hexdigest()}\n" for number in range(contents))
-    with Store.open(home, key=key) as store, closing(Ledger.open(home, key)) as ledger:
+    if keys is not None:
+        with closing(Ledger.open(home, key)) as empty:
+            sealed_locations.seal(empty.db, keys(), SystemClock())
+    with Store.open(home, key=key) as store, closing(Ledger.open(home, key, keys)) as ledger:
         root = ledger.places.add_root(os.fsencode(home / "none"))
         pinned = Pinned(store.catalogue(), ())
         found: dict[str, float] = {}

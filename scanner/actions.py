@@ -22,7 +22,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -37,10 +37,15 @@ from scanner.ledger.actions import ActionRules, Owed
 
 LOCK_NAME: Final = "actions-lock"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 300.0  # a restriction is urgent: a target that is back waits five minutes at most
+FOUND_AT_ONCE = 64  # each a line of the audit log where locations are sealed
 FAILURES_A_ROUND = 3  # in a row: the target is down, and the rest of a long queue would only wait for it
 _MAX_ANSWER_BYTES = 65_536
 _MAX_TOKEN_BYTES = 8192  # servers commonly refuse a header line over 8 kB
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+# The paths or refs of assets; None for one that nobody can open any more.
+Find = Callable[[Sequence[int]], Sequence[bytes | None]]
 
 
 class Target(Protocol):
@@ -61,19 +66,19 @@ class Told:
     elsewhere: bool = False
 
 
-def encode(action: Owed) -> bytes:
+def encode(action: Owed, where: bytes | None) -> bytes:
     """One action as the target hears it: a line of JSON. A ref or path that is no UTF-8 comes in base64; an upload that
-    came without a ref is named by its digest alone.
+    came without a ref, or whose ref nobody can open any more, is named by its digest alone.
     """
     key = "ref" if action.is_upload else "path"
     try:
-        where = {key: action.where.decode("utf-8")} if action.where else {}
+        place = {key: where.decode("utf-8")} if where else {}
     except UnicodeDecodeError:
-        where = {f"{key}_base64": base64.b64encode(action.where).decode("ascii")}
+        place = {f"{key}_base64": base64.b64encode(where or b"").decode("ascii")}
     said = {
         "id": action.id,
         "verb": action.verb.value,
-        **where,
+        **place,
         "sha256": action.sha256.hex(),
         "tier": action.tier.value,
         "media": action.media.value,
@@ -99,23 +104,28 @@ def act(
     ledger: Ledger,
     config: ActionsConfig,
     clock: Clock,
+    find: Find,
     *,
     even_if_waiting: bool = False,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Told:
-    """Draw what is due and tell it, one round. Never raises for a target: what is not taken stays owed."""
+    """Draw what is due and tell it, one round. Never raises for a target: what is not taken stays owed.
+
+    `find` says where assets are; what it raises ends the round.
+    """
     draw(ledger, config, clock, checkpoint)
     target = target_of(config)
     with _only_one(ledger.db.path.parent) as alone:
         if not alone:
             return Told(waiting=ledger.actions.waiting(), elsewhere=True)
         delivered = failed = in_a_row = 0
-        for action in ledger.actions.owed(clock.now_ns(), even_if_waiting=even_if_waiting):
+        owed = ledger.actions.owed(clock.now_ns(), even_if_waiting=even_if_waiting)
+        for action, where in _found(owed, find):
             checkpoint()
             if not ledger.actions.begin(action, clock.now_ns() + pause_ns(action.attempts)):
                 continue  # withdrawn meanwhile
             try:
-                target.tell(encode(action))
+                target.tell(encode(action, where))
             except DeliveryError:
                 failed, in_a_row = failed + 1, in_a_row + 1
                 if in_a_row == FAILURES_A_ROUND:
@@ -124,6 +134,15 @@ def act(
             ledger.actions.taken(action, clock.now_ns())
             delivered, in_a_row = delivered + 1, 0
         return Told(delivered, failed, ledger.actions.waiting() - failed)
+
+
+def _found(owed: Sequence[Owed], find: Find) -> Iterator[tuple[Owed, bytes | None]]:
+    """With where they are, found for few at first: while a target is down, little is looked up in vain."""
+    start, size = 0, 1
+    while start < len(owed):
+        part = owed[start : start + size]
+        yield from zip(part, find([action.asset_id for action in part]), strict=True)
+        start, size = start + size, min(2 * size, FOUND_AT_ONCE)
 
 
 def pause_ns(attempts: int) -> int:

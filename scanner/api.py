@@ -21,7 +21,7 @@ from hashsets.errors import DriverRefused, StoreError
 from hashsets.store import Store
 from scanner import actions, delivery
 from scanner.accountability import changes
-from scanner.accountability.audit import AuditLog, software
+from scanner.accountability.audit import AuditLog, Event, software
 from scanner.accountability.broker import BrokerLog
 from scanner.accountability.keeping import Keeper
 from scanner.accountability.log_file import LogFile
@@ -110,7 +110,7 @@ class Scanner:
         """ledger.db."""
         self.home.create()
         with _named("ledger.db"):
-            ledger = Ledger.open(self.home.folder, self.key)
+            ledger = Ledger.open(self.home.folder, self.key, lambda: self.keeper.location_keys())
         with contextlib.suppress(StoreError):  # it stays to be noted by whoever can write
             changes.note(ledger.db, self.clock, self.config, None, software())
         return ledger
@@ -266,8 +266,19 @@ class Scanner:
         if not self.config.actions.configured:
             raise UsageError("No target is configured: set command, socket or url of [actions].")
         return actions.act(
-            self.ledger, self.config.actions, self.clock, even_if_waiting=even_if_waiting, checkpoint=checkpoint
+            self.ledger,
+            self.config.actions,
+            self.clock,
+            self._find,
+            even_if_waiting=even_if_waiting,
+            checkpoint=checkpoint,
         )
+
+    def _find(self, ids: Sequence[int]) -> Sequence[bytes | None]:
+        """Where assets are, for the operator's own system; of sealed locations it is on record first."""
+        if not self.ledger.locations.sealed:
+            return [self.ledger.places.where(asset_id) for asset_id in ids]
+        return self.audit.tell(Event.PLACES_TOLD, {"how": "actions", "count": len(ids)}, ids)[1]
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

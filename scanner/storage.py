@@ -49,7 +49,7 @@ def put_under(home: Home, key: Key | None, old: Key | None = None) -> list[str]:
 
     The names of those that were changed. Raises StoreError, DriverRefused.
     """
-    with _alone(home):
+    with alone(home):
         return [path.name for path in (home.hashsets_db, home.ledger_db) if _put(path, key, old)]
 
 
@@ -76,7 +76,8 @@ def _state(path: Path) -> State:
 
 
 @contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def alone(home: Home) -> Iterator[None]:
+    """Keep every other process out of a home. Raises DriverRefused where one is in it."""
     home.create()
     guard = HomeGuard(home.folder, alone=True, refusal="another process uses this home: stop it, then try again")
     try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -68,6 +68,7 @@ __all__ = [
     "Unreadable",
     "WalkRules",
     "check_unchanged",
+    "folders_above",
     "is_settled",
     "open_file",
     "open_root",
@@ -161,28 +162,30 @@ class WalkRules:
     max_depth: int = MAX_DEPTH
 
 
+def folders_above(key: bytes) -> Iterator[bytes]:
+    """The folders above a key, the nearest first, the root's own (b"") last."""
+    while key:
+        key = key.rpartition(b"/")[0]
+        yield key
+
+
 class UnlistedFolders:
-    """Remembers the folders a walk could not list, to tell what may be called missing."""
+    """Remembers the folders a walk could not list, to tell what may be called missing.
 
-    def __init__(self) -> None:
+    Keys may be written in another way, by whoever gives `above` of a key so written.
+    """
+
+    def __init__(self, above: Callable[[bytes], Iterable[bytes]] = folders_above) -> None:
         self._keys: set[bytes] = set()
+        self._above = above
 
-    def add(self, unlisted: FolderUnlisted) -> None:
+    def add(self, key: bytes) -> None:
         """Note one."""
-        self._keys.add(unlisted.key)
+        self._keys.add(key)
 
     def hide(self, key: bytes) -> bool:
         """Whether the folder of `key`, or one above it, was not listed."""
-        if not self._keys:
-            return False
-        if b"" in self._keys:
-            return True
-        folder = key
-        while b"/" in folder:
-            folder = folder.rpartition(b"/")[0]
-            if folder in self._keys:
-                return True
-        return False
+        return bool(self._keys) and any(folder in self._keys for folder in self._above(key))
 
 
 def walk(root_fd: int, rules: WalkRules = WalkRules(), *, below: bytes = b"") -> Iterator[Found]:

@@ -20,6 +20,7 @@ from scanner.clock import Clock, utc_day
 from scanner.ledger.assets import Root
 from scanner.ledger.contents import MAX_LOOKS
 from scanner.ledger.ledger import Ledger, Place, Recorded
+from scanner.ledger.locations import Locations
 from scanner.ledger.outbox import Occasion
 from scanner.opening import (
     FileOpener,
@@ -112,24 +113,24 @@ class _Devices:
     An asset last seen on another device than its folder now lies on was below a mount that is gone: it is not missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, locations: Locations) -> None:
         self._root: int | None = None
         self._others: dict[bytes, int] = {}
+        self._locations = locations
 
-    def add(self, listed: FolderListed) -> None:
+    def add(self, root: Root, listed: FolderListed) -> None:
         """Note one."""
         if listed.key == b"":
             self._root = listed.dev
         elif listed.dev != self._root:
-            self._others[listed.key] = listed.dev
+            self._others[self._locations.folder(root.id, listed.key)] = listed.dev
 
-    def of(self, key: bytes) -> int | None:
-        """The device of the folder of `key`, or of the nearest one above it that was listed."""
-        folder = key
-        while self._others and b"/" in folder:
-            folder = folder.rpartition(b"/")[0]
-            if folder in self._others:
-                return self._others[folder]
+    def of(self, written: bytes) -> int | None:
+        """The device of the folder of a key as written, or of the nearest one above it that was listed."""
+        if self._others:
+            for folder in self._locations.above(written):
+                if folder in self._others:
+                    return self._others[folder]
         return self._root
 
 
@@ -154,6 +155,7 @@ class RootWalk:
         progress: Callable[[int], None] = lambda files: None,
     ) -> None:
         self._ledger = ledger
+        self._locations = ledger.locations
         self._pipeline = pipeline
         self._clock = clock
         self._lanes = lanes
@@ -173,7 +175,7 @@ class RootWalk:
             return self._unavailable(root, opened)
         with opened:
             number = self._ledger.places.begin_walk(root)
-            unlisted, devices = UnlistedFolders(), _Devices()
+            unlisted, devices = self._folders()
             self._examine(root, number, opened.fd, self._watch(root, walk(opened.fd, self._rules), unlisted, devices))
             self._conclude(root, number, opened.identity, unlisted, devices)
         return self._walked
@@ -186,8 +188,11 @@ class RootWalk:
         with opened:
             number = self._ledger.places.begin_walk(root)
             found = walk(opened.fd, self._rules, below=key)
-            self._examine(root, number, opened.fd, self._watch(root, found, UnlistedFolders(), _Devices()))
+            self._examine(root, number, opened.fd, self._watch(root, found, *self._folders()))
         return self._walked
+
+    def _folders(self) -> tuple[UnlistedFolders, _Devices]:
+        return UnlistedFolders(self._locations.above), _Devices(self._locations)
 
     def _unavailable(self, root: Root, opened: RootUnavailable) -> Walked:
         self._walked.suspect = opened.trouble.value
@@ -200,10 +205,10 @@ class RootWalk:
         """Count what is no file, remember what hides absence, and pass everything on."""
         for item in items:
             if isinstance(item, FolderUnlisted):
-                unlisted.add(item)
+                unlisted.add(self._locations.folder(root.id, item.key))
                 self._walked.unlisted[item.reason.value] += 1
             elif isinstance(item, FolderListed):
-                devices.add(item)
+                devices.add(root, item)
             elif isinstance(item, Ignored):
                 self._walked.ignored[item.reason.value] += 1
                 if item.reason is NotLooked.EXCLUDED:

@@ -85,7 +85,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("scanner.metrics",),
     "tuf": ("hashsets.bundles",),
     "securesystemslib": ("hashsets.bundles",),
-    "cryptography": ("hashsets.bundles", "scanner.accountability.signing"),
+    "cryptography": ("hashsets.bundles", "scanner.accountability.signing", "scanner.location_keys"),
     # These execute what they read. `multiprocessing` unpickles what its children say.
     "pickle": (),
     "marshal": (),

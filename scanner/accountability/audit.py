@@ -15,7 +15,7 @@ import contextlib
 import importlib.metadata
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -28,6 +28,7 @@ from scanner.accountability.keeping import Entry, Keeper
 from scanner.accountability.log_file import give_to_owner
 from scanner.clock import Clock
 from scanner.errors import UsageError
+from scanner.ledger import locations
 
 __all__ = ["AuditLog", "Event", "Key", "Particulars", "Pin", "Verified", "due"]
 
@@ -47,6 +48,7 @@ class Event(StrEnum):
     CASE_OPENED = "case_opened"
     CASE_SOUGHT = "case_sought"
     PLACES_TOLD = "places_told"
+    LOCATIONS_SEALED = "locations_sealed"
     CASE_OUTCOME = "case_outcome"
     CASE_APPEAL = "case_appeal"
     CASE_EXPORTED = "case_exported"
@@ -130,11 +132,24 @@ class AuditLog:
 
     def append_now(self, event: Event, particulars: Particulars) -> int:
         """Write a line, behind what is owed, and return its number: it is on disk then. Raises AuditError."""
+        return self._keeper.append([self._entry(event, particulars)])
+
+    def tell(self, event: Event, particulars: Particulars, ids: Sequence[int]) -> tuple[int, list[bytes | None]]:
+        """Write a line, then say where assets are (None: its box is none of the broker's). Raises AuditError: no place.
+
+        What can be read is read after the line; what is sealed is opened after it, by the keeper itself.
+        """
+        entry = self._entry(event, particulars)
+        boxes = [box for asset_id in ids for box in locations.boxes(self._db, asset_id)]
+        line, opened = self._keeper.open(entry, boxes) if boxes else (self._keeper.append([entry]), {})
+        return line, [locations.where(self._db, asset_id, opened) for asset_id in ids]
+
+    def _entry(self, event: Event, particulars: Particulars) -> Entry:
+        """What is to be written now, once all that is owed is."""
         assert not self._db.connection.in_transaction, "the log is not written inside a transaction"
         said = json.loads(_checked(particulars))
         self.drain()
-        entry = Entry(secrets.token_hex(16), utc_second(self._clock.now_ns()), event.value, said)
-        return self._keeper.append([entry])
+        return Entry(secrets.token_hex(16), utc_second(self._clock.now_ns()), event.value, said)
 
     def record(self, event: Event, particulars: Particulars) -> None:
         """Write a line now or, where no log is begun yet, owe it. Raises AuditError."""

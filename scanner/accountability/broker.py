@@ -1,19 +1,24 @@
 """The broker: keeps the audit log under a user of its own, so that the scanner's can add to it and change nothing.
 
-Over a Unix socket, in lines of JSON: `append`, which answers once the lines are on disk; `standing`; and `read`, whose
-answer is followed by so many bytes of the log. The kernel says who asks; users who are not named are not answered.
+Over a Unix socket, in lines of JSON: `append`, which answers once the lines are on disk; `standing`; `read`, whose
+answer is followed by so many bytes of the log; `locations`, the keys that a scanner may hold; and `open`, which opens
+boxes of sealed locations once a line that says so is on disk. The kernel says who asks; users who are not named are
+not answered.
 
 Rules
 - What comes in is a stranger's: checked field by field, bounded in length, in number and in time.
 - A request whose answer got lost is asked again: lines are known by their uid and written once.
+- No box is opened unless a line of one of `OPENS` says by whom and why, with how many boxes it was for.
 - Neither a request nor anything of it reaches an error or a log.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
+import secrets
 import select
 import socket
 import threading
@@ -23,14 +28,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from scanner import unix_socket
+from scanner.accountability.audit import Event
 from scanner.accountability.chain import Standing
 from scanner.accountability.keeping import NOT_BEGUN, Entry
+from scanner.accountability.location_file import LocationFile
 from scanner.accountability.log_file import LogFile
 from scanner.errors import AuditError, ScannerError, UsageError
+from scanner.location_keys import LocationKeys, WalkKey
 
 MAX_REQUEST_BYTES: Final = 8 * 2**20  # 256 lines of the longest, twice
 MAX_READ_BYTES: Final = 2**20
 MOST_AT_ONCE: Final = 32
+MOST_BOXES: Final = 256
+# Whoever opens says so: a case, or paths and refs told at the terminal or to the operator's own system.
+OPENS: Final = frozenset({Event.CASE_OPENED.value, Event.PLACES_TOLD.value})
+_PART_BYTES: Final = 4 * 2**20  # of boxes a request, which base64 makes a third more
 _MOST_ENTRIES: Final = 256
 _MOST_REMEMBERED: Final = 10_000  # more than all requests under way can hold
 _IDLE_S: Final = 60.0  # for one request to come whole, and for one answer to be taken
@@ -48,6 +60,7 @@ class Broker:
 
     def __init__(self, folder: Path, users: frozenset[int]) -> None:
         self._files = LogFile(folder)
+        self._locations = LocationFile(folder)
         self._users = users
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._writing = threading.Lock()
@@ -93,29 +106,62 @@ class Broker:
     def _answer(self, line: bytes, user: int) -> bytes:
         try:
             asked = json.loads(line)
-            if not isinstance(asked, dict) or asked.get("op") not in ("append", "standing", "read"):
+            if not isinstance(asked, dict) or asked.get("op") not in (
+                "append",
+                "standing",
+                "read",
+                "locations",
+                "open",
+            ):
                 raise UsageError("The broker does not know that request.")
             if asked["op"] == "read":
                 return self._read(asked)
-            said = self._append(asked, user) if asked["op"] == "append" else self._standing()
+            said = self._said(asked, user)
         except (ValueError, RecursionError):
             said = {"error": "The broker was asked in a form it does not know.", "usage": True}
         except ScannerError as error:
             said = {"error": str(error), "usage": isinstance(error, UsageError)}
         return json.dumps(said).encode() + b"\n"
 
+    def _said(self, asked: dict[str, Any], user: int) -> dict[str, Any]:
+        if asked["op"] == "append":
+            return self._append(asked, user)
+        if asked["op"] == "open":
+            return self._open(asked, user)
+        return self._location_keys() if asked["op"] == "locations" else self._standing()
+
     def _append(self, asked: dict[str, Any], user: int) -> dict[str, Any]:
         given = asked.get("entries")
         if not isinstance(given, list) or not 0 < len(given) <= _MOST_ENTRIES:
             raise UsageError("The broker takes 1 to 256 lines at once.")
-        entries = [_entry(each) for each in given]
+        return {"last": self._write([_entry(each) for each in given], user)}
+
+    def _write(self, entries: Sequence[Entry], user: int) -> int:
         with self._writing:
             known = [replace(each, again=each.again or each.uid in self._written) for each in entries]
             last = self._files.append(known, user)
             self._written |= dict.fromkeys(each.uid for each in entries)
             for uid in list(self._written)[: max(0, len(self._written) - _MOST_REMEMBERED)]:
                 del self._written[uid]
-        return {"last": last}
+        return last
+
+    def _location_keys(self) -> dict[str, Any]:
+        if not self._files.begun:
+            raise UsageError(NOT_BEGUN)
+        keys = self._locations.public()
+        return {"walk": keys.walk.secret.hex(), "public": keys.public.hex()}
+
+    def _open(self, asked: dict[str, Any], user: int) -> dict[str, Any]:
+        given = asked.get("boxes")
+        if not isinstance(given, list) or not 0 < len(given) <= MOST_BOXES:
+            raise UsageError(f"The broker opens 1 to {MOST_BOXES} boxes at once.")
+        boxes = [base64.b64decode(each, validate=True) for each in given if type(each) is str]
+        entry = _entry(asked.get("entry"))
+        if entry.event not in OPENS or entry.again or len(boxes) != len(given):
+            raise UsageError("The broker opens boxes for a line that says why, and for no other.")
+        line = self._write([replace(entry, particulars={**entry.particulars, "boxes": len(boxes)})], user)
+        opened = [self._locations.open(box) for box in boxes]
+        return {"line": line, "opened": [None if each is None else base64.b64encode(each).decode() for each in opened]}
 
     def _standing(self) -> dict[str, Any]:
         standing = self._files.standing()
@@ -178,6 +224,23 @@ class BrokerLog:
         """See `keeping.Keeper`."""
         return int(self._ask({"op": "standing"})["size"])
 
+    def location_keys(self) -> LocationKeys:
+        """See `keeping.Keeper`."""
+        with self._asking({"op": "locations"}) as (said, _):
+            return LocationKeys(WalkKey(bytes.fromhex(said["walk"])), bytes.fromhex(said["public"]))
+
+    def open(self, entry: Entry, boxes: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
+        """See `keeping.Keeper`."""
+        line, opened = 0, dict[bytes, bytes | None]()
+        for part in _parts(list(dict.fromkeys(boxes))):
+            said = {**asdict(entry), "uid": entry.uid if not line else secrets.token_hex(16)}
+            sent = [base64.b64encode(box).decode() for box in part]
+            with self._asking({"op": "open", "entry": said, "boxes": sent}) as (answer, _):
+                read = [None if each is None else base64.b64decode(each) for each in answer["opened"]]
+                opened |= zip(part, read, strict=True)
+                line = int(answer["line"])
+        return line, opened
+
     def _piece(self, start: int, most: int) -> bytes:
         with self._asking({"op": "read", "start": start, "bytes": most}) as (said, rest):
             return rest(int(said["bytes"]))
@@ -195,11 +258,23 @@ class BrokerLog:
                 connection.connect(str(self._path))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile("rb") as answers:
-                    yield _said(answers.readline(2**20)), answers.read
+                    yield _said(answers.readline(MAX_REQUEST_BYTES)), answers.read
         except (OSError, ValueError, KeyError, TypeError):
             raise AuditError(
                 "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
             ) from None
+
+
+def _parts(boxes: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """In as many requests as it takes."""
+    part: list[bytes] = []
+    for box in boxes:
+        if len(part) == MOST_BOXES or sum(map(len, part)) + len(box) > _PART_BYTES:
+            yield part
+            part = []
+        part.append(box)
+    if part:
+        yield part
 
 
 def _said(line: bytes) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from scanner.clock import Clock, utc_day
 from scanner.errors import UsageError
 from scanner.ledger import assets, matches
 from scanner.ledger.flags import media_of
+from scanner.ledger.locations import Locations
 from scanner.ledger.matches import Match, State
 from scanner.report_fields import Proximity, is_exact
 from scanner.types import MediaKind
@@ -137,9 +138,9 @@ def of_report(db: Database, report_id: str) -> Subject:
     return Subject(seq, uid, key, report_id.lower())
 
 
-def of_ref(db: Database, ref: bytes) -> list[int]:
+def of_ref(db: Database, locations: Locations, ref: bytes) -> list[int]:
     """The contents that the platform's own ref of an upload stands for: one, or none."""
-    found = assets.find(db, assets.UPLOADS, ref)
+    found = assets.find(db, assets.UPLOADS, locations.key(assets.UPLOADS, ref))
     return [] if found is None or found.content_seq is None else [found.content_seq]
 
 

@@ -146,14 +146,15 @@ def places(db: Database, ids: Sequence[int]) -> None:
     db.execute(f"DELETE FROM action WHERE asset_{these}", chosen)
     db.execute(f"DELETE FROM leaving WHERE asset_{these}", chosen)
     db.execute(
-        f"UPDATE asset SET root_id = {ERASED_ROOT}, key = CAST(id AS BLOB), content_seq = NULL, reason = NULL,"
-        " dev = NULL, ino = NULL, size_bytes = NULL, mtime_ns = NULL, ctime_ns = NULL, settled = 0, born_walk = 0,"
-        f" missing_at = NULL, gone = 1 WHERE {these} AND {told}",
+        f"UPDATE asset SET root_id = {ERASED_ROOT}, key = CAST(id AS BLOB), box = NULL, content_seq = NULL,"
+        " reason = NULL, dev = NULL, ino = NULL, size_bytes = NULL, mtime_ns = NULL, ctime_ns = NULL, settled = 0,"
+        f" born_walk = 0, missing_at = NULL, gone = 1 WHERE {these} AND {told}",
         chosen,
     )
     db.execute(f"UPDATE report SET entry_key = x'' WHERE asset_{these}", chosen)
     db.execute(f"DELETE FROM asset WHERE {these} AND NOT {told}", chosen)
     db.execute("DELETE FROM root WHERE id > 0 AND name IS NULL AND id NOT IN (SELECT root_id FROM asset)")
+    db.execute("DELETE FROM graft WHERE root_id NOT IN (SELECT id FROM root)")
 
 
 def notice_gone(db: Database, day: str) -> None:

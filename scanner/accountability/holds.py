@@ -22,6 +22,7 @@ from scanner.accountability.levels import days_after, is_ticket
 from scanner.clock import Clock, utc_day
 from scanner.errors import UsageError
 from scanner.ledger import ages
+from scanner.ledger.locations import Locations
 from scanner.report_fields import is_day
 
 PRESERVATION_DAYS: Final = 90
@@ -82,10 +83,10 @@ class Holds:
         with self._db.write():
             return self._place(cases.of_report(self._db, report_id).content_seq, kind, **how)
 
-    def place_on_ref(self, ref: bytes, kind: HoldKind, **how: Any) -> Hold:
+    def place_on_ref(self, locations: Locations, ref: bytes, kind: HoldKind, **how: Any) -> Hold:
         """Hold what an upload holds. Raises UsageError."""
         with self._db.write():
-            seqs = cases.of_ref(self._db, ref)
+            seqs = cases.of_ref(self._db, locations, ref)
             if not seqs:
                 raise UsageError("No upload of that ref is known here: there is nothing to hold.")
             return self._place(seqs[0], kind, **how)

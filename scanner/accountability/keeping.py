@@ -13,8 +13,10 @@ from typing import Final, Protocol
 from scanner.accountability import chain
 from scanner.accountability.chain import Check, Key, Line, Pin, Standing, Verified
 from scanner.errors import AuditError, UsageError
+from scanner.location_keys import LocationKeys
 
 NOT_BEGUN: Final = "There is no audit log yet: `hashward audit init` begins it."
+NO_BROKER: Final = "Only a broker opens sealed locations: the configuration must name its socket ([broker])."
 DAMAGED: Final = (
     "The audit log is not what its key says was written: `hashward audit verify` shows where. Move audit.log and"
     " audit.key away, keep them, and begin anew with `hashward audit init`."
@@ -61,6 +63,17 @@ class Keeper(Protocol):
 
     def size(self) -> int:
         """How many bytes the log has; 0 where it is not there."""
+        ...
+
+    def location_keys(self) -> LocationKeys:
+        """What a scanner may hold of the keys of sealed locations. Raises AuditError, UsageError."""
+        ...
+
+    def open(self, entry: Entry, boxes: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
+        """Open boxes of locations once a line of the entry is on disk; its number, and what was in each (None: no box).
+
+        Of very many, one line for each part of them. Raises AuditError, UsageError: what is not answered is not opened.
+        """
         ...
 
 

@@ -24,8 +24,9 @@ from hashsets.errors import StoreError
 from hashsets.locking import WriterLock, open_private
 from scanner.accountability import chain
 from scanner.accountability.chain import FIRST_PREV, Key, Standing
-from scanner.accountability.keeping import DAMAGED, NOT_BEGUN, Entry
+from scanner.accountability.keeping import DAMAGED, NO_BROKER, NOT_BEGUN, Entry
 from scanner.errors import AuditError, UsageError
+from scanner.location_keys import LocationKeys
 
 LOG_NAME: Final = "audit.log"
 KEY_NAME: Final = "audit.key"
@@ -140,6 +141,14 @@ class LogFile:
         with contextlib.suppress(FileNotFoundError):
             return (self._folder / LOG_NAME).stat().st_size
         return 0
+
+    def location_keys(self) -> LocationKeys:
+        """A broker has them. Raises UsageError."""
+        raise UsageError(NO_BROKER)
+
+    def open(self, _entry: Entry, _boxes: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
+        """A broker does. Raises UsageError."""
+        raise UsageError(NO_BROKER)
 
     @contextlib.contextmanager
     def _key_file(self) -> Iterator[int]:

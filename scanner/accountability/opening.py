@@ -25,7 +25,8 @@ from scanner.accountability.erasing import ERASED_ROOT
 from scanner.accountability.levels import Origin, is_name
 from scanner.clock import Clock, utc_day
 from scanner.errors import UsageError
-from scanner.ledger import assets
+from scanner.ledger import Ledger, assets
+from scanner.ledger.locations import Locations
 
 MAX_REASON_LETTERS: Final = 1000
 MOST_SOUGHT: Final = 10_000  # values a call
@@ -60,9 +61,9 @@ class Sought(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a content is or was: a path, or the platform's own ref of an upload."""
+    """Where a content is or was: a path, or the platform's own ref of an upload; None: its box cannot be opened."""
 
-    where: bytes
+    where: bytes | None
     is_upload: bool
     present: bool
 
@@ -90,8 +91,9 @@ class Found:
 class Openings:
     """Looking, on record. One ledger."""
 
-    def __init__(self, db: Database, audit: AuditLog, clock: Clock) -> None:
+    def __init__(self, db: Database, locations: Locations, audit: AuditLog, clock: Clock) -> None:
         self._db = db
+        self._locations = locations
         self._audit = audit
         self._clock = clock
 
@@ -99,12 +101,11 @@ class Openings:
         """The place a sealed report or a case is about. Raises UsageError, and AuditError: then nothing was told."""
         _check(because, by)
         asked = id_.strip().lower()
-        self._assets(asked)  # refused before anything is on record
-        line = self._audit.append_now(
-            Event.CASE_OPENED, {"opened": asked, "basis": basis.value, "because": because, "by": by}
-        )
+        ids = self._assets(asked)  # refused before anything is on record
+        said = {"opened": asked, "basis": basis.value, "because": because, "by": by}
+        line, told = self._audit.tell(Event.CASE_OPENED, said, ids)
         with self._db.write():
-            places = tuple(_place(self._db, asset_id) for asset_id in self._assets(asked))
+            places = tuple(_place(self._db, *each) for each in zip(ids, told, strict=True))
             case = self._case(asked)
             row = self._db.execute("SELECT sha256 FROM content WHERE seq = ?", (case.content_seq,)).fetchone()
         return Opened(case, places, None if row is None else bytes(row[0]), line)
@@ -155,7 +156,7 @@ class Openings:
         if kind is Sought.REPORT:
             rows = self._reports("report_id", value.decode("ascii", "replace").strip().lower())
         elif kind is Sought.REF:
-            asset = assets.find(self._db, assets.UPLOADS, value)
+            asset = assets.find(self._db, assets.UPLOADS, self._locations.key(assets.UPLOADS, value))
             rows = [] if asset is None else self._reports("asset_id", asset.id)
             return self._found(kind, asset is not None, rows, [] if asset is None else [asset.content_seq])
         else:
@@ -198,15 +199,23 @@ class Openings:
         return found
 
 
-def told(audit: AuditLog, how: str, count: int) -> None:
-    """Put on record that paths or refs are about to be printed, and how many. Raises AuditError: then print none."""
-    if count:
-        audit.record(Event.PLACES_TOLD, {"how": how, "count": count})
+def told(audit: AuditLog, ledger: Ledger, how: str, ids: Sequence[int]) -> list[bytes | None]:
+    """Where assets are, once it is on record that paths or refs are to be printed. Raises AuditError: none is told."""
+    if not ids:
+        return []
+    said: dict[str, str | int] = {"how": how, "count": len(ids)}
+    if ledger.locations.sealed:
+        return audit.tell(Event.PLACES_TOLD, said, ids)[1]
+    audit.record(Event.PLACES_TOLD, said)
+    return [ledger.places.where(asset_id) for asset_id in ids]
 
 
-def _place(db: Database, asset_id: int) -> Place:
-    root, gone, missing = db.execute("SELECT root_id, gone, missing_at FROM asset WHERE id = ?", (asset_id,)).fetchone()
-    return Place(assets.where(db, asset_id), root == assets.UPLOADS, not gone and missing is None)
+def _place(db: Database, asset_id: int, where: bytes | None) -> Place:
+    row = db.execute("SELECT root_id, gone, missing_at FROM asset WHERE id = ?", (asset_id,)).fetchone()
+    if row is None:
+        raise UsageError(_ERASED)
+    root, gone, missing = row
+    return Place(where, root == assets.UPLOADS, not gone and missing is None)
 
 
 def _kind(value: bytes) -> Sought:

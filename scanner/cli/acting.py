@@ -9,9 +9,8 @@ import click
 from scanner.accountability.opening import told
 from scanner.api import Scanner
 from scanner.cli.groups import Group
-from scanner.cli.output import emit_json, json_option, number_of, printable, show, table
+from scanner.cli.output import emit_json, json_option, number_of, place_text, show, table
 from scanner.errors import DeliveryError
-from scanner.ledger import assets
 from scanner.ledger.actions import Listed
 
 
@@ -44,13 +43,17 @@ def list_(scanner: Scanner, show_paths: bool, as_json: bool) -> None:
     """List every action: owed, delivered, or dropped as no longer true. With --json one object a line."""
     rows = table("id", "verb", "tier", "state", "attempts", "drawn", "delivered", *(["about"] * show_paths))
     listed = 0
+    places: list[bytes | None] = []
     if show_paths:
-        told(scanner.audit, "actions list --show-paths", sum(1 for _ in scanner.ledger.actions.listed()))
+        ids = [item.asset_id for item in scanner.ledger.actions.listed()]
+        places = told(scanner.audit, scanner.ledger, "actions list --show-paths", ids)
     for item in scanner.ledger.actions.listed():
-        listed += 1
+        if show_paths and listed == len(places):
+            break  # drawn meanwhile
         said = _object(item)
         if show_paths:
-            said["about"] = printable(assets.where(scanner.ledger.db, item.asset_id))
+            said["about"] = place_text(places[listed])
+        listed += 1
         if as_json:
             emit_json(said)
         else:

@@ -196,7 +196,7 @@ def appeal(
     how: dict[str, Any] = {"channel": Channel(channel), "ticket": ticket, "urgency": Urgency(urgency)}
     db, origin = scanner.ledger.db, Origin(kind)
     if subject == "-":
-        found = appeals.of_content(of_ref(db, read_ref()), origin, **how)
+        found = appeals.of_content(of_ref(db, scanner.ledger.locations, read_ref()), origin, **how)
     elif is_id("case", subject):
         found = appeals.of_case(subject, origin, **how)
     elif len(subject) == 36:

@@ -62,7 +62,7 @@ def place(
     """Keep what a case or a report is about, or an upload whose ref stands on standard input (`-`)."""
     holds, why = Holds(scanner.ledger.db, scanner.clock), HoldKind(kind)
     if subject == "-":
-        made = holds.place_on_ref(read_ref(), why, request=request, reported_on=reported_on)
+        made = holds.place_on_ref(scanner.ledger.locations, read_ref(), why, request=request, reported_on=reported_on)
     elif is_id("case", subject):
         made = holds.place_on_case(subject, why, request=request, reported_on=reported_on)
     else:

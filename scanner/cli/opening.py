@@ -9,7 +9,7 @@ import click
 from scanner.accountability.opening import MOST_SOUGHT, Basis, Found, Opened, Openings, Sought
 from scanner.api import MAX_REF_BYTES, Scanner
 from scanner.cli.cases import case
-from scanner.cli.output import emit_json, json_option, note, printable
+from scanner.cli.output import emit_json, json_option, note, place_text
 from scanner.errors import UsageError
 
 _by = click.option("--by", required=True, metavar="NAME", help="Who looks: a-z, 0-9, `.`, `_` and `-`.")
@@ -27,7 +27,9 @@ def open_(scanner: Scanner, id_: str, basis: str, because: str, by: str, as_json
 
     The audit log has it, on disk, before anything is printed; without the log nothing is.
     """
-    opened = Openings(scanner.ledger.db, scanner.audit, scanner.clock).open(id_, Basis(basis), because, by)
+    opened = Openings(scanner.ledger.db, scanner.ledger.locations, scanner.audit, scanner.clock).open(
+        id_, Basis(basis), because, by
+    )
     emit_json(_opened_object(opened)) if as_json else _print_opened(opened)
 
 
@@ -35,7 +37,7 @@ def _opened_object(opened: Opened) -> dict[str, object]:
     places = [
         {
             "kind": "upload" if each.is_upload else "file",
-            "where": each.where.decode("utf-8", "surrogateescape"),
+            "where": None if each.where is None else each.where.decode("utf-8", "surrogateescape"),
             "present": each.present,
         }
         for each in opened.places
@@ -46,7 +48,7 @@ def _opened_object(opened: Opened) -> dict[str, object]:
 
 def _print_opened(opened: Opened) -> None:
     for each in opened.places:
-        click.echo(f"{printable(each.where)}{'' if each.present else '   (no longer there)'}")
+        click.echo(f"{place_text(each.where)}{'' if each.present else '   (no longer there)'}")
     if opened.sha256 is not None:
         click.echo(f"sha256 {opened.sha256.hex()}")
     note(f"Case {opened.case.id}. On record in line {opened.line:,} of the audit log.")
@@ -68,7 +70,7 @@ def find(scanner: Scanner, by: str, kind: str | None, null: bool, as_json: bool)
     """
     values = _values(b"\0" if null else b"\n")
     wanted = None if kind is None else Sought(kind)
-    openings = Openings(scanner.ledger.db, scanner.audit, scanner.clock)
+    openings = Openings(scanner.ledger.db, scanner.ledger.locations, scanner.audit, scanner.clock)
     for number, found in enumerate(openings.find(values, by, wanted), 1):
         emit_json(_found_object(found)) if as_json else click.echo(f"{number}: {_sentence(found)}")
 

@@ -48,6 +48,11 @@ def printable(path: bytes) -> str:
     return "".join(c if c.isprintable() else _spelt_out(c) for c in text)
 
 
+def place_text(where: bytes | None) -> str:
+    """A path or ref for a terminal, or that nobody can open it."""
+    return "(sealed under a key that the broker does not hold)" if where is None else printable(where)
+
+
 def _spelt_out(character: str) -> str:
     raw = character.encode("utf-8", "surrogateescape")
     return "".join(f"\\x{byte:02x}" for byte in raw)

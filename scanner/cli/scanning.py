@@ -9,7 +9,7 @@ import click
 from scanner.accountability.opening import told
 from scanner.api import Scanner, ScanSummary
 from scanner.cli.groups import allow_unsandboxed
-from scanner.cli.output import counts, emit_json, json_option, number_of, printable
+from scanner.cli.output import counts, emit_json, json_option, number_of, place_text
 from scanner.cli.progress import bars
 from scanner.cli.set_objects import warn_of_held
 from scanner.ledger import tallies
@@ -162,9 +162,8 @@ def _print_next(scanner: Scanner, summary: ScanSummary, *, show_paths: bool) -> 
 
 
 def _print_paths(scanner: Scanner, summary: ScanSummary, *, to_stderr: bool) -> None:
-    told(scanner.audit, "scan --show-paths", len(summary.matched_assets))
-    for asset_id in summary.matched_assets:
-        click.echo(printable(scanner.ledger.places.where(asset_id)), err=to_stderr)
+    for where in told(scanner.audit, scanner.ledger, "scan --show-paths", summary.matched_assets):
+        click.echo(place_text(where), err=to_stderr)
 
 
 @click.command()

@@ -19,7 +19,7 @@ from scanner.accountability.opening import told
 from scanner.accountability.review import Reviews
 from scanner.api import Scanner
 from scanner.cli.groups import allow_unsandboxed
-from scanner.cli.output import emit_json, json_option, note, printable
+from scanner.cli.output import emit_json, json_option, note, place_text
 from scanner.config import Home, inherited_sockets, notify_address
 from scanner.errors import UsageError
 from scanner.serve_config import (
@@ -63,6 +63,7 @@ def serve(scanner: Scanner, http: str | None, clamd: str | None, icap: str | Non
     config = _with_named(scanner.config.serve, {kind: at for kind, at in named.items() if at is not None})
     for listener in config.listeners:
         check_access(listener, scanner.ledger.tokens, scanner.clock)
+    scanner.ledger.locations.ready()
     most_files = widen()
     scanner.pipeline  # noqa: B018 - opened before a thread is: worker processes are exec'd
     asyncio.run(_serve(scanner, config, as_json, most_files))
@@ -234,18 +235,16 @@ def blocked(scanner: Scanner, name: str, show_refs: bool, as_json: bool) -> None
     if shown is None:
         raise UsageError("Nothing was shown under that name.")
     sha256, ids = shown
-    if show_refs:
-        told(scanner.audit, "blocked --show-refs", len(ids))
-    places = [scanner.ledger.places.where(asset_id) for asset_id in ids] if show_refs else []
+    places = told(scanner.audit, scanner.ledger, "blocked --show-refs", ids if show_refs else ())
     if as_json:
         document: dict[str, object] = {"sha256": sha256.hex(), "assets": len(ids)}
         if show_refs:
-            document["places"] = [place.decode("utf-8", "surrogateescape") for place in places]
+            document["places"] = [place and place.decode("utf-8", "surrogateescape") for place in places]
         emit_json(document)
         return
     click.echo(f"sha256 {sha256.hex()}")
     for place in places:
-        click.echo(printable(place) or "(came without a ref)")
+        click.echo(place_text(place) or "(came without a ref)")
     if not show_refs:
         note(f"{len(ids):,} assets; --show-refs prints where.")
 

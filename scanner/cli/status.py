@@ -12,8 +12,9 @@ from hashsets.hashtypes import PLUGINS
 from hashsets.indexes import Indexes
 from hashsets.matching import kernel_name
 from hashsets.types import HashSet
-from scanner.accountability import retention
+from scanner.accountability import retention, sealed_locations
 from scanner.accountability.holds import Holds
+from scanner.accountability.sealed_locations import Standing
 from scanner.api import Scanner
 from scanner.cli import serving, watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
@@ -72,6 +73,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "actions": _actions(scanner),
         "retention": _retention(scanner),
         "audit": _audit(scanner),
+        "locations": sealed_locations.standing(scanner.ledger.db).value,
         "sources": [_source(scanner, each) for each in scanner.config.sources],
         "sinks": _sinks(scanner),
         "kernel": kernel_name(),
@@ -206,6 +208,7 @@ def _print(standing: dict[str, Any]) -> None:
     _print_actions(**standing["actions"])
     _print_retention(standing["retention"])
     _print_audit(**standing["audit"])
+    _line("places", _LOCATIONS[standing["locations"]])
     _print_sinks(standing["sinks"])
     _line(
         "kernel",
@@ -231,6 +234,13 @@ def _watched(duties: dict[str, Any] | None, served: bool) -> str:
     ]
     working = [name for name, each in duties.items() if each["working"]]
     return "; ".join(failing) or f"running{', busy with ' + ', '.join(working) if working else ''}"
+
+
+_LOCATIONS = {
+    Standing.READABLE: "to be read by whoever can read ledger.db (`hashward locations seal`)",
+    Standing.UNFINISHED: "sealing has not come to its end: `hashward locations seal` goes on",
+    Standing.SEALED: "sealed",
+}
 
 
 def _print_audit(begun: bool | None, owed: int) -> None:

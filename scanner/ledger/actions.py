@@ -48,8 +48,8 @@ class Owed:
     tier: Proximity
     media: MediaKind
     sha256: bytes
+    asset_id: int
     is_upload: bool
-    where: bytes  # an upload's ref, empty where it came without; or a file's path
     attempts: int
 
 
@@ -118,7 +118,7 @@ class Actions:
             f"{_OWED} AND (? OR next_try_at <= ? OR next_try_at > ?) ORDER BY a.next_try_at, a.id LIMIT ?",
             (even_if_waiting, now_ns, now_ns + LONGEST_WAIT_NS, most),
         )
-        return [_owed(self._db, row) for row in rows.fetchall()]
+        return [_owed(row) for row in rows.fetchall()]
 
     def waiting(self) -> int:
         """How many actions are owed, due or not."""
@@ -156,11 +156,10 @@ _PENDING = (
 _OWED = f"SELECT a.id, a.verb, a.tier, a.attempts, a.asset_id, c.media, c.sha256, s.root_id {_PENDING}"
 
 
-def _owed(db: Database, row: tuple[int, str, str, int, int, str, bytes, int]) -> Owed:
+def _owed(row: tuple[int, str, str, int, int, str, bytes, int]) -> Owed:
     id_, verb, tier, attempts, asset_id, media, sha256, root_id = row
-    where = assets.where(db, asset_id)
     upload = root_id == assets.UPLOADS
-    return Owed(id_, Verb(verb), Proximity(tier), MediaKind(media), bytes(sha256), upload, where, attempts)
+    return Owed(id_, Verb(verb), Proximity(tier), MediaKind(media), bytes(sha256), asset_id, upload, attempts)
 
 
 def _draw_one(db: Database, seq: int, rules: ActionRules, now_ns: int) -> None:

@@ -8,7 +8,7 @@ Rules (DESIGN, "The join, exactly")
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from hashsets.sqlite import Database
@@ -53,6 +53,15 @@ class Asset:
     looks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place by its key as it is written, and what opens that where it cannot be read: made for a new place alone."""
+
+    root_id: int
+    key: bytes
+    box: Callable[[], bytes | None]
+
+
 def upload_key(ref: bytes | None, sha256: bytes) -> bytes:
     """The key of an upload: its ref, which does not begin as those do that have none."""
     assert ref is None or not ref.startswith(NAMELESS)
@@ -90,9 +99,11 @@ def add_root(db: Database, name: str, path: bytes) -> Root:
     return root(db, name)
 
 
-def adopt(db: Database, parent: Root, child: Root) -> None:
-    """Take the assets of a root that lies inside a new one into it, ids and reports and all; the inner root goes."""
-    prefix = child.path[len(parent.path.rstrip(b"/")) + 1 :] + b"/"
+def adopt(db: Database, parent: Root, child: Root, prefix: bytes) -> None:
+    """Take the assets of a root that lies inside a new one into it, ids and reports and all; the inner root goes.
+
+    `prefix` is what their keys begin with from now on.
+    """
     db.execute(
         "UPDATE asset SET root_id = ?, key = CAST(? || key AS BLOB), born_walk = 0 WHERE root_id = ?",
         (parent.id, prefix, child.id),
@@ -161,8 +172,7 @@ def find(db: Database, root_id: int, key: bytes) -> Asset | None:
 
 def put(
     db: Database,
-    root_id: int,
-    key: bytes,
+    at: Address,
     *,
     walk: int,
     content_seq: int | None = None,
@@ -176,14 +186,14 @@ def put(
     it held before stays on record, with the device it lay on, and it is read again next time. A place that was gone
     holds nothing until it has been read.
     """
-    old = find(db, root_id, key)
+    old = find(db, at.root_id, at.key)
     columns = (None,) * 5 if stat is None else (stat.dev, stat.ino, stat.size_bytes, stat.mtime_ns, stat.ctime_ns)
     why = None if reason is None else reason.value
     if old is None:
         cursor = db.execute(
-            "INSERT INTO asset (root_id, key, content_seq, reason, dev, ino, size_bytes, mtime_ns, ctime_ns,"
-            " settled, born_walk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (root_id, key, content_seq, why, *columns, int(settled), walk),
+            "INSERT INTO asset (root_id, key, box, content_seq, reason, dev, ino, size_bytes, mtime_ns, ctime_ns,"
+            " settled, born_walk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (at.root_id, at.key, at.box(), content_seq, why, *columns, int(settled), walk),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid, None
@@ -238,7 +248,7 @@ def move(db: Database, root: Root, vanished: int, lost: Container[int]) -> bool:
     if new is None:
         return False
     row = db.execute(
-        "SELECT key, dev, ino, size_bytes, mtime_ns, ctime_ns, settled FROM asset WHERE id = ?", (new,)
+        "SELECT key, box, dev, ino, size_bytes, mtime_ns, ctime_ns, settled FROM asset WHERE id = ?", (new,)
     ).fetchone()
     # None of them is sealed (see _APPEARED). What only the appeared one was to say is still to be said.
     db.execute(
@@ -249,7 +259,7 @@ def move(db: Database, root: Root, vanished: int, lost: Container[int]) -> bool:
     db.execute("DELETE FROM report WHERE asset_id = ?", (new,))
     db.execute("DELETE FROM asset WHERE id = ?", (new,))
     db.execute(
-        "UPDATE asset SET key = ?, dev = ?, ino = ?, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, settled = ?,"
+        "UPDATE asset SET key = ?, box = ?, dev = ?, ino = ?, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, settled = ?,"
         " born_walk = 0, reason = NULL, missing_at = NULL WHERE id = ?",
         (*row, vanished),
     )
@@ -275,13 +285,3 @@ def let_go(db: Database, root_id: int, key: bytes) -> bool:
 def of_content(db: Database, seq: int) -> list[int]:
     """The ids of the assets that hold a content and are not gone."""
     return [i for (i,) in db.execute("SELECT id FROM asset WHERE content_seq = ? AND NOT gone ORDER BY id", (seq,))]
-
-
-def where(db: Database, asset_id: int) -> bytes:
-    """The path of an asset (for uploads its ref, empty without one), for the operator's own terminal and system."""
-    path, key = db.execute(
-        "SELECT r.path, a.key FROM asset a JOIN root r ON r.id = a.root_id WHERE a.id = ?", (asset_id,)
-    ).fetchone()
-    if path:
-        return bytes(path).rstrip(b"/") + b"/" + bytes(key)
-    return b"" if bytes(key).startswith(NAMELESS) else bytes(key)

@@ -22,6 +22,7 @@ from scanner.ledger import (
     assets,
     contents,
     coverage,
+    locations,
     matches,
     outbox,
     probation,
@@ -34,6 +35,7 @@ from scanner.ledger.actions import Actions
 from scanner.ledger.contents import Basis, Content
 from scanner.ledger.coverage import NOTHING, Interval, Met
 from scanner.ledger.inventory import Inventory
+from scanner.ledger.locations import Keys
 from scanner.ledger.matches import Grounds, Scope
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.outbox import Occasion
@@ -131,23 +133,24 @@ class Pinned:
 class Ledger:
     """ledger.db, opened. Usable from several threads; several processes may hold it."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, keys: Keys | None = None) -> None:
         self.db = db
-        self.places = Places(db)
+        self.locations = locations.of(db, keys)
+        self.places = Places(db, self.locations)
         self.inventory = Inventory(db, db.path.parent / SEGMENTS)
         self.sealing = Sealing(db)
         self.tokens = Tokens(db)
-        self.uploads = Uploads(db)
+        self.uploads = Uploads(db, self.locations)
         self.actions = Actions(db)
-        self.refusals = Refusals(db)
+        self.refusals = Refusals(db, self.locations)
         self.probation = Probation(db)
 
     @classmethod
-    def open(cls, home: Path, key: Key | None = None) -> Ledger:
-        """Open or create the ledger of a home, encrypted where there is a `key`. Raises StoreError."""
+    def open(cls, home: Path, key: Key | None = None, keys: Keys | None = None) -> Ledger:
+        """Open or create the ledger of a home, encrypted under a `key`; sealed places need keys. Raises StoreError."""
         db = Database.open(home / FILE_NAME, MIGRATIONS, key=key)
         (home / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
-        return cls(db)
+        return cls(db, keys)
 
     def close(self) -> None:
         """Close every connection."""
@@ -267,8 +270,8 @@ class Ledger:
     def _store_asset(self, place: Place | None, seq: int) -> tuple[int | None, int | None]:
         if place is None:
             return None, None
-        where = (place.root_id, place.key)
-        return assets.put(self.db, *where, walk=place.walk, content_seq=seq, stat=place.stat, settled=place.settled)
+        at = locations.address(self.locations, place.root_id, place.key)
+        return assets.put(self.db, at, walk=place.walk, content_seq=seq, stat=place.stat, settled=place.settled)
 
     def _store_matches(
         self, seq: int, hits: tuple[EntryHit, ...] | None, pinned: Pinned, *, changed: bool, occasion: Occasion

@@ -11,6 +11,7 @@ from scanner.ledger.steps_cases import CASES
 from scanner.ledger.steps_counting import COUNTING
 from scanner.ledger.steps_doors import BROUGHT
 from scanner.ledger.steps_figures import FIGURES
+from scanner.ledger.steps_locations import LOCATIONS
 from scanner.ledger.steps_publications import PUBLICATIONS
 from scanner.ledger.steps_requests import REQUESTS
 
@@ -297,4 +298,5 @@ MIGRATIONS = (
     Migration(12, "requests of authorities", REQUESTS),
     Migration(13, "which door brought an upload", BROUGHT),
     Migration(14, "transparency reports that were published", PUBLICATIONS),
+    Migration(15, "sealed locations", LOCATIONS),
 )

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from hashsets.sqlite import Database
 from scanner.errors import NoSuchRoot, RootOverlap
-from scanner.ledger import assets, outbox
+from scanner.ledger import assets, locations, outbox
 from scanner.ledger.assets import Asset, Root
+from scanner.ledger.locations import Locations, Opened
 from scanner.ledger.outbox import Occasion
 from scanner.opening import RootIdentity
 from scanner.types import Reason
@@ -46,8 +48,9 @@ class Concluded:
 class Places:
     """The places part of the ledger."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, locations: Locations) -> None:
         self._db = db
+        self.locations = locations
 
     # -- roots -------------------------------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ class Places:
                 raise RootOverlap("This folder holds a root: remove that one first, or scan this folder to take it in.")
             root = assets.add_root(self._db, name or self._free_name(), path)
             for child in inner:
-                assets.adopt(self._db, root, child)
+                assets.adopt(self._db, root, child, self.locations.adopt(root, child))
             return root
 
     def _free_name(self) -> str:
@@ -116,7 +119,7 @@ class Places:
 
     def find(self, root_id: int, key: bytes) -> Asset | None:
         """The asset at a key, gone ones too."""
-        return assets.find(self._db, root_id, key)
+        return assets.find(self._db, root_id, self.locations.key(root_id, key))
 
     def back(self, ids: Sequence[int]) -> None:
         """Assets that were missing are there again."""
@@ -126,9 +129,11 @@ class Places:
     def unreadable(self, places: Iterable[tuple[int, bytes, int, Reason]]) -> list[int]:
         """Record (root, key, walk) that could not be read and why: owed, and what they held stays on record."""
         with self._db.write(durable=False):
-            return [
-                assets.put(self._db, root_id, key, walk=walk, reason=reason)[0] for root_id, key, walk, reason in places
-            ]
+            return [self._unreadable(*place) for place in places]
+
+    def _unreadable(self, root_id: int, key: bytes, walk: int, reason: Reason) -> int:
+        at = locations.address(self.locations, root_id, key)
+        return assets.put(self._db, at, walk=walk, reason=reason)[0]
 
     def conclude_walk(
         self,
@@ -141,7 +146,8 @@ class Places:
     ) -> Concluded:
         """Draw the conclusions of a completed walk: moved, missing, gone, or a suspect root that closes nothing.
 
-        `is_absent` judges an asset by its id, key and the device it was last seen on. Safe to repeat after a kill.
+        `is_absent` judges an asset by its id, key as written (`Locations`) and the device it was last seen on. Safe to
+        repeat after a kill.
         """
         root = self.root(root.name)
         present, absent = 0, []
@@ -195,25 +201,26 @@ class Places:
         assets.miss(self._db, [item.id for item in absent if item.id not in gone_along], now_ns)
         return moved
 
-    def where(self, asset_id: int) -> bytes:
-        """The path of an asset, for the operator's own terminal."""
-        return assets.where(self._db, asset_id)
+    def where(self, asset_id: int, opened: Opened = MappingProxyType({})) -> bytes | None:
+        """The path or ref of an asset, for the operator's own terminal; None where it is sealed and not `opened`."""
+        return locations.where(self._db, asset_id, opened)
 
     # -- uploads -----------------------------------------------------------------------------------------------------
 
     def forget_upload(self, ref: bytes) -> bool:
         """The platform no longer holds an upload: its matches close, nothing is sent. False when there is none."""
         with self._db.write():
-            return _let_go(self._db, ref)
+            return self._let_go(ref)
 
     def forget_uploads(self, refs: Sequence[bytes]) -> int:
         """The same of some uploads, together; how many were known."""
         with self._db.write():
-            return sum(_let_go(self._db, ref) for ref in refs)
+            return sum(self._let_go(ref) for ref in refs)
 
-
-def _let_go(db: Database, ref: bytes) -> bool:
-    return not ref.startswith(assets.NAMELESS) and assets.let_go(db, assets.UPLOADS, ref)
+    def _let_go(self, ref: bytes) -> bool:
+        if ref.startswith(assets.NAMELESS):
+            return False
+        return assets.let_go(self._db, assets.UPLOADS, self.locations.key(assets.UPLOADS, ref))
 
 
 __all__ = ["Concluded", "NoSuchRoot", "Places", "RootOverlap"]

@@ -9,32 +9,34 @@ from __future__ import annotations
 
 from hashsets.sqlite import Database
 from scanner.ledger import assets, contents, matches
+from scanner.ledger.locations import Locations
 from scanner.types import Extent
 
 
 class Refusals:
     """The refusals part of the ledger."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, locations: Locations) -> None:
         self._db = db
+        self._locations = locations
 
     def remember(self, ref: bytes, day: str) -> None:
         """An upload was refused."""
         with self._db.write():
-            self._db.execute("INSERT OR IGNORE INTO refused (ref, day) VALUES (?, ?)", (ref, day))
+            self._db.execute("INSERT OR IGNORE INTO refused (ref, day) VALUES (?, ?)", (self._key(ref), day))
 
     def holds(self, ref: bytes) -> bool:
         """Whether it was refused."""
-        return self._db.execute("SELECT 1 FROM refused WHERE ref = ?", (ref,)).fetchone() is not None
+        return self._db.execute("SELECT 1 FROM refused WHERE ref = ?", (self._key(ref),)).fetchone() is not None
 
     def bring(self, ref: bytes, door: str, day: str) -> None:
         """A door is about to judge an upload: it is that door's, unless it is somebody else's already."""
         with self._db.write():
             if self._doors(ref):
                 return
-            held = assets.find(self._db, assets.UPLOADS, ref)
+            held = assets.find(self._db, assets.UPLOADS, self._key(ref))
             if (held is None or held.gone) and not self.holds(ref):
-                self._db.execute("INSERT INTO brought (ref, door, day) VALUES (?, ?, ?)", (ref, door, day))
+                self._db.execute("INSERT INTO brought (ref, door, day) VALUES (?, ?, ?)", (self._key(ref), door, day))
 
     def is_of(self, ref: bytes, door: str) -> bool:
         """Whether a door brought it."""
@@ -43,16 +45,19 @@ class Refusals:
     def forget(self, ref: bytes) -> None:
         """The platform no longer holds it."""
         with self._db.write():
-            self._db.execute("DELETE FROM refused WHERE ref = ?", (ref,))
-            self._db.execute("DELETE FROM brought WHERE ref = ?", (ref,))
+            self._db.execute("DELETE FROM refused WHERE ref = ?", (self._key(ref),))
+            self._db.execute("DELETE FROM brought WHERE ref = ?", (self._key(ref),))
 
     def _doors(self, ref: bytes) -> set[str]:
-        return {door for (door,) in self._db.execute("SELECT door FROM brought WHERE ref = ?", (ref,))}
+        return {door for (door,) in self._db.execute("SELECT door FROM brought WHERE ref = ?", (self._key(ref),))}
+
+    def _key(self, ref: bytes) -> bytes:
+        return self._locations.key(assets.UPLOADS, ref)
 
     def may_be_kept(self, ref: bytes) -> bool:
         """Whether an upload was judged, not refused, looked at whole, and matches nothing today."""
         with self._db.read():
-            asset = assets.find(self._db, assets.UPLOADS, ref)
+            asset = assets.find(self._db, assets.UPLOADS, self._key(ref))
             if self.holds(ref) or asset is None or asset.gone or asset.content_seq is None:
                 return False
             whole = contents.by_seq(self._db, asset.content_seq).looked.extent is Extent.WHOLE

@@ -19,6 +19,7 @@ from hashsets.types import Role
 from scanner.ledger import ages, assets, contents, coverage, matches, outbox, volumes
 from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Content
 from scanner.ledger.coverage import NOTHING, Met
+from scanner.ledger.locations import Locations, address
 from scanner.ledger.matches import State
 from scanner.ledger.outbox import Occasion
 from scanner.types import Digests, Fingerprint, Outcome, Trigger
@@ -69,8 +70,9 @@ class Spooled:
 class Uploads:
     """The uploads part of the ledger."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, locations: Locations) -> None:
         self._db = db
+        self._locations = locations
 
     # -- known content -----------------------------------------------------------------------------------------------
 
@@ -87,7 +89,8 @@ class Uploads:
                 return None
             hits = () if targets is None else matches.verdict(self._db, content.seq)
             outcome = Outcome(content.seq, content.media, content.looked, hits, known=True)
-            return Recalled(outcome, self._is_held(assets.upload_key(ref, sha256), content.seq))
+            key = self._locations.key(assets.UPLOADS, assets.upload_key(ref, sha256))
+            return Recalled(outcome, self._is_held(key, content.seq))
 
     def acting(self, content_seq: int) -> tuple[bool, ...]:
         """Of each match of a content that blocks it, whether a digest supports it.
@@ -126,7 +129,8 @@ class Uploads:
         if old is None:
             volumes.label_upload(self._db, seq, arrival.region)
         key = assets.upload_key(arrival.ref, arrival.digests.sha256)
-        arrived = assets.put(self._db, assets.UPLOADS, key, walk=0, content_seq=seq)[1] != seq
+        at = address(self._locations, assets.UPLOADS, key)
+        arrived = assets.put(self._db, at, walk=0, content_seq=seq)[1] != seq
         self._db.execute("INSERT INTO accepted (content_seq) VALUES (?)", (seq,))
         content = contents.by_seq(self._db, seq)
         if arrived:

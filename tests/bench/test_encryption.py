@@ -13,5 +13,6 @@ def test_every_work_is_measured_both_ways() -> None:
     """Each figure compares the same work with and without a key."""
     figures = encryption.run(contents=200, rounds=1)
 
-    assert ["encryption record", "encryption walk", "encryption import"] == [each.name for each in figures]
+    works = ["encryption record", "encryption walk", "encryption import", "sealed record", "sealed walk"]
+    assert works == [each.name for each in figures]
     assert all(each.ratio > 0 and each.more["megabytes"] > 0 for each in figures)

@@ -42,7 +42,13 @@ def relist(base: Path, *, listed: bool) -> None:
 def act(base: Path) -> None:
     """`actions deliver --now`."""
     with Site(base / "home") as site:
-        actions.act(site.ledger, ActionsConfig(command=(str(base / "act"),)), site.clock, even_if_waiting=True)
+        actions.act(
+            site.ledger,
+            ActionsConfig(command=(str(base / "act"),)),
+            site.clock,
+            site.places,
+            even_if_waiting=True,
+        )
 
 
 STEPS: list[Callable[[Path], None]] = [

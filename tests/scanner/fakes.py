@@ -18,18 +18,21 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hashsets.store import Store
 from hashsets.types import Delta, Entry, HashSet, Signal, Version, entry_key
+from scanner.accountability import sealed_locations
+from scanner.accountability.sealed_locations import Standing
 from scanner.clock import utc_day
-from scanner.ledger import Ledger, Place, Recorded
+from scanner.ledger import Ledger, Place, Recorded, locations
 from scanner.ledger.assets import UPLOADS
 from scanner.ledger.inventory import Inventory
 from scanner.ledger.ledger import SEGMENTS
 from scanner.ledger.sealing import Listener
+from scanner.location_keys import LocationKeys, OpeningKey, WalkKey
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.rescan import Rescan, RescanSummary
 from scanner.types import WHOLE as LOOKED_WHOLE
@@ -160,6 +163,10 @@ def _number(content: bytes, word: bytes) -> int | None:
     return None
 
 
+OPENING_KEY = OpeningKey(bytes(range(32)))
+LOCATION_KEYS = LocationKeys(WalkKey(bytes(range(32, 64))), OPENING_KEY.public())
+
+
 @dataclass
 class Site:
     """A home with its store, ledger and pipeline, and a clock to move. Two Sites on one home are as two processes."""
@@ -169,6 +176,8 @@ class Site:
     fingerprinter: FakeFingerprinter = field(default_factory=FakeFingerprinter)
     lanes: int = 2
     least_tail: int = 3  # so that few contents make a segment
+    sealed: bool = False  # locations are
+    keys: Callable[[], LocationKeys] = lambda: LOCATION_KEYS  # the same ones in every home
 
     def __post_init__(self) -> None:
         self.open()
@@ -176,7 +185,11 @@ class Site:
     def open(self) -> None:
         """Open store and ledger (again)."""
         self.store = Store.open(self.home)
-        self.ledger = Ledger.open(self.home)
+        self.ledger = Ledger.open(self.home, keys=self.keys)
+        if self.sealed and sealed_locations.standing(self.ledger.db) is not Standing.SEALED:
+            sealed_locations.seal(self.ledger.db, self.keys(), self.clock)
+            self.ledger.close()
+            self.ledger = Ledger.open(self.home, keys=self.keys)
         self.ledger.inventory = Inventory(self.ledger.db, self.home / SEGMENTS, least_tail=self.least_tail)
         self.pipeline = Pipeline(SetsInForce(self.store), self.ledger, self.fingerprinter, self.clock)
 
@@ -227,6 +240,15 @@ class Site:
         with path.open("rb") as file:
             place = None if ref is None else Place(UPLOADS, ref)
             return self.pipeline.scan_one(file.fileno(), place, Trigger.UPLOAD)
+
+    def places(self, ids: Sequence[int]) -> list[bytes | None]:
+        """The paths and refs of assets."""
+        return [self.where(asset_id) for asset_id in ids]
+
+    def where(self, asset_id: int) -> bytes | None:
+        """The path or ref of an asset, opened where it is sealed."""
+        boxes = locations.boxes(self.ledger.db, asset_id)
+        return self.ledger.places.where(asset_id, {box: OPENING_KEY.open(box) for box in boxes})
 
     def rescan(self) -> RescanSummary:
         """Bring every content up to every set."""

@@ -64,17 +64,17 @@ def platform(tmp_path: Path) -> Platform:
     return Platform(tmp_path / "platform")
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(params=[False, True], ids=["readable", "sealed"])
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A site that has met one upload, which nobody lists yet."""
-    with Site(tmp_path / "home") as made:
+    with Site(tmp_path / "home", sealed=request.param) as made:
         made.upload(PICTURE, b"upload-1")
         yield made
 
 
 def act(site: Site, platform: Platform, *, now: bool = False) -> Told:
     """One round."""
-    return actions.act(site.ledger, platform.config, site.clock, even_if_waiting=now)
+    return actions.act(site.ledger, platform.config, site.clock, site.places, even_if_waiting=now)
 
 
 def relist(site: Site, *, listed: bool) -> None:

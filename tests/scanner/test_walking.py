@@ -645,14 +645,14 @@ def test_only_folders_that_were_listed_vouch_for_absence() -> None:
     """An unlisted folder hides everything below it and nothing beside it."""
     unlisted = UnlistedFolders()
     assert not unlisted.hide(b"a/b/c")
-    unlisted.add(FolderUnlisted(b"a/b", FolderTrouble.IO))
+    unlisted.add(b"a/b")
 
     assert unlisted.hide(b"a/b/c")
     assert unlisted.hide(b"a/b/c/d")
     assert not unlisted.hide(b"a/c")
     assert not unlisted.hide(b"a/bb/c")
     assert not unlisted.hide(b"a/b")
-    unlisted.add(FolderUnlisted(b"", FolderTrouble.IO))
+    unlisted.add(b"")
     assert unlisted.hide(b"anything")
 
 

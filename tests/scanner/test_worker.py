@@ -16,11 +16,11 @@ from scanner.worker import BATCH, IdSet, RootWalk, Walked
 from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(params=[False, True], ids=["readable", "sealed"])
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A site with a folder `media` beside its home."""
     (tmp_path / "media").mkdir()
-    with Site(tmp_path / "home") as site:
+    with Site(tmp_path / "home", sealed=request.param) as site:
         yield site
 
 
@@ -198,7 +198,7 @@ def test_what_moved_is_counted_where_it_lies_now(site: Site) -> None:
 
     assert (1, 10, 1) == (walked.moved, tally.assets, tally.matched)
     assert [os.fsencode(media(site) / "moved")] == [
-        site.ledger.places.where(asset_id) for asset_id in tallies.matched_assets(site.ledger.db, walked.seen)
+        site.where(asset_id) for asset_id in tallies.matched_assets(site.ledger.db, walked.seen)
     ]
 
 

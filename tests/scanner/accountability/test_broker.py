@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from hashsets.sqlite import Database
 from scanner import unix_socket
 from scanner.accountability import keeping
-from scanner.accountability.audit import AuditLog, Event, due
+from scanner.accountability.audit import AuditLog, Event
 from scanner.accountability.broker import MOST_AT_ONCE, Broker, BrokerLog
 from scanner.accountability.chain import Key
 from scanner.accountability.keeping import Entry
@@ -24,70 +22,10 @@ from scanner.accountability.log_file import KEY_NAME, LOG_NAME, LogFile
 from scanner.errors import AuditError, UsageError
 from scanner.ledger.migrations import MIGRATIONS
 from tests.command import Hashward
+from tests.scanner.accountability.brokers import Running, first_entry
 from tests.scanner.fakes import MovableClock
 
 NOBODY = 65534
-
-
-class Running:
-    """A broker at work in a thread, and a scanner's home that asks it."""
-
-    def __init__(self, folder: Path, users: frozenset[int]) -> None:
-        self.folder, self.socket = folder / "kept", folder / "s"
-        self.folder.mkdir(mode=0o700)
-        self.shown: list[str] = []
-        LogFile(self.folder).begin(_entry("0" * 32), self.shown.append)
-        self.db = Database.open(folder / "home" / "ledger.db", MIGRATIONS)
-        self.log = BrokerLog(self.socket)
-        self.audit = AuditLog(self.db, self.log, MovableClock())
-        self._broker = Broker(self.folder, users)
-        self._listener = unix_socket.listening(str(self.socket), 0o666, None, 64)
-        self._thread = threading.Thread(target=self._broker.serve, args=(self._listener,))
-        self._thread.start()
-
-    def owe(self, count: int) -> None:
-        """Deeds."""
-        with self.db.write():
-            for number in range(count):
-                due(self.db, Event.ERASED, {"number": number}, at_ns=0)
-
-    def say(self, request: bytes, *, answered: bool = True) -> bytes:
-        """Raw bytes to the socket, and the line that comes back."""
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(60)
-            asking.connect(str(self.socket))
-            asking.sendall(request)
-            if not answered:
-                return b""
-            asking.shutdown(socket.SHUT_WR)
-            return asking.makefile("rb").readline()
-
-    def close(self) -> None:
-        """Stop it."""
-        self._broker.stop()
-        self._thread.join()
-        self._listener.close()
-        self.db.close()
-
-
-def _entry(uid: str) -> Entry:
-    return Entry(uid, "2100-01-01T00:00:00Z", Event.AUDIT_BEGUN, {})
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder whose name leaves room for a socket's, which others may enter."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o711)
-        yield Path(folder)
-
-
-@pytest.fixture
-def running(short: Path) -> Iterator[Running]:
-    """One that answers us."""
-    made = Running(short, frozenset({os.getuid()}))
-    yield made
-    made.close()
 
 
 def test_what_is_owed_reaches_the_log_of_the_broker(running: Running) -> None:
@@ -251,7 +189,7 @@ def test_without_the_broker_deeds_wait_and_openings_are_refused(short: Path) -> 
     with pytest.raises(AuditError, match="broker"):
         audit.append_now(Event.CASE_OPENED, {})
     with pytest.raises(UsageError, match="broker's user"):
-        BrokerLog(short / "none").begin(_entry("0" * 32), lambda key: None)
+        BrokerLog(short / "none").begin(first_entry("0" * 32), lambda key: None)
 
 
 def test_the_command_keeps_the_log_of_another_home_through_a_kill(short: Path) -> None:

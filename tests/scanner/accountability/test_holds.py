@@ -10,6 +10,7 @@ import pytest
 
 from scanner.accountability.holds import HoldKind, Holds
 from scanner.errors import UsageError
+from scanner.ledger.locations import Readable
 from scanner.retain_config import RetainConfig
 from tests.scanner.accountability.people import Office
 
@@ -66,7 +67,7 @@ def test_the_day_of_a_report_to_ncmec_is_said_and_possible(office: Office, day: 
 def test_a_hold_says_whether_the_platform_preserves_the_file(office: Office) -> None:
     """The ledger's hold alone preserves none: until a receipt is on record, there is none."""
     kept = holds(office)
-    hold = kept.place_on_ref(b"upload-near", HoldKind.PRESERVATION)
+    hold = kept.place_on_ref(Readable(), b"upload-near", HoldKind.PRESERVATION)
     preserved = kept.receipt(hold.id, "STORE/2100/77")
 
     assert (None, None) == (hold.receipt, hold.receipt_day)
@@ -76,13 +77,13 @@ def test_a_hold_says_whether_the_platform_preserves_the_file(office: Office) -> 
 def test_what_is_not_there_cannot_be_held(office: Office) -> None:
     """An unknown ref, report, case or hold, and numbers that could break a line, are refused."""
     kept = holds(office)
-    hold = kept.place_on_ref(b"upload-near", HoldKind.PRESERVATION)
+    hold = kept.place_on_ref(Readable(), b"upload-near", HoldKind.PRESERVATION)
     kept.release(hold.id)
     for refused in (
-        lambda: kept.place_on_ref(b"unknown", HoldKind.PRESERVATION),
+        lambda: kept.place_on_ref(Readable(), b"unknown", HoldKind.PRESERVATION),
         lambda: kept.place_on_report("00000000-0000-4000-8000-000000000000", HoldKind.PRESERVATION),
         lambda: kept.place_on_case("case-2222222222", HoldKind.PRESERVATION),
-        lambda: kept.place_on_ref(b"upload-near", HoldKind.PRESERVATION, request="a\nb"),
+        lambda: kept.place_on_ref(Readable(), b"upload-near", HoldKind.PRESERVATION, request="a\nb"),
         lambda: kept.receipt(hold.id, "R-1"),
         lambda: kept.release("hold-2222222222"),
     ):
@@ -93,7 +94,7 @@ def test_what_is_not_there_cannot_be_held(office: Office) -> None:
 def test_every_step_of_a_hold_is_owed_to_the_audit_log(office: Office) -> None:
     """Placed, extended, receipt and end; without the numbers of anybody's papers."""
     kept = holds(office)
-    hold = kept.place_on_ref(b"upload-near", HoldKind.PRESERVATION, request="REQ-canary")
+    hold = kept.place_on_ref(Readable(), b"upload-near", HoldKind.PRESERVATION, request="REQ-canary")
     kept.extend(hold.id, "REQ-canary-2")
     kept.receipt(hold.id, "R-canary")
     kept.release(hold.id)

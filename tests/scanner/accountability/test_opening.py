@@ -45,7 +45,7 @@ class Opened:
     def with_keeper(self, keeper: keeping.Keeper) -> Openings:
         """Openings that are recorded by another."""
         db, clock = self.site.ledger.db, self.site.clock
-        return Openings(db, AuditLog(db, keeper, clock), clock)
+        return Openings(db, self.site.ledger.locations, AuditLog(db, keeper, clock), clock)
 
     def report(self, ref: str) -> list[str]:
         """The ids of the reports about an entry."""
@@ -242,18 +242,20 @@ def test_values_are_read_from_standard_input_alone(opened: Opened) -> None:
 def test_paths_that_are_printed_because_somebody_asked_are_on_record_by_their_number(opened: Opened) -> None:
     """Before they are printed; where they cannot be put on record, they are not."""
     db, clock = opened.site.ledger.db, opened.site.clock
-    told(AuditLog(db, LogFile(opened.home), clock), "scan --show-paths", 3)
-    told(AuditLog(db, LogFile(opened.home), clock), "scan --show-paths", 0)
+    told(AuditLog(db, LogFile(opened.home), clock), opened.site.ledger, "scan --show-paths", [1, 2, 3])
+    told(AuditLog(db, LogFile(opened.home), clock), opened.site.ledger, "scan --show-paths", [])
 
     assert [(Event.PLACES_TOLD, {"how": "scan --show-paths", "count": 3})] == opened.lines[1:]
     with pytest.raises(AuditError):
-        told(AuditLog(db, Unwritable(opened.home), clock), "scan --show-paths", 3)
+        told(AuditLog(db, Unwritable(opened.home), clock), opened.site.ledger, "scan --show-paths", [1, 2, 3])
 
 
 def test_what_is_printed_before_there_is_a_log_is_owed_to_it(tmp_path: Path) -> None:
     """Nobody need begin one to use the scanner."""
     with Site(tmp_path) as site:
         audit = AuditLog(site.ledger.db, LogFile(tmp_path), site.clock)
-        told(audit, "scan --show-paths", 3)
+        asset_id = site.upload(b"content", REF).asset_id
+        assert asset_id is not None
+        assert [REF] * 3 == told(audit, site.ledger, "scan --show-paths", [asset_id] * 3)
 
         assert 1 == audit.owed()

@@ -17,6 +17,7 @@ from scanner.accountability.review import Reviews, Statement
 from scanner.accountability.reviewers import Roster
 from scanner.ledger import Place, ages
 from scanner.ledger.assets import UPLOADS
+from scanner.ledger.locations import Readable
 from scanner.ledger.migrations import MIGRATIONS
 from scanner.ledger.sealing import Listener
 from scanner.retain_config import RetainConfig
@@ -171,8 +172,8 @@ def test_a_hold_survives_every_date_until_it_is_over(site: Site) -> None:
     ref, other = upload(site, LISTED, "held"), upload(site, plain(3), "other")
     site.seal()
     holds = Holds(site.ledger.db, site.clock)
-    hold = holds.place_on_ref(ref, HoldKind.PRESERVATION, request="REQ-7")
-    kept_other = holds.place_on_ref(other, HoldKind.PRESERVATION)
+    hold = holds.place_on_ref(Readable(), ref, HoldKind.PRESERVATION, request="REQ-7")
+    kept_other = holds.place_on_ref(Readable(), other, HoldKind.PRESERVATION)
     holds.extend(hold.id, "REQ-8")
     for days in (1, 88, 1, 89):
         site.clock.move(days=days)
@@ -193,7 +194,7 @@ def test_a_report_to_ncmec_is_held_a_year_and_the_ceiling_is_named(site: Site) -
     ref = upload(site, LISTED, "reported")
     site.seal()
     site.clock.move(days=10)
-    hold = Holds(site.ledger.db, site.clock).place_on_ref(ref, HoldKind.NCMEC_REPORT, reported_on=site.day)
+    hold = Holds(site.ledger.db, site.clock).place_on_ref(Readable(), ref, HoldKind.NCMEC_REPORT, reported_on=site.day)
     site.clock.move(days=360)
     told = run(site, matched=365, unmatched=0, rules=frozenset({"eu", "us"}))
     site.clock.move(days=5)

@@ -22,6 +22,7 @@ from scanner.accountability.levels import (
 )
 from scanner.accountability.review import Conflict, NotAllowed, Statement
 from scanner.errors import UsageError
+from scanner.ledger.locations import Readable
 from tests.scanner.accountability.people import CONFIRMED, EXACT, NEAR, OTHER, UNCLEAR, WRONG, Office
 from tests.scanner.fakes import entry_of, fake_media, pdq, sha256
 
@@ -188,7 +189,7 @@ def test_a_complaint_is_found_by_whatever_the_user_knows(office: Office) -> None
     db = office.site.ledger.db
     code = office.site.ledger.uploads.code(2)
     ways = [
-        office.appeals.of_content(of_ref(db, b"upload-near"), Origin.APPEAL, ticket="T-1"),
+        office.appeals.of_content(of_ref(db, Readable(), b"upload-near"), Origin.APPEAL, ticket="T-1"),
         office.appeals.of_content(of_code(db, f"Policy.Blocked.{code}"), Origin.APPEAL, ticket="T-1"),
         office.appeals.of_report(office.report("near"), Origin.APPEAL, ticket="T-1"),
     ]
@@ -198,7 +199,7 @@ def test_a_complaint_is_found_by_whatever_the_user_knows(office: Office) -> None
     assert 1 == len({each.id for way in ways for each in way})
     assert 1 == count
     with pytest.raises(UsageError, match="Nothing stands"):
-        office.appeals.of_content(of_ref(db, b"unknown"), Origin.APPEAL)
+        office.appeals.of_content(of_ref(db, Readable(), b"unknown"), Origin.APPEAL)
 
 
 def test_abuse_that_no_list_names_is_a_case_of_its_own(office: Office) -> None:

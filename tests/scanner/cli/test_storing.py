@@ -111,7 +111,7 @@ def test_nobody_else_may_be_in_the_home_meanwhile(hashward: Hashward, key_file: 
     """A process that has it open would go on with a file that is gone."""
     hashward("hashset", "list")
     configure(hashward, key_file)
-    with storage._alone(_home(hashward)):
+    with storage.alone(_home(hashward)):
         refused = hashward.real("storage", "encrypt")
 
     assert refused.code != 0

@@ -67,7 +67,7 @@ def far(seen: Look, size: tuple[int, int] = (160, 120)) -> list[int]:
         ("3gp", "libx264", {}), ("3gp", "mpeg4", {}), ("asf", "wmv2", {}), ("asf", "msmpeg4", {}),
         ("avi", "mpeg4", {"bf": "2"}), ("mxf", "mpeg2video", {}), ("ogg", "libvpx", {}), ("flv", "flv", {}),
         ("matroska", "ffv1", {}), ("mpegts", "libx265", {}), ("hevc", "libx265", {}), ("mpeg", "mpeg1video", {}),
-        ("matroska", "libsvtav1", {}), ("m4v", "mpeg4", {}), ("avi", "cinepak", {"pix_fmt": "rgb24", "size": (96, 72)}),
+        ("matroska", "libsvtav1", {}), ("m4v", "mpeg4", {}), ("avi", "cinepak", {"pix_fmt": "rgb24"}),
         ("avi", "huffyuv", {"pix_fmt": "yuv422p"}), ("avi", "rawvideo", {"pix_fmt": "bgr24"}),
         ("mov", "prores_ks", {"pix_fmt": "yuv422p10le"}), ("mov", "prores_ks", {"pix_fmt": "yuva444p10le"}),
         ("mov", "qtrle", {"pix_fmt": "argb"}), ("mov", "png", {"pix_fmt": "rgba"}),

@@ -219,7 +219,10 @@ def test_an_upload_without_a_ref_is_reported_as_any_other(site: Site, tmp_path: 
         site.rescan()
         assert [("match", "exact", None), ("match", "later", None)] == site.said()
         actions.draw(site.ledger, ActionsConfig(command=("/bin/true",)), site.clock)
-        told = [json.loads(actions.encode(each)) for each in site.ledger.actions.owed(site.clock.now_ns())]
+        told = [
+            json.loads(actions.encode(each, site.where(each.asset_id)))
+            for each in site.ledger.actions.owed(site.clock.now_ns())
+        ]
         assert {sha256(PICTURE).hex(), sha256(later).hex()} == {each["sha256"] for each in told}
         assert not {"ref", "path"} & told[0].keys()
         assert not site.ledger.places.forget_upload(NAMELESS + sha256(PICTURE))

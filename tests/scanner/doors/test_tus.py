@@ -17,6 +17,7 @@ from scanner.doors.s3_objects import Gone
 from scanner.doors.tus_hooks import BadHook, InBucket, InFile
 from scanner.ledger import Place, assets
 from scanner.ledger.assets import UPLOADS
+from scanner.ledger.locations import address
 from scanner.serve_config import Access
 from tests.scanner.doors.faces import Face
 
@@ -104,7 +105,7 @@ def test_only_what_this_listener_brought_is_forgotten_when_it_says_so(face: Face
     """Whoever reaches the hook may not erase what came by another door, nor claim it by asking about it."""
     asset = Place(UPLOADS, b"of-another-door")
     with face.ledger.db.write():
-        assets.put(face.ledger.db, asset.root_id, asset.key, walk=0)
+        assets.put(face.ledger.db, address(face.ledger.locations, asset.root_id, asset.key), walk=0)
     face.intake.refs[asset.key] = b"x"
     face.ledger.refusals.remember(b"refused-elsewhere", "2026-11-22")
     for name in ("of-another-door", "refused-elsewhere", "own"):

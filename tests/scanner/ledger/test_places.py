@@ -21,14 +21,14 @@ from scanner.worker import RootWalk
 from tests.scanner.fakes import Site, fake_media, pdq, sha256_entry
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(params=[False, True], ids=["readable", "sealed"])
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """A site with a folder `media` beside its home, of ten files, so that one may vanish without suspicion."""
     folder = tmp_path / "media"
     folder.mkdir()
     for number in range(10):
         (folder / f"{number}").write_bytes(fake_media(pdq(number)))
-    with Site(tmp_path / "home") as site:
+    with Site(tmp_path / "home", sealed=request.param) as site:
         yield site
 
 
@@ -350,7 +350,7 @@ def concluding_dies_after(site: Site, transactions: int) -> None:
                 del self._db.write  # type: ignore[method-assign]
             raise Killed
 
-    alive, site.ledger.places = site.ledger.places, Dying(site.ledger.db)
+    alive, site.ledger.places = site.ledger.places, Dying(site.ledger.db, site.ledger.locations)
     try:
         RootWalk(site.ledger, site.pipeline, site.clock, lanes=1).run(alive.root("root-1"))
     finally:
@@ -374,7 +374,9 @@ def test_an_asset_last_seen_on_another_device_is_not_missing(site: Site) -> None
     (media(site) / "sub" / "x").write_bytes(fake_media(pdq(50)))
     site.scan(media(site))
     with site.ledger.db.write():
-        site.ledger.db.execute("UPDATE asset SET dev = dev + 1 WHERE key = ?", (b"sub/x",))
+        site.ledger.db.execute(
+            "UPDATE asset SET dev = dev + 1 WHERE key = ?", (site.ledger.locations.key(1, b"sub/x"),)
+        )
     (media(site) / "sub" / "x").unlink()
     site.scan(media(site))
 
@@ -387,7 +389,9 @@ def test_a_place_that_cannot_be_read_keeps_what_it_held_and_its_device(site: Sit
     held = asset(site, b"3")
     site.ledger.places.unreadable([(1, b"3", 2, Reason.PERMISSION)])
     owed = asset(site, b"3")
-    (dev,) = site.ledger.db.execute("SELECT dev FROM asset WHERE key = ?", (b"3",)).fetchone()
+    (dev,) = site.ledger.db.execute(
+        "SELECT dev FROM asset WHERE key = ?", (site.ledger.locations.key(1, b"3"),)
+    ).fetchone()
     walked = site.scan(media(site))
 
     assert held is not None
@@ -431,7 +435,7 @@ def test_a_folder_that_holds_a_root_takes_it_in_with_all_that_is_known(site: Sit
     walked = RootWalk(site.ledger, site.pipeline, site.clock, lanes=1).run_below(root, b"media")
 
     assert adopted is not None
-    assert os.fsencode(tmp_path) + b"/media/\xff\xfe odd" == site.ledger.places.where(adopted.id)
+    assert os.fsencode(tmp_path) + b"/media/\xff\xfe odd" == site.where(adopted.id)
     assert (0, 11) == (walked.scanned, walked.skipped)
     assert ["match"] == [kind for kind, *_ in site.said()]
 
