@@ -93,7 +93,8 @@ def serve(channel: Channel, options: Options, limits: Limits, answer: Answer) ->
             return
         try:
             size_bytes, within_s, resume = _read_task(message)
-            answer(channel, MediaFile(fds[0], size_bytes), options, replace(limits, within_s=within_s), resume)
+            these = limits if within_s is None else replace(limits, within_s=within_s)
+            answer(channel, MediaFile(fds[0], size_bytes), options, these, resume)
             channel.ring()
         finally:
             os.close(fds[0])
