@@ -1,4 +1,4 @@
-"""What the daemon does for accountability: retention once a day, and what decisions owe the known-good set."""
+"""What the daemon does for accountability: retention, reminders, and what decisions owe the known-good set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from scanner.accountability import vouching
+from scanner.accountability.requests import Requests
 from scanner.accountability.retention import Retained, Retention
+from scanner.clock import utc_day
 from scanner.watch import Duty
 
 if TYPE_CHECKING:
@@ -16,12 +18,13 @@ if TYPE_CHECKING:
 # Where nothing that matches nothing is kept, it goes within minutes, not at night.
 NONE_EVERY: Final = timedelta(minutes=10)
 VOUCHING_EVERY_S: Final = 10.0
+_DAY_NS: Final = 86_400 * 10**9
 
 
 def duties(scanner: Scanner) -> list[Duty]:
     """Every duty of accountability."""
     known_good = scanner.config.cases.known_good
-    return [_retain(scanner), *([] if known_good is None else [_vouch(scanner, known_good)])]
+    return [_retain(scanner), _remind(scanner), *([] if known_good is None else [_vouch(scanner, known_good)])]
 
 
 def _retain(scanner: Scanner) -> Duty:
@@ -59,6 +62,24 @@ def _line(done: Retained) -> str | None:
         f"{total.contents:,} contents, {total.places:,} places and {total.rows:,} rows erased,"
         f" {done.holds_ended:,} holds ended{named}"
     )
+
+
+def _remind(scanner: Scanner) -> Duty:
+    """What falls due towards people and authorities is said once a day, and when the daemon starts."""
+    said: str | None = None
+
+    def due_in_s() -> float:
+        if said != utc_day(scanner.clock):
+            return 0.0
+        return (1 - scanner.clock.now_ns() % _DAY_NS / _DAY_NS) * _DAY_NS / 10**9
+
+    def work(_checkpoint: Callable[[], None]) -> str | None:
+        nonlocal said
+        said = utc_day(scanner.clock)
+        due = Requests(scanner.ledger.db, scanner.clock, scanner.config.requests).due()
+        return f"{len(due):,} due by now: see `hashward request due`" if due else None
+
+    return Duty("reminders", due_in_s, work)
 
 
 def _vouch(scanner: Scanner, name: str) -> Duty:

@@ -14,6 +14,7 @@ from hashsets.matching import kernel_name
 from hashsets.types import HashSet
 from scanner.accountability import retention, sealed_locations
 from scanner.accountability.holds import Holds
+from scanner.accountability.requests import Requests
 from scanner.accountability.sealed_locations import Standing
 from scanner.api import Scanner
 from scanner.cli import serving, watching
@@ -72,6 +73,7 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "reports": tallies.said(db),
         "actions": _actions(scanner),
         "retention": _retention(scanner),
+        "due": _due(scanner),
         "audit": _audit(scanner),
         "locations": sealed_locations.standing(scanner.ledger.db).value,
         "sources": [_source(scanner, each) for each in scanner.config.sources],
@@ -84,6 +86,12 @@ def _standing(scanner: Scanner) -> dict[str, object]:
         "sandbox": sandbox_level(),
         "sqlite": _sqlite(scanner),
     }
+
+
+def _due(scanner: Scanner) -> dict[str, int]:
+    """How many duties towards people and authorities are due by now, and how many within two weeks."""
+    requests = Requests(scanner.ledger.db, scanner.clock, scanner.config.requests)
+    return {"by_now": len(requests.due()), "within_14_days": len(requests.due(14))}
 
 
 def _audit(scanner: Scanner) -> dict[str, object]:
@@ -207,6 +215,9 @@ def _print(standing: dict[str, Any]) -> None:
     _line("reports", f"{reports['pending']:,} pending, {reports['sealed']:,} sealed; {owed} owed to a sink")
     _print_actions(**standing["actions"])
     _print_retention(standing["retention"])
+    due = standing["due"]
+    if due["within_14_days"]:
+        _line("due", f"{due['by_now']:,} by now, {due['within_14_days']:,} within 14 days: `hashward request due`")
     _print_audit(**standing["audit"])
     _line("places", _LOCATIONS[standing["locations"]])
     _print_sinks(standing["sinks"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scanner import Scanner, health
+from scanner.accountability.requests import Requests
 from scanner.action_config import ActionsConfig
 from scanner.config import Config, ReportConfig, ScanConfig, WatchConfig
 from scanner.curation import Curation
@@ -18,6 +19,7 @@ from scanner.ledger.uploads import Arrival
 from scanner.settings import Seal
 from scanner.types import WHOLE, Digests, Fingerprint, MediaKind
 from scanner.watch import Duty
+from tests.scanner.accountability.test_requests import request_of
 from tests.scanner.fakes import MovableClock, Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
 
@@ -78,6 +80,20 @@ def test_a_root_that_is_away_is_tried_again_soon_and_keeps_no_other_waiting(home
     assert 1 == sum("suspect" in str(said) for said in done)
     assert "not due" == done[2]
     assert "1 files" in str(home.do("walk"))
+
+
+def test_what_falls_due_is_said_once_a_day(home: Home) -> None:
+    """From the day on which it does."""
+    register = Requests(home.site.ledger.db, home.clock, home.scanner.config.requests)
+    before = home.do("reminders")
+    register.add(request_of(home.site))  # to be answered within 14 days
+    home.clock.move(13)
+    almost = home.do("reminders")
+    home.clock.move(1)
+
+    assert [None, None, "1 due by now: see `hashward request due`"] == [before, almost, home.do("reminders")]
+    assert "not due" == home.do("reminders")
+    assert 0 < home.duties["reminders"].due_in_s() <= 86_400
 
 
 def test_matches_follow_the_hash_sets(home: Home) -> None:

@@ -253,7 +253,10 @@ def test_the_command_goes_through_a_requests_life(tmp_path: Path) -> None:
     assert [("tell the person affected", made)] == [
         (each["what"], each["id"]) for each in hashward.json("request", "due")
     ]
+    assert {"by_now": 1, "within_14_days": 1} == hashward.json("status")["due"]
+    assert "1 by now, 1 within 14 days: `hashward request due`" in hashward("status").out
     assert hashward.json("request", "notified", made)["notice"]["told"]
+    assert {"by_now": 0, "within_14_days": 0} == hashward.json("status")["due"]
     assert CANARY == hashward.json("request", "show", made)["particulars"]["agent"]
     assert CANARY in hashward("request", "show", made).out
     for words in (("list",), ("due",)):
