@@ -8,7 +8,8 @@ Rules
 - A connection per thread. Reads of one thread never wait for another thread's long read or write.
 - Every write transaction and every checkpoint of a file runs under one flock beside it; automatic checkpoints are off.
   So the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug) meets no second writer.
-- Outside `write()` a connection is query_only: a stray write fails instead of escaping the lock.
+- Outside `write()` a connection is query_only: a stray write fails instead of escaping the lock. Only a thread that
+  does little else than to commit may do without (`stay_writable`).
 - A Database does not survive a fork: the child is refused and must open its own.
 - Errors of the driver become StoreError inside `read()`, `write()` and `execute()`. Raw use of `connection` does not.
 """
@@ -28,10 +29,11 @@ import sqlite_utils
 
 from hashsets import ciphers
 from hashsets.ciphers import Key
-from hashsets.drivers import Claim, sole_driver
+from hashsets.drivers import sole_driver
 from hashsets.errors import StoreError
 from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, make_private_file
 from hashsets.refusals import sentence_of, sharing_refused
+from hashsets.sessions import Session
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -106,32 +108,6 @@ def foreign_errors() -> Iterator[None]:
         raise store_error(error) from error
 
 
-class _Session:
-    """One thread's connection; closed when the thread ends or the Database closes, never in a forked child."""
-
-    def __init__(self, connection: Connection, claim: Claim) -> None:
-        self.connection = connection
-        self.utils = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
-        self.depth = 0
-        self.durable = True
-        self._closer = weakref.finalize(self, _close_connection, connection, claim, os.getpid())
-
-    def close(self) -> None:
-        self._closer()
-
-    def set_durable(self, durable: bool) -> None:
-        if durable != self.durable:
-            self.connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self.durable = durable
-
-
-def _close_connection(connection: Connection, claim: Claim, pid: int) -> None:
-    if os.getpid() == pid:
-        with contextlib.suppress(*ciphers.errors(driver.Error)):
-            connection.close()
-        sole_driver.release(claim)
-
-
 class Database:
     """One database file of a home, usable from several threads and processes."""
 
@@ -144,7 +120,7 @@ class Database:
         self._pid = os.getpid()
         self._closed = False
         self._local = threading.local()
-        self._sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._sessions_mutex = threading.Lock()
         self._checkpoint_at = CHECKPOINT_BYTES
         safe = multi_process_safe(self._driver.sqlite_version_info) if sharing_safe is None else sharing_safe
@@ -198,12 +174,12 @@ class Database:
     def _schema_number(self) -> int:
         return int(self.execute("PRAGMA user_version").fetchone()[0])
 
-    def _session(self) -> _Session:
+    def _session(self) -> Session:
         if self._pid != os.getpid():
             raise StoreError("a database opened before a fork cannot be used after it: open it in the new process")
         if self._closed:
             raise StoreError("the database is closed")
-        session: _Session | None = getattr(self._local, "session", None)
+        session: Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._connect()
             self._local.session = session
@@ -211,7 +187,7 @@ class Database:
                 self._sessions.add(session)
         return session
 
-    def _connect(self) -> _Session:
+    def _connect(self) -> Session:
         with foreign_errors():
             claim = sole_driver.claim(self.path, self._driver.__name__)
             connection = self._driver.connect(
@@ -219,7 +195,7 @@ class Database:
             )
             if self._key is not None:
                 ciphers.unlock(connection, self._key)
-            session = _Session(connection, claim)
+            session = Session(connection, claim, ciphers.errors(driver.Error))
             try:
                 for hook in on_connect:
                     hook(connection)
@@ -233,7 +209,8 @@ class Database:
     @property
     def connection(self) -> Connection:
         """This thread's raw connection (isolation_level None, rows are tuples). Writable only inside `write()`."""
-        return self._session().connection
+        connection: Connection = self._session().connection
+        return connection
 
     @property
     def utils(self) -> sqlite_utils.Database:
@@ -269,18 +246,18 @@ class Database:
         assert not session.connection.in_transaction, "write() inside read(): its snapshot could be stale"
         with foreign_errors(), self._writer.held(wait_s):
             session.set_durable(durable)
-            session.connection.execute("PRAGMA query_only=OFF")
+            session.set_writable(True)
             session.depth = 1
             try:
                 with _transaction(session.connection):
                     yield session.connection
             finally:
                 session.depth = 0
-                session.connection.execute("PRAGMA query_only=ON")
+                session.set_writable(False)
             self._checkpoint_if_large(session.connection)
 
     @contextlib.contextmanager
-    def _nested(self, session: _Session, durable: bool) -> Iterator[Connection]:
+    def _nested(self, session: Session, durable: bool) -> Iterator[Connection]:
         assert session.durable or not durable, "a durable write() inside one that is not"
         savepoint = f"nested_{session.depth}"
         with foreign_errors():
@@ -297,10 +274,18 @@ class Database:
             finally:
                 session.depth -= 1
 
+    def stay_writable(self) -> None:
+        """This thread's connection is no more query_only: to switch that makes SQLite forget every prepared statement.
+
+        That is up to a third of a commit of one upload (pragma.c, PragTyp_FLAG: "expire all compiled SQL statements").
+        """
+        with foreign_errors():
+            self._session().stay_writable()
+
     def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Cursor:
         """Run one statement on this thread's connection; outside `write()` only reads succeed."""
         with foreign_errors():
-            return self._session().connection.execute(sql, parameters)
+            return self.connection.execute(sql, parameters)
 
     def data_version(self) -> int:
         """A number that changes whenever another connection (of any thread or process) has committed."""
@@ -317,13 +302,13 @@ class Database:
         Nobody writes meanwhile, and it takes as much memory as what is kept (this driver's temporary files are there).
         """
         with foreign_errors(), self._writer.held():
-            connection = self._session().connection
-            connection.execute("PRAGMA query_only=OFF")
+            session = self._session()
+            session.set_writable(True)
             try:
-                connection.execute("VACUUM")
+                session.connection.execute("VACUUM")
             finally:
-                connection.execute("PRAGMA query_only=ON")
-            _checkpoint(connection)
+                session.set_writable(False)
+            _checkpoint(session.connection)
 
     def wal_bytes(self) -> int:
         """Size of the -wal file, for `status`: over 64 MB some reader has stayed open too long."""

@@ -66,7 +66,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pysqlite3": ("hashsets.sqlite",),
     "sqlcipher3": ("hashsets.ciphers",),
     "apsw": ("hashsets.foreign",),  # in a process of its own, that has no database of ours open
-    "sqlite_utils": ("hashsets.sqlite", "hashsets.store", "hashsets.migrations", "scanner.ledger"),
+    "sqlite_utils": ("hashsets.sqlite", "hashsets.sessions", "hashsets.store", "hashsets.migrations", "scanner.ledger"),
     # What parses a stranger's bytes stands in one room, behind one budget. Warming encodes pictures of its own for it.
     "PIL": ("scanner.decoding", "scanner.hashing.phash", "scanner.isolation.warming"),
     "cv2": ("scanner.decoding",),
@@ -101,6 +101,7 @@ MATCHING_LIBRARIES = ("numpy",)
 READS_ENVIRONMENT = ("scanner.config", "scanner.isolation", "scanner.decoding.second_opinions")
 SPEAKS_SQL = (
     "hashsets.sqlite",
+    "hashsets.sessions",
     "hashsets.ciphers",
     "hashsets.foreign",
     "hashsets.store",

@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -74,6 +75,8 @@ class Recorder:
         return item.done
 
     def _run(self) -> None:
+        with contextlib.suppress(HashsetsError):  # what cannot be opened cannot be committed to either: that is told
+            self._ledger.db.stay_writable()
         ended = False
         while not ended:
             group, ended = self._next()

@@ -124,6 +124,30 @@ def test_a_write_outside_a_write_transaction_is_refused(database: Database) -> N
     assert [] == numbers(database)
 
 
+def test_a_thread_that_stays_writable_switches_nothing_and_leaves_the_others_as_they_are(database: Database) -> None:
+    """Each switch would have SQLite prepare every statement anew."""
+    asked: list[str] = []
+
+    def commits() -> None:
+        database.stay_writable()
+        database.stay_writable()
+        database.connection.set_trace_callback(asked.append)
+        add(database, 1)
+        database.compact()
+        add(database, 2)
+        database.connection.set_trace_callback(None)
+
+    thread = threading.Thread(target=commits)
+    thread.start()
+    thread.join()
+    with pytest.raises(StoreError):
+        database.execute("INSERT INTO number VALUES (3)")
+
+    assert [1, 2] == numbers(database)
+    assert asked
+    assert not [each for each in asked if "query_only" in each]
+
+
 def test_a_write_is_all_or_nothing(database: Database) -> None:
     """Whatever exception leaves the block, and the connection is usable after it."""
     with pytest.raises(KeyboardInterrupt), database.write() as connection:
