@@ -75,10 +75,11 @@ class Home:
 
     folder: Path
     drawn: random.Random
+    sealed: bool
     site: Site = field(init=False)
 
     def __post_init__(self) -> None:
-        self.site = Site(self.folder / "home", least_tail=10**6)
+        self.site = Site(self.folder / "home", least_tail=10**6, sealed=self.sealed)
         for name in SETS:
             self.site.store.create(name, mode=Mode.ACTIVE)
             self.site.store.set_bounds(name, Bounds(matches=10**9, share=1.0, growth=10**6, shrink=1.0))
@@ -181,7 +182,9 @@ def told_apart(folder: Path, pairs: range) -> tuple[int, int, int]:
     apart = reports = counts = 0
     for start in range(pairs.start, pairs.stop, AT_A_HOME):
         with ExitStack() as stack:
-            here, there = (Home(folder / f"{start} {side}", random.Random(f"{start} {side}")) for side in "ab")
+            here, there = (
+                Home(folder / f"{start} {side}", random.Random(f"{start} {side}"), side == "b") for side in "ab"
+            )
             stack.enter_context(here.site)
             stack.enter_context(there.site)
             for number in range(start, min(start + AT_A_HOME, pairs.stop)):
@@ -193,7 +196,9 @@ def told_apart(folder: Path, pairs: range) -> tuple[int, int, int]:
 
 
 def test_pairs_of_homes_say_the_same(tmp_path: Path) -> None:
-    """Other owners, paths, names, times within the day, order, hosts and worker counts: not one byte is different."""
+    """Other owners, paths, names, times within the day, order, hosts, worker counts, locations sealed or not: not one
+    byte is different.
+    """
     apart, reports, counts = told_apart(tmp_path, range(PAIRS))
 
     assert 0 == apart
