@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import h11
-from h11._readers import ContentLengthReader
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -49,15 +48,16 @@ class PastParser:
     def _pass_by(self, data: bytes) -> bytes:
         """Pass on what is of a body and not its last byte; the rest is for the parser."""
         conn, cycle = self._protocol.conn, self._protocol.cycle
-        reader = getattr(conn, "_reader", None)
-        if conn.their_state is not h11.SEND_BODY or not isinstance(reader, ContentLengthReader):
+        reader: Any = getattr(conn, "_reader", None)
+        remaining = getattr(reader, "_remaining", None)  # of a body with a length, and of no other
+        if conn.their_state is not h11.SEND_BODY or not isinstance(remaining, int):
             return data
-        count = min(len(data), getattr(reader, "_remaining", 0) - 1)
+        count = min(len(data), remaining - 1)
         if cycle.response_complete or count < _LEAST_BYTES:
             return data
         if cycle.body or conn.trailing_data[0]:  # what the parser has seen of it comes first
             return data
-        reader._remaining -= count
+        reader._remaining = remaining - count
         self._held.append(data[:count])
         self._held_bytes += count
         self._pass_on_or_wait(count)
