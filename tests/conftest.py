@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +33,8 @@ _LONGEST = (
 )
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 4 << 30  # a run holds a tenth of that at once
+_libc = ctypes.CDLL(None)
+_LARGE_BYTES = 1 << 29  # more than all modules of tests and what they import take
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,6 +92,17 @@ def nobody_left() -> Iterator[None]:
         each.join(60)
 
     assert [] == [each.name for each in begun if each.is_alive()]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_given_back() -> Iterator[None]:
+    """What a module's films took goes back to the machine: a process of gigabytes forks slowly, and many tests fork."""
+    yield
+    held = Path("/proc/self/statm")
+    if held.exists() and int(held.read_text().split()[1]) * mmap.PAGESIZE > _LARGE_BYTES:
+        gc.collect()
+        if hasattr(_libc, "malloc_trim"):
+            _libc.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
