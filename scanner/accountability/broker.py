@@ -159,7 +159,9 @@ class Broker:
         entry = _entry(asked.get("entry"))
         if entry.event not in OPENS or entry.again or len(boxes) != len(given):
             raise UsageError("The broker opens boxes for a line that says why, and for no other.")
-        line = self._write([replace(entry, particulars={**entry.particulars, "boxes": len(boxes)})], user)
+        # Under a uid of our own: one that was written before would be taken for that line, and none be written.
+        said = {**entry.particulars, "boxes": len(boxes)}
+        line = self._write([replace(entry, uid=secrets.token_hex(16), particulars=said)], user)
         opened = [self._locations.open(box) for box in boxes]
         return {"line": line, "opened": [None if each is None else base64.b64encode(each).decode() for each in opened]}
 
@@ -233,9 +235,8 @@ class BrokerLog:
         """See `keeping.Keeper`."""
         line, opened = 0, dict[bytes, bytes | None]()
         for part in _parts(list(dict.fromkeys(boxes))):
-            said = {**asdict(entry), "uid": entry.uid if not line else secrets.token_hex(16)}
             sent = [base64.b64encode(box).decode() for box in part]
-            with self._asking({"op": "open", "entry": said, "boxes": sent}) as (answer, _):
+            with self._asking({"op": "open", "entry": asdict(entry), "boxes": sent}) as (answer, _):
                 read = [None if each is None else base64.b64decode(each) for each in answer["opened"]]
                 opened |= zip(part, read, strict=True)
                 line = int(answer["line"])

@@ -155,23 +155,21 @@ class Sealed:
 
     def _folder(self, root_id: int, key: bytes) -> tuple[bytes, bytes]:
         """What keys in a folder begin with, and the folder's digest."""
-        known = self._folders.get((root_id, key))
-        if known is not None:
-            return known
         walk = self._keys()[0].walk
-        if not key:
-            found = (b"", walk.origin(root_id))
-        else:
-            above, _, name = key.rpartition(b"/")
-            prefix, digest = self._folder(root_id, above)
-            own = walk.below(digest, name)
+        folders: list[bytes] = []  # from the nearest one at hand down: a path that somebody names may have 2,000
+        while (known := self._folders.get((root_id, key))) is None and key:
+            folders.append(key)
+            key = key.rpartition(b"/")[0]
+        prefix, digest = known or (b"", walk.origin(root_id))
+        for folder in reversed(folders):
+            own = walk.below(digest, folder.rpartition(b"/")[2])
             prefix += own[:FOLDER_BYTES]
             origin = self._grafts_of(root_id).get(prefix)
-            found = (prefix, own if origin is None else walk.origin(origin))
-        if len(self._folders) >= _FOLDERS_AT_HAND:
-            self._folders.clear()
-        self._folders[root_id, key] = found
-        return found
+            digest = own if origin is None else walk.origin(origin)
+            if len(self._folders) >= _FOLDERS_AT_HAND:
+                self._folders.clear()
+            self._folders[root_id, folder] = prefix, digest
+        return prefix, digest
 
     def _grafts_of(self, root_id: int) -> dict[bytes, int]:
         """The roots one took in, which it did when it was made: so they are read once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import codecs
 import hashlib
 import json
@@ -304,6 +305,18 @@ def test_the_broker_opens_nothing_without_a_line(running: Running, asked: dict[s
         in json.loads(running.say(json.dumps({"op": "open", "entry": entry, **asked}).encode() + b"\n"))["error"]
     )
     assert 1 == LogFile(running.folder).append([])
+
+
+def test_every_opening_is_a_line_whatever_uid_it_was_asked_under(running: Running) -> None:
+    """One that was written before would be taken for the same line, and what is opened under it be on no record."""
+    box = base64.b64encode(Sealer(running.log.location_keys().public).seal(Inside(1, b"x"))).decode()
+    entry = {"uid": "3" * 32, "at": "2100-01-01T00:00:00Z", "event": "case_opened", "particulars": {}, "again": False}
+    running.log.append([Entry("3" * 32, "2100-01-01T00:00:00Z", Event.SET_CHANGED, {})])
+    asked = json.dumps({"op": "open", "entry": entry, "boxes": [box]}).encode() + b"\n"
+    answers = [json.loads(running.say(asked)) for _ in range(2)]
+
+    assert [3, 4] == [each["line"] for each in answers]
+    assert [Event.CASE_OPENED] * 2 == [each.event for each in keeping.lines(LogFile(running.folder))][2:]
 
 
 def test_many_boxes_are_opened_in_parts_and_each_part_is_on_record(running: Running) -> None:
