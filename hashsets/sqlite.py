@@ -311,10 +311,11 @@ class Database:
         with foreign_errors(), self._writer.held():
             return _checkpoint(self._session().connection)
 
-    def compact(self) -> None:
+    def compact(self) -> bool:
         """Write the file anew, without what was deleted from it: secure_delete leaves copies of rows once moved.
 
-        Nobody writes meanwhile, and it takes as much memory as what is kept (this driver's temporary files are there).
+        False while somebody still reads what was: it stays in the files until they are done. Nobody writes meanwhile,
+        and it takes as much memory as what is kept (this driver's temporary files are there).
         """
         with foreign_errors(), self._writer.held():
             connection = self._session().connection
@@ -323,7 +324,7 @@ class Database:
                 connection.execute("VACUUM")
             finally:
                 connection.execute("PRAGMA query_only=ON")
-            _checkpoint(connection)
+            return _checkpoint(connection)
 
     def wal_bytes(self) -> int:
         """Size of the -wal file, for `status`: over 64 MB some reader has stayed open too long."""

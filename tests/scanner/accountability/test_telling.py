@@ -1,19 +1,48 @@
-"""Telling where sealed places are: what moves meanwhile, and a broker that holds another key."""
+"""Sealed places and others: who reads the file while it is sealed, what moves while it is told, another key."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from scanner.accountability import sealed_locations
 from scanner.accountability.audit import AuditLog, Event
 from scanner.accountability.keeping import Entry
 from scanner.accountability.log_file import LogFile
-from scanner.errors import AuditError
+from scanner.accountability.sealed_locations import Standing
+from scanner.errors import AuditError, LedgerError
 from scanner.location_keys import LocationKeys, OpeningKey
 from tests.scanner.fakes import LOCATION_KEYS, OPENING_KEY, Site, fake_media, pdq
+
+
+def test_nothing_is_called_sealed_while_somebody_reads_what_was(tmp_path: Path) -> None:
+    """For them SQLite keeps every name in the files: a copy taken then would hold them."""
+    reading = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN'); db.execute('SELECT * FROM root')"
+    )
+    with Site(tmp_path) as site:
+        site.upload(b"content", b"canary-ref")
+        command = [
+            sys.executable,
+            "-c",
+            f"{reading}.fetchall(); print(flush=True); sys.stdin.read()",
+            tmp_path / "ledger.db",
+        ]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+            assert reader.stdout is not None
+            assert b"\n" == reader.stdout.readline()
+            with pytest.raises(LedgerError, match="Another program reads"):
+                sealed_locations.seal(site.ledger.db, LOCATION_KEYS, site.clock)
+            assert Standing.UNFINISHED == sealed_locations.standing(site.ledger.db)
+            reader.communicate(timeout=60)
+        sealed_locations.seal(site.ledger.db, LOCATION_KEYS, site.clock)
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not [path.name for path in files if b"canary-ref" in path.read_bytes()]
 
 
 class _Moving(LogFile):
