@@ -314,8 +314,7 @@ class Database:
     def compact(self) -> bool:
         """Write the file anew, without what was deleted from it: secure_delete leaves copies of rows once moved.
 
-        False while somebody still reads what was: it stays in the files until they are done. Nobody writes meanwhile,
-        and it takes as much memory as what is kept (this driver's temporary files are there).
+        False while somebody reads what was. Nobody writes meanwhile; it takes as much memory as what is kept.
         """
         with foreign_errors(), self._writer.held():
             connection = self._session().connection
