@@ -42,6 +42,11 @@ MOST_AT_ONCE: Final = 32
 MOST_BOXES: Final = 256
 # Whoever opens says so: a case, or paths and refs told at the terminal or to the operator's own system.
 OPENS: Final = frozenset({Event.CASE_OPENED.value, Event.PLACES_TOLD.value})
+UNANSWERED: Final = "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
+NO_KEYS: Final = (
+    "The broker, which has the keys of sealed locations, does not answer, or not us: until it does, nothing can begin"
+    " to walk, take uploads in or seal."
+)
 _PART_BYTES: Final = 4 * 2**20  # of boxes a request, which base64 makes a third more
 _MOST_ENTRIES: Final = 256
 _MOST_REMEMBERED: Final = 10_000  # more than all requests under way can hold
@@ -228,7 +233,7 @@ class BrokerLog:
 
     def location_keys(self) -> LocationKeys:
         """See `keeping.Keeper`."""
-        with self._asking({"op": "locations"}) as (said, _):
+        with self._asking({"op": "locations"}, NO_KEYS) as (said, _):
             return LocationKeys(WalkKey(bytes.fromhex(said["walk"])), bytes.fromhex(said["public"]))
 
     def open(self, entry: Entry, boxes: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
@@ -251,7 +256,9 @@ class BrokerLog:
             return said
 
     @contextlib.contextmanager
-    def _asking(self, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Callable[[int], bytes]]]:
+    def _asking(
+        self, request: dict[str, Any], unanswered: str = UNANSWERED
+    ) -> Iterator[tuple[dict[str, Any], Callable[[int], bytes]]]:
         """One request and its answer, with what comes behind it. Raises AuditError, UsageError."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -261,9 +268,7 @@ class BrokerLog:
                 with connection.makefile("rb") as answers:
                     yield _said(answers.readline(MAX_REQUEST_BYTES)), answers.read
         except (OSError, ValueError, KeyError, TypeError):
-            raise AuditError(
-                "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
-            ) from None
+            raise AuditError(unanswered) from None
 
 
 def _parts(boxes: Sequence[bytes]) -> Iterator[list[bytes]]:

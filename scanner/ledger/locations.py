@@ -27,6 +27,10 @@ Opened = Mapping[bytes, bytes | None]  # boxes, and what was in them; None: none
 
 FOLDER_BYTES: Final = 8  # of a folder's digest; two of 10^6 folders of one root begin alike once in 10^7 homes
 _REF: Final = b"\1"  # begins the sealed key of a ref, which thus is none of those without one
+_OTHER_KEY: Final = (
+    "The broker holds another location key than the one this home was sealed under: put the copy of its"
+    " location.key back."
+)
 _FOLDERS_AT_HAND: Final = 4096
 
 
@@ -187,7 +191,7 @@ class Sealed:
                     raise LedgerError("Sealing this home has not come to its end: `hashward locations seal` goes on.")
                 keys = self._ask()
                 if keys.walk.id() != key_id or keys.public != public:
-                    raise LedgerError("The broker holds another location key than the one this home was sealed under.")
+                    raise LedgerError(_OTHER_KEY)
                 self._held = keys, Sealer(keys.public)
             return self._held
 

@@ -255,8 +255,9 @@ def test_a_sealed_home_by_its_commands(short: Path) -> None:
     assert process.stderr is not None
     assert "keeping" in process.stderr.readline()
     sealed = hashward("locations", "seal")
-    assert "1 place sealed." in sealed.out
+    assert "1 place sealed, and whatever comes from now on." in sealed.out
     assert "location.key" in sealed.err
+    assert "Sealed already." in hashward("locations", "seal").out
     assert {"locations": "sealed"} == hashward.json("locations", "show")
     assert "sealed" == hashward.json("status")["locations"]
     assert set() == left(hashward.home)
@@ -279,6 +280,8 @@ def test_a_sealed_home_by_its_commands(short: Path) -> None:
         done = hashward(*words)
         assert (6, "") == (done.code, done.out)
         assert "does not answer" in done.err
+    assert "nothing can begin to walk" in hashward("scan", short / "media").err
+    assert "until the broker answers no walk can begin" in hashward("status").out
     opened = [each for each in keeping.lines(LogFile(broker.home)) if "boxes" in each.particulars]
     assert [Event.PLACES_TOLD, Event.CASE_OPENED] == [each.event for each in opened]
 
