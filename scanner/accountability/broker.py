@@ -40,8 +40,8 @@ MAX_REQUEST_BYTES: Final = 8 * 2**20  # 256 lines of the longest, twice
 MAX_READ_BYTES: Final = 2**20
 MOST_AT_ONCE: Final = 32
 MOST_BOXES: Final = 256
-# Whoever opens says so: a case, or paths and refs told at the terminal or to the operator's own system.
-OPENS: Final = frozenset({Event.CASE_OPENED.value, Event.PLACES_TOLD.value})
+# Whoever opens says these things: of a case, or of paths and refs told at the terminal or to the operator's own system.
+OPENS: Final = {Event.CASE_OPENED.value: ("by", "because"), Event.PLACES_TOLD.value: ("how",)}
 UNANSWERED: Final = "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
 NO_KEYS: Final = (
     "The broker, which has the keys of sealed locations, does not answer, or not us: until it does, nothing can begin"
@@ -162,11 +162,13 @@ class Broker:
             raise UsageError(f"The broker opens 1 to {MOST_BOXES} boxes at once.")
         boxes = [base64.b64decode(each, validate=True) for each in given if type(each) is str]
         entry = _entry(asked.get("entry"))
-        if entry.event not in OPENS or entry.again or len(boxes) != len(given):
+        why = [entry.particulars.get(word) for word in OPENS.get(entry.event, ())]
+        said = bool(why) and all(isinstance(each, str) and each.strip() for each in why)
+        if not said or entry.again or len(boxes) != len(given):
             raise UsageError("The broker opens boxes for a line that says why, and for no other.")
         # Under a uid of our own: one that was written before would be taken for that line, and none be written.
-        said = {**entry.particulars, "boxes": len(boxes)}
-        line = self._write([replace(entry, uid=secrets.token_hex(16), particulars=said)], user)
+        written = {**entry.particulars, "boxes": len(boxes)}
+        line = self._write([replace(entry, uid=secrets.token_hex(16), particulars=written)], user)
         opened = [self._locations.open(box) for box in boxes]
         return {"line": line, "opened": [None if each is None else base64.b64encode(each).decode() for each in opened]}
 
