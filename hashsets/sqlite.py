@@ -296,10 +296,10 @@ class Database:
         with foreign_errors(), self._writer.held():
             return _checkpoint(self._session().connection)
 
-    def compact(self) -> None:
+    def compact(self) -> bool:
         """Write the file anew, without what was deleted from it: secure_delete leaves copies of rows once moved.
 
-        Nobody writes meanwhile, and it takes as much memory as what is kept (this driver's temporary files are there).
+        False while somebody reads what was. Nobody writes meanwhile; it takes as much memory as what is kept.
         """
         with foreign_errors(), self._writer.held():
             session = self._session()
@@ -308,7 +308,7 @@ class Database:
                 session.connection.execute("VACUUM")
             finally:
                 session.set_writable(False)
-            _checkpoint(session.connection)
+            return _checkpoint(session.connection)
 
     def wal_bytes(self) -> int:
         """Size of the -wal file, for `status`: over 64 MB some reader has stayed open too long."""

@@ -74,6 +74,7 @@ class Scanner:
         self.clock = clock or SystemClock()
         self.allow_unsandboxed = False  # set before the first file: decode where the kernel cannot confine decoders
         self.opened_files = 0
+        self._began_noted = False
 
     def __enter__(self) -> Scanner:
         return self
@@ -113,6 +114,7 @@ class Scanner:
             ledger = Ledger.open(self.home.folder, self.key, lambda: self.keeper.location_keys())
         with contextlib.suppress(StoreError):  # it stays to be noted by whoever can write
             changes.note(ledger.db, self.clock, self.config, None, software())
+            self._began_noted = True
         return ledger
 
     @property
@@ -122,7 +124,9 @@ class Scanner:
 
     def account(self) -> None:
         """Put on record what has changed since the audit log was last told, and write what it is owed."""
-        changes.note(self.ledger.db, self.clock, self.config, self.store, software())
+        db = self.ledger.db  # opening it may note with what we began
+        changes.note(db, self.clock, None if self._began_noted else self.config, self.store, software())
+        self._began_noted = True
         self.audit.drain()
 
     @cached_property

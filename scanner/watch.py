@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import sys
 import threading
@@ -77,10 +78,11 @@ class Watch:
         self._standing = {duty.name: Standing() for duty in duties}
         self._telling = threading.Lock()
         self._stopping = threading.Event()
+        self._asked = queue.SimpleQueue[None]()
 
     def stop(self) -> None:
-        """Ask everything to end. Safe in a signal handler."""
-        self._stopping.set()
+        """Ask everything to end. Safe in a signal handler, where an event is not: `run` may hold its lock just then."""
+        self._asked.put(None)
 
     def run(self, heartbeat: Callable[[], None] = lambda: None) -> bool:
         """Run until `stop`; whether every duty came to its end. `heartbeat` is called about once a tick."""
@@ -89,12 +91,20 @@ class Watch:
         ]
         for thread in threads:
             thread.start()
-        while not self._stopping.wait(TICK_S):
+        while not self._is_asked():
             heartbeat()
+        self._stopping.set()
         deadline = time.monotonic() + STOP_WITHIN_S
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
         return not any(thread.is_alive() for thread in threads)
+
+    def _is_asked(self) -> bool:
+        """Whether to end: after a tick at most."""
+        with contextlib.suppress(queue.Empty):
+            self._asked.get(timeout=TICK_S)
+            return True
+        return False
 
     def _keep(self, duty: Duty) -> None:
         """One duty's thread."""

@@ -15,7 +15,7 @@ import contextlib
 import importlib.metadata
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -27,7 +27,7 @@ from scanner.accountability.chain import Key, Line, Particulars, Pin, Verified
 from scanner.accountability.keeping import Entry, Keeper
 from scanner.accountability.log_file import give_to_owner
 from scanner.clock import Clock
-from scanner.errors import UsageError
+from scanner.errors import AuditError, UsageError
 from scanner.ledger import locations
 
 __all__ = ["AuditLog", "Event", "Key", "Particulars", "Pin", "Verified", "due"]
@@ -139,10 +139,30 @@ class AuditLog:
 
         What can be read is read after the line; what is sealed is opened after it, by the keeper itself.
         """
-        entry = self._entry(event, particulars)
-        boxes = [box for asset_id in ids for box in locations.boxes(self._db, asset_id)]
-        line, opened = self._keeper.open(entry, boxes) if boxes else (self._keeper.append([entry]), {})
-        return line, [locations.where(self._db, asset_id, opened) for asset_id in ids]
+        opened: dict[bytes, bytes | None] = {}
+        line = 0
+        while True:
+            with self._db.read():
+                boxes = self._boxes(ids, opened)
+                if line and not boxes:
+                    return line, [locations.where(self._db, asset_id, opened) for asset_id in ids]
+            entry = self._entry(event, particulars)
+            at, more = self._keeper.open(entry, boxes) if boxes else (self._keeper.append([entry]), {})
+            line, opened = line or at, opened | more  # and once more for what has moved meanwhile
+            if None in more.values():
+                self._check_key()
+
+    def _boxes(self, ids: Sequence[int], opened: Container[bytes]) -> list[bytes]:
+        """What is yet to be opened to tell where assets are."""
+        boxes = (box for asset_id in ids for box in locations.boxes(self._db, asset_id))
+        return [box for box in boxes if box not in opened]
+
+    def _check_key(self) -> None:
+        """That what was not opened is damaged: under another key nothing opens, and nobody is told less for that."""
+        keys = self._keeper.location_keys()
+        row = self._db.execute("SELECT public, key_id FROM sealed_locations").fetchone()
+        if row is not None and row != (keys.public, keys.walk.id()):
+            raise AuditError("The broker holds another location key than the one this home was sealed under.")
 
     def _entry(self, event: Event, particulars: Particulars) -> Entry:
         """What is to be written now, once all that is owed is."""

@@ -40,8 +40,13 @@ MAX_REQUEST_BYTES: Final = 8 * 2**20  # 256 lines of the longest, twice
 MAX_READ_BYTES: Final = 2**20
 MOST_AT_ONCE: Final = 32
 MOST_BOXES: Final = 256
-# Whoever opens says so: a case, or paths and refs told at the terminal or to the operator's own system.
-OPENS: Final = frozenset({Event.CASE_OPENED.value, Event.PLACES_TOLD.value})
+# Whoever opens says these things: of a case, or of paths and refs told at the terminal or to the operator's own system.
+OPENS: Final = {Event.CASE_OPENED.value: ("by", "because"), Event.PLACES_TOLD.value: ("how",)}
+UNANSWERED: Final = "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
+NO_KEYS: Final = (
+    "The broker, which has the keys of sealed locations, does not answer, or not us: until it does, nothing can begin"
+    " to walk, take uploads in or seal."
+)
 _PART_BYTES: Final = 4 * 2**20  # of boxes a request, which base64 makes a third more
 _MOST_ENTRIES: Final = 256
 _MOST_REMEMBERED: Final = 10_000  # more than all requests under way can hold
@@ -157,9 +162,13 @@ class Broker:
             raise UsageError(f"The broker opens 1 to {MOST_BOXES} boxes at once.")
         boxes = [base64.b64decode(each, validate=True) for each in given if type(each) is str]
         entry = _entry(asked.get("entry"))
-        if entry.event not in OPENS or entry.again or len(boxes) != len(given):
+        why = [entry.particulars.get(word) for word in OPENS.get(entry.event, ())]
+        said = bool(why) and all(isinstance(each, str) and each.strip() for each in why)
+        if not said or entry.again or len(boxes) != len(given):
             raise UsageError("The broker opens boxes for a line that says why, and for no other.")
-        line = self._write([replace(entry, particulars={**entry.particulars, "boxes": len(boxes)})], user)
+        # Under a uid of our own: one that was written before would be taken for that line, and none be written.
+        written = {**entry.particulars, "boxes": len(boxes)}
+        line = self._write([replace(entry, uid=secrets.token_hex(16), particulars=written)], user)
         opened = [self._locations.open(box) for box in boxes]
         return {"line": line, "opened": [None if each is None else base64.b64encode(each).decode() for each in opened]}
 
@@ -226,16 +235,15 @@ class BrokerLog:
 
     def location_keys(self) -> LocationKeys:
         """See `keeping.Keeper`."""
-        with self._asking({"op": "locations"}) as (said, _):
+        with self._asking({"op": "locations"}, NO_KEYS) as (said, _):
             return LocationKeys(WalkKey(bytes.fromhex(said["walk"])), bytes.fromhex(said["public"]))
 
     def open(self, entry: Entry, boxes: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
         """See `keeping.Keeper`."""
         line, opened = 0, dict[bytes, bytes | None]()
         for part in _parts(list(dict.fromkeys(boxes))):
-            said = {**asdict(entry), "uid": entry.uid if not line else secrets.token_hex(16)}
             sent = [base64.b64encode(box).decode() for box in part]
-            with self._asking({"op": "open", "entry": said, "boxes": sent}) as (answer, _):
+            with self._asking({"op": "open", "entry": asdict(entry), "boxes": sent}) as (answer, _):
                 read = [None if each is None else base64.b64decode(each) for each in answer["opened"]]
                 opened |= zip(part, read, strict=True)
                 line = int(answer["line"])
@@ -250,7 +258,9 @@ class BrokerLog:
             return said
 
     @contextlib.contextmanager
-    def _asking(self, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Callable[[int], bytes]]]:
+    def _asking(
+        self, request: dict[str, Any], unanswered: str = UNANSWERED
+    ) -> Iterator[tuple[dict[str, Any], Callable[[int], bytes]]]:
         """One request and its answer, with what comes behind it. Raises AuditError, UsageError."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -260,9 +270,7 @@ class BrokerLog:
                 with connection.makefile("rb") as answers:
                     yield _said(answers.readline(MAX_REQUEST_BYTES)), answers.read
         except (OSError, ValueError, KeyError, TypeError):
-            raise AuditError(
-                "The broker of the audit log does not answer, or not us; what is owed to the log stays owed."
-            ) from None
+            raise AuditError(unanswered) from None
 
 
 def _parts(boxes: Sequence[bytes]) -> Iterator[list[bytes]]:

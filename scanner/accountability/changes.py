@@ -39,11 +39,15 @@ _MOST_LETTERS: Final = 4000  # of a rule or of names: what is longer is told by 
 Told = dict[str, Any]
 
 
-def note(db: Database, clock: Clock, config: Config, store: Store | None, software: str) -> int:
-    """Owe the audit log a line for all that changed; how many. Without a store it looks at no hash set."""
+def note(db: Database, clock: Clock, config: Config | None, store: Store | None, software: str) -> int:
+    """Owe the audit log a line for all that changed; how many. Without a store it looks at no hash set.
+
+    Without a configuration neither at it nor at the software: a process says once with what it began. Were it to repeat
+    that, one begun before a change would have it taken back on record.
+    """
     salt = _salt(db)
     roots = {} if store is None else _new_roots(db, store, salt)
-    wanted: Told = {_SOFTWARE: {"version": software}, _CONFIG: _digests(config, salt)}
+    wanted: Told = {} if config is None else {_SOFTWARE: {"version": software}, _CONFIG: _digests(config, salt)}
     sets = (
         None
         if store is None
@@ -69,10 +73,10 @@ def _differences(before: Told, wanted: Told, sets: Told | None) -> list[str]:
     return [subject for subject, value in now.items() if before.get(subject) != value] + gone
 
 
-def _lines(subject: str, before: Any, now: Any, config: Config, salt: bytes) -> Iterator[tuple[Event, Told]]:
+def _lines(subject: str, before: Any, now: Any, config: Config | None, salt: bytes) -> Iterator[tuple[Event, Told]]:
     if subject == _SOFTWARE:
         yield Event.SOFTWARE_CHANGED, {"from": None if before is None else before["version"], "to": now["version"]}
-    elif subject == _CONFIG:
+    elif subject == _CONFIG and config is not None:
         told = _digests(Config.defaults(), salt) if before is None else before
         yield from ((Event.CONFIG_CHANGED, said) for said in _sections(told, now, config, salt))
     elif now is None:

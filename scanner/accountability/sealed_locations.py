@@ -50,7 +50,8 @@ def seal(db: Database, keys: LocationKeys, clock: Clock, progress: Callable[[int
         sealed += done
         progress(done)
     if standing(db) is Standing.UNFINISHED:
-        db.compact()
+        if not db.compact():
+            raise LedgerError("Another program reads ledger.db: end it, then `hashward locations seal` goes on.")
         _end(db, clock)
     return sealed
 

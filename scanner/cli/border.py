@@ -85,7 +85,7 @@ def _misused(error: click.UsageError) -> NoReturn:
 
 def _what_is_wrong(error: click.UsageError) -> str:
     if isinstance(error, click.MissingParameter):
-        return sentence(error.format_message())
+        return sentence(" ".join(error.format_message().split()))  # click lists choices one a line
     if isinstance(error, click.BadParameter):
         return _bad_parameter(error)
     if isinstance(error, click.BadOptionUsage):

@@ -25,10 +25,11 @@ _BACKLOG = 64
 @click.option("--user", "users", required=True, multiple=True, help="Who may ask: a user's name or number; repeatable.")
 @click.pass_obj
 def broker(scanner: Scanner, path: str, users: tuple[str, ...]) -> None:
-    """Keep the audit log of another user's home: it can add to the log and change nothing of it.
+    """Keep the audit log of another user's home, and the keys of its sealed locations.
 
-    Runs as a user of its own with a home of its own, in which `hashward audit init` was run once. The scanner's
-    configuration names the socket ([broker] socket). SIGTERM or Ctrl-C ends it.
+    That user can add to the log, change nothing of it, and have no location opened without a line in it. Runs as a
+    user of its own with a home of its own, in which `hashward audit init` was run once. The scanner's configuration
+    names the socket ([broker] socket). SIGTERM or Ctrl-C ends it.
     """
     if not LogFile(scanner.home.folder).begun:
         raise UsageError(NOT_BEGUN)

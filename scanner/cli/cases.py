@@ -160,7 +160,7 @@ def outcome(scanner: Scanner, case_id: str, finding: str, reason: str, who: str,
     elif each.state == "decided":
         click.echo(f"Decided: {finding.replace('_', ' ')}.")
     elif each.state == "proposed":
-        click.echo("Proposed: a second person of the same level has to find the same.")
+        click.echo("Proposed: a second person of this level, or of one above, has to find the same.")
     else:
         click.echo(f"It is for the level {each.level.value} now.")
 

@@ -45,7 +45,7 @@ def seal(scanner: Scanner, as_json: bool) -> None:
     if scanner.config.broker.socket is None:
         raise UsageError("Sealed locations need a broker, under another user, that opens them: set [broker] socket.")
     with storage.alone(scanner.home):
-        keys = scanner.keeper.location_keys()
+        keys, before = scanner.keeper.location_keys(), sealed_locations.standing(scanner.ledger.db)
         with bars() as shown:
             sealed = sealed_locations.seal(scanner.ledger.db, keys, scanner.clock, shown.add("sealing"))
         scanner.account()
@@ -53,7 +53,10 @@ def seal(scanner: Scanner, as_json: bool) -> None:
     if as_json:
         emit_json({"locations": Standing.SEALED.value, "sealed": sealed})
         return
-    click.echo(f"{number_of(sealed, 'place')} sealed." if sealed else "Nothing was to be sealed.")
+    if before is Standing.SEALED:
+        click.echo("Sealed already.")
+    else:
+        click.echo(f"{number_of(sealed, 'place')} sealed, and whatever comes from now on.")
     note("Keep a copy of location.key, of the broker's home, where your backups are: without it no case can be opened.")
 
 

@@ -36,7 +36,7 @@ def add(scanner: Scanner, name: str, level: str, as_json: bool) -> None:
     if as_json:
         emit_json(_object(made, utc_day(scanner.clock)))
     else:
-        click.echo(f"{made.level.value.capitalize()}{f' until {made.until}' if made.until else ''}.")
+        click.echo(f"{made.name}: {made.level.value}{f' until {made.until}' if made.until else ''}.")
 
 
 @reviewer.command()

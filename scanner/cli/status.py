@@ -219,7 +219,7 @@ def _print(standing: dict[str, Any]) -> None:
     if due["within_14_days"]:
         _line("due", f"{due['by_now']:,} by now, {due['within_14_days']:,} within 14 days: `hashward request due`")
     _print_audit(**standing["audit"])
-    _line("places", _LOCATIONS[standing["locations"]])
+    _line("places", _places(standing["locations"], standing["audit"]["begun"] is not None))
     _print_sinks(standing["sinks"])
     _line(
         "kernel",
@@ -252,6 +252,12 @@ _LOCATIONS = {
     Standing.UNFINISHED: "sealing has not come to its end: `hashward locations seal` goes on",
     Standing.SEALED: "sealed",
 }
+
+
+def _places(how: str, answered: bool) -> str:
+    if how == Standing.SEALED and not answered:
+        return "sealed; until the broker answers no walk can begin, and no `hashward serve`"
+    return _LOCATIONS[Standing(how)]
 
 
 def _print_audit(begun: bool | None, owed: int) -> None:

@@ -58,8 +58,8 @@ def parse(body: bytes) -> Hook:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadHook("this is no hook of tusd") from None
     well_typed = isinstance(kind, str) and isinstance(id_, str) and isinstance(part, bool)
-    if not well_typed or not (size is None or (type(size) is int and size >= 0)):
-        raise BadHook("this is no hook of tusd")
+    if not well_typed or not (size is None or (type(size) is int and size >= 0)) or id_.startswith("\0"):
+        raise BadHook("this is no hook of tusd")  # nor does it have a NUL in an id, which begins what has none with us
     return Hook(kind, _bytes(id_), None if deferred else size, part, _storage(storage))
 
 

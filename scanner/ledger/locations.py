@@ -27,6 +27,10 @@ Opened = Mapping[bytes, bytes | None]  # boxes, and what was in them; None: none
 
 FOLDER_BYTES: Final = 8  # of a folder's digest; two of 10^6 folders of one root begin alike once in 10^7 homes
 _REF: Final = b"\1"  # begins the sealed key of a ref, which thus is none of those without one
+_OTHER_KEY: Final = (
+    "The broker holds another location key than the one this home was sealed under: put the copy of its"
+    " location.key back."
+)
 _FOLDERS_AT_HAND: Final = 4096
 
 
@@ -155,23 +159,21 @@ class Sealed:
 
     def _folder(self, root_id: int, key: bytes) -> tuple[bytes, bytes]:
         """What keys in a folder begin with, and the folder's digest."""
-        known = self._folders.get((root_id, key))
-        if known is not None:
-            return known
         walk = self._keys()[0].walk
-        if not key:
-            found = (b"", walk.origin(root_id))
-        else:
-            above, _, name = key.rpartition(b"/")
-            prefix, digest = self._folder(root_id, above)
-            own = walk.below(digest, name)
+        folders: list[bytes] = []  # from the nearest one at hand down: a path that somebody names may have 2,000
+        while (known := self._folders.get((root_id, key))) is None and key:
+            folders.append(key)
+            key = key.rpartition(b"/")[0]
+        prefix, digest = known or (b"", walk.origin(root_id))
+        for folder in reversed(folders):
+            own = walk.below(digest, folder.rpartition(b"/")[2])
             prefix += own[:FOLDER_BYTES]
             origin = self._grafts_of(root_id).get(prefix)
-            found = (prefix, own if origin is None else walk.origin(origin))
-        if len(self._folders) >= _FOLDERS_AT_HAND:
-            self._folders.clear()
-        self._folders[root_id, key] = found
-        return found
+            digest = own if origin is None else walk.origin(origin)
+            if len(self._folders) >= _FOLDERS_AT_HAND:
+                self._folders.clear()
+            self._folders[root_id, folder] = prefix, digest
+        return prefix, digest
 
     def _grafts_of(self, root_id: int) -> dict[bytes, int]:
         """The roots one took in, which it did when it was made: so they are read once."""
@@ -189,7 +191,7 @@ class Sealed:
                     raise LedgerError("Sealing this home has not come to its end: `hashward locations seal` goes on.")
                 keys = self._ask()
                 if keys.walk.id() != key_id or keys.public != public:
-                    raise LedgerError("The broker holds another location key than the one this home was sealed under.")
+                    raise LedgerError(_OTHER_KEY)
                 self._held = keys, Sealer(keys.public)
             return self._held
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -54,6 +57,28 @@ def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_stop_may_come_at_any_line_of_the_loop() -> None:
+    """As signals do, also while the loop holds a lock that would be needed to tell it."""
+    running = Running()
+    lines = []
+
+    def at_each_line(frame: FrameType, what: str, _: object) -> Callable[..., Any]:
+        if what == "line":
+            lines.append(frame.f_lineno)
+            running.watch.stop()
+        return at_each_line
+
+    def traced() -> None:
+        sys.settrace(at_each_line)
+        running.watch.run()
+
+    loop = threading.Thread(target=traced, daemon=True)
+    loop.start()
+    loop.join(WAIT_S)
+    assert not loop.is_alive()
+    assert lines
 
 
 def test_a_duty_that_fails_is_tried_again_and_keeps_no_other_waiting() -> None:

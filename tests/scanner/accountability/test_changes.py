@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -15,6 +16,7 @@ from scanner.accountability import changes
 from scanner.accountability.audit import AuditLog, Event
 from scanner.accountability.keeping import Entry
 from scanner.accountability.log_file import LogFile
+from scanner.api import Scanner
 from scanner.config import Config, Home, ScanConfig, SinkConfig, parse
 from scanner.ledger.speech import Mute, put_mute
 from scanner.settings import SinkKind
@@ -111,6 +113,22 @@ def test_a_change_that_a_kill_cut_off_from_its_record_is_told_by_whoever_comes_n
     assert [(Event.SET_CHANGED, "enabled"), (Event.SOFTWARE_CHANGED, None)] == sorted(
         (event, said.get("changed")) for event, said in watched.news()
     )
+
+
+def test_a_process_begun_before_a_change_of_the_configuration_takes_nothing_back(tmp_path: Path) -> None:
+    """It says once with what it began; a daemon that goes on with that is no second change."""
+    with Scanner(tmp_path, Config.defaults()) as daemon:
+        daemon.account()
+        changed = dataclasses.replace(Config.defaults(), scan=ScanConfig(exclude=(b"/own/**",)))
+        with Scanner(tmp_path, changed) as command:
+            command.account()
+            daemon.account()
+            daemon.store.create("listed")
+            daemon.account()
+            lines = command.ledger.db.execute("SELECT event, particulars FROM audit_due ORDER BY id").fetchall()
+    sections = [json.loads(said)["section"] for event, said in lines if event == Event.CONFIG_CHANGED]
+    assert ["scan"] == sections
+    assert Event.SET_CHANGED == lines[-1][0]
 
 
 def test_software_is_told_by_its_version(watched: Watched) -> None:

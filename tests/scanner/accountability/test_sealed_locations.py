@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import codecs
 import hashlib
 import json
@@ -210,7 +211,7 @@ def _use(folder: Path) -> None:
             path.read_bytes()
     assert site.ledger.places.where(1) is None
     audit = AuditLog(site.ledger.db, broker, site.clock)
-    line, places = audit.tell(Event.CASE_OPENED, {"by": "ann"}, [1, 2])
+    line, places = audit.tell(Event.CASE_OPENED, {"by": "ann", "because": "asked"}, [1, 2])
     assert line == 3  # behind the one that was owed for sealing
     assert all(each is not None and b"/media/canary-folder/canary-file-" in each for each in places)
 
@@ -235,7 +236,7 @@ def test_the_scanners_own_user_recovers_nothing_but_through_the_broker(short: Pa
 
     assert set() == left(short / "own" / "home")
     lines = [(each.event, each.user, dict(each.particulars)) for each in keeping.lines(LogFile(short / "broker"))]
-    assert (Event.CASE_OPENED, NOBODY, {"by": "ann", "boxes": 2}) == lines[-1]
+    assert (Event.CASE_OPENED, NOBODY, {"by": "ann", "because": "asked", "boxes": 2}) == lines[-1]
 
 
 def test_a_sealed_home_by_its_commands(short: Path) -> None:
@@ -254,8 +255,9 @@ def test_a_sealed_home_by_its_commands(short: Path) -> None:
     assert process.stderr is not None
     assert "keeping" in process.stderr.readline()
     sealed = hashward("locations", "seal")
-    assert "1 place sealed." in sealed.out
+    assert "1 place sealed, and whatever comes from now on." in sealed.out
     assert "location.key" in sealed.err
+    assert "Sealed already." in hashward("locations", "seal").out
     assert {"locations": "sealed"} == hashward.json("locations", "show")
     assert "sealed" == hashward.json("status")["locations"]
     assert set() == left(hashward.home)
@@ -278,6 +280,8 @@ def test_a_sealed_home_by_its_commands(short: Path) -> None:
         done = hashward(*words)
         assert (6, "") == (done.code, done.out)
         assert "does not answer" in done.err
+    assert "nothing can begin to walk" in hashward("scan", short / "media").err
+    assert "until the broker answers no walk can begin" in hashward("status").out
     opened = [each for each in keeping.lines(LogFile(broker.home)) if "boxes" in each.particulars]
     assert [Event.PLACES_TOLD, Event.CASE_OPENED] == [each.event for each in opened]
 
@@ -292,11 +296,15 @@ def test_a_sealed_home_by_its_commands(short: Path) -> None:
         ({"boxes": ["AA=="], "event": "set_changed"}, "for a line that says why"),
         ({"boxes": ["AA=="], "again": True}, "for a line that says why"),
         ({"boxes": ["AA=="], "uid": "0"}, "whose uid"),
+        ({"boxes": ["AA=="], "particulars": {"by": "ann", "because": " "}}, "for a line that says why"),
+        ({"boxes": ["AA=="], "event": "places_told"}, "for a line that says why"),
+        ({"boxes": ["AA=="], "event": "erased", "particulars": {"": "x"}}, "for a line that says why"),
     ],
 )
 def test_the_broker_opens_nothing_without_a_line(running: Running, asked: dict[str, object], sentence: str) -> None:
     """And writes none for what it does not open."""
-    entry = {"uid": "1" * 32, "at": "2100-01-01T00:00:00Z", "event": "case_opened", "particulars": {}, "again": False}
+    said = {"by": "ann", "because": "asked"}
+    entry = {"uid": "1" * 32, "at": "2100-01-01T00:00:00Z", "event": "case_opened", "particulars": said, "again": False}
     entry |= {name: value for name, value in asked.items() if name != "boxes"}
 
     assert (
@@ -304,6 +312,19 @@ def test_the_broker_opens_nothing_without_a_line(running: Running, asked: dict[s
         in json.loads(running.say(json.dumps({"op": "open", "entry": entry, **asked}).encode() + b"\n"))["error"]
     )
     assert 1 == LogFile(running.folder).append([])
+
+
+def test_every_opening_is_a_line_whatever_uid_it_was_asked_under(running: Running) -> None:
+    """One that was written before would be taken for the same line, and what is opened under it be on no record."""
+    box = base64.b64encode(Sealer(running.log.location_keys().public).seal(Inside(1, b"x"))).decode()
+    entry = {"uid": "3" * 32, "at": "2100-01-01T00:00:00Z", "event": "places_told", "again": False}
+    entry["particulars"] = {"how": "x"}
+    running.log.append([Entry("3" * 32, "2100-01-01T00:00:00Z", Event.SET_CHANGED, {})])
+    asked = json.dumps({"op": "open", "entry": entry, "boxes": [box]}).encode() + b"\n"
+    answers = [json.loads(running.say(asked)) for _ in range(2)]
+
+    assert [3, 4] == [each["line"] for each in answers]
+    assert [Event.PLACES_TOLD] * 2 == [each.event for each in keeping.lines(LogFile(running.folder))][2:]
 
 
 def test_many_boxes_are_opened_in_parts_and_each_part_is_on_record(running: Running) -> None:

@@ -67,6 +67,8 @@ MISUSES = [
     (2, f"root move {CANARY} /"),
     (2, f"root remove {CANARY}"),
     (2, f"reports {CANARY}"),
+    (2, f"case open {CANARY}"),
+    (2, f"case outcome {CANARY}"),
     (2, f"--config /nonexistent/{CANARY} status"),
     (2, f"--config {{}}/{CANARY}.toml status"),
     (2, f"--config {{}}/{CANARY}.fifo status"),

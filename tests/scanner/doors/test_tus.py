@@ -259,6 +259,13 @@ NAMES = st.sampled_from(["Type", "Event", "Upload", "ID", "Size", "Storage", "Pa
 VALUES = st.none() | st.booleans() | st.integers() | st.text()
 
 
+def test_an_id_that_begins_like_an_upload_without_one_is_none() -> None:
+    """It would be taken for a digest, and stand in a sealed ledger as it is."""
+    hook = {"Type": "pre-finish", "Event": {"Upload": {"ID": "\0canary", "Size": 1}}}
+    with pytest.raises(BadHook):
+        tus_hooks.parse(json.dumps(hook).encode())
+
+
 @given(st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)))
 def test_parsing_ends_in_a_hook_or_in_no_hook(said: Any) -> None:
     """Whatever JSON comes."""

@@ -78,6 +78,13 @@ def test_the_folders_above_a_place_are_found_in_its_digest(written: Locations, r
     assert DIGEST_BYTES + FOLDER_BYTES * key.count(b"/") == len(place)
 
 
+def test_a_path_may_have_as_many_folders_as_a_system_call_takes(written: Locations) -> None:
+    """Whoever names one file has it looked at however deep it lies."""
+    key = b"/".join([b"a"] * 2000)
+
+    assert DIGEST_BYTES + FOLDER_BYTES * 1999 == len(written.key(1, key))
+
+
 def test_a_ref_is_sealed_and_an_upload_without_one_has_nothing_to_seal(written: Locations) -> None:
     """It is found again by its digest, which the ledger holds anyway."""
     nameless = NAMELESS + bytes(32)
