@@ -67,6 +67,7 @@ def errors(other: type[Exception]) -> tuple[type[Exception], ...]:
 
 def unlock(connection: Any, key: Key) -> None:
     """Give a new connection its key: before anything else is asked of it."""
+    connection.execute("PRAGMA cipher_log_level = NONE")  # else SQLCipher writes to standard error by itself
     connection.execute(f'PRAGMA key = "{key.literal()}"')
 
 

@@ -302,7 +302,7 @@ def test_settings_and_commands_on_the_pages_exist(page: Path, root: click.Comman
     text = page.read_text(encoding="utf-8")
     settings = {one.name for one in config.SETTINGS}
     tables = {one.table for one in config.SETTINGS}
-    files = {"ledger.db", "hashsets.db", "audit.log", "health.json"}
+    files = {"ledger.db", "hashsets.db", "audit.log", "health.json", "manifest.json", "manifest.sig"}
     named = set(re.findall(r"`([a-z0-9_]+\.[a-z0-9_]+)`", text)) - files
     every = [path for path, _ in docs.commands(root)]
     called = re.findall(r"`(hashward [a-z ]+?)(?: -[^`]*)?`", text)

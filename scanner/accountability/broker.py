@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scanner import unix_socket
+from scanner.accountability import keeping
 from scanner.accountability.audit import Event
 from scanner.accountability.chain import Standing
 from scanner.accountability.keeping import NOT_BEGUN, Entry
@@ -47,6 +48,7 @@ NO_KEYS: Final = (
     "The broker, which has the keys of sealed locations, does not answer, or not us: until it does, nothing can begin"
     " to walk, take uploads in or seal."
 )
+_REQUESTS: Final = ("append", "standing", "read", "locations", "open")
 _PART_BYTES: Final = 4 * 2**20  # of boxes a request, which base64 makes a third more
 _MOST_ENTRIES: Final = 256
 _MOST_REMEMBERED: Final = 10_000  # more than all requests under way can hold
@@ -65,7 +67,7 @@ class Broker:
 
     def __init__(self, folder: Path, users: frozenset[int]) -> None:
         self._files = LogFile(folder)
-        self._locations = LocationFile(folder)
+        self._locations = LocationFile(folder, self.has_sealed)
         self._users = users
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._writing = threading.Lock()
@@ -111,13 +113,7 @@ class Broker:
     def _answer(self, line: bytes, user: int) -> bytes:
         try:
             asked = json.loads(line)
-            if not isinstance(asked, dict) or asked.get("op") not in (
-                "append",
-                "standing",
-                "read",
-                "locations",
-                "open",
-            ):
+            if not isinstance(asked, dict) or asked.get("op") not in _REQUESTS:
                 raise UsageError("The broker does not know that request.")
             if asked["op"] == "read":
                 return self._read(asked)
@@ -149,6 +145,12 @@ class Broker:
             for uid in list(self._written)[: max(0, len(self._written) - _MOST_REMEMBERED)]:
                 del self._written[uid]
         return last
+
+    def has_sealed(self) -> bool:
+        """Whether the log says that a home was sealed under this broker's keys, or anything opened with them."""
+        return any(
+            line.event == Event.LOCATIONS_SEALED or "boxes" in line.particulars for line in keeping.lines(self._files)
+        )
 
     def _location_keys(self) -> dict[str, Any]:
         if not self._files.begun:

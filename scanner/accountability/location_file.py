@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,9 @@ _MAX_BYTES: Final = 4096
 class LocationFile:
     """The keys in a folder. Read when first needed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, were_used: Callable[[], bool] = lambda: False) -> None:
         self._folder = folder
+        self._were_used = were_used  # then they are not made anew: what they sealed could be opened by nobody
         self._held: tuple[WalkKey, OpeningKey] | None = None
 
     def public(self) -> LocationKeys:
@@ -44,6 +46,8 @@ class LocationFile:
             path = self._folder / NAME
             try:
                 if not path.exists():
+                    if self._were_used():
+                        raise AuditError("location.key is gone from the broker's home: put a copy of it back.")
                     _make(path)
                 self._held = _read(path)
             except (OSError, StoreError) as error:

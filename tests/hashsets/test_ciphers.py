@@ -66,13 +66,16 @@ def test_nothing_can_be_read_on_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, OTHER], ids=["none", "another"])
-def test_another_key_or_none_is_refused_and_harms_nothing(tmp_path: Path, wrong: Key | None) -> None:
-    """The error says what to look at and repeats no key."""
+def test_another_key_or_none_is_refused_and_harms_nothing(
+    tmp_path: Path, wrong: Key | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The error says what to look at and repeats no key; the driver writes nothing of its own to the terminal."""
     write(tmp_path / "a.db", KEY)
     with pytest.raises(StoreError, match="key") as caught:
         read(tmp_path / "a.db", wrong)
 
     assert OTHER.secret.hex() not in str(caught.value)
+    assert ("", "") == capfd.readouterr()
     assert 25 == len(read(tmp_path / "a.db", KEY)[0])
 
 

@@ -27,9 +27,9 @@ class Running:
         self.db = Database.open(folder / "home" / "ledger.db", MIGRATIONS)
         self.log = BrokerLog(self.socket)
         self.audit = AuditLog(self.db, self.log, MovableClock())
-        self._broker = Broker(self.folder, users)
+        self.broker = Broker(self.folder, users)
         self._listener = unix_socket.listening(str(self.socket), 0o666, None, 64)
-        self._thread = threading.Thread(target=self._broker.serve, args=(self._listener,))
+        self._thread = threading.Thread(target=self.broker.serve, args=(self._listener,))
         self._thread.start()
 
     def owe(self, count: int) -> None:
@@ -51,7 +51,7 @@ class Running:
 
     def close(self) -> None:
         """Stop it."""
-        self._broker.stop()
+        self.broker.stop()
         self._thread.join()
         self._listener.close()
         self.db.close()

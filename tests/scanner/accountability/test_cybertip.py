@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +145,22 @@ def test_a_changed_manifest_is_found(office: Office, scanner: Scanner, tmp_path:
     assert is_signed(content, signature, public)
     assert not is_signed(content.replace(b"exact", b"exacu").replace(b"case-", b"case+"), signature, public)
     assert not is_signed(content, b"bm8=", public)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the check on the page for the legal team is openssl's")
+def test_the_check_on_the_page_for_the_legal_team_works(office: Office, scanner: Scanner, tmp_path: Path) -> None:
+    """As it stands there, by somebody who has no hashward; a changed manifest fails it."""
+    export(scanner, office.case("exact").id, tmp_path / "out")
+    page = (Path(cybertip.__file__).parent / "pages" / "for-your-legal-team.md").read_text()
+    lines = page.partition("```sh\n")[2].partition("```")[0]
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-ec", lines], cwd=tmp_path / "out", capture_output=True, text=True, check=False)
+
+    assert "Signature Verified Successfully" in check().stdout
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"false", b"true"))
+    assert check().returncode
 
 
 def test_nothing_that_leads_to_the_place_is_in_the_papers(office: Office, scanner: Scanner, tmp_path: Path) -> None:

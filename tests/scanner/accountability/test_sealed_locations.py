@@ -163,6 +163,20 @@ def test_a_damaged_file_of_keys_is_not_made_anew(tmp_path: Path, content: bytes)
     assert content == (tmp_path / NAME).read_bytes()
 
 
+def test_keys_that_were_used_and_are_gone_are_not_made_anew(running: Running) -> None:
+    """The broker says so: what they have sealed opens by a copy of them alone."""
+    used = running.broker.has_sealed
+    box = Sealer(running.log.location_keys().public).seal(Inside(1, b"x"))
+    before = used()
+    running.log.open(Entry("2" * 32, "2100-01-01T00:00:00Z", Event.PLACES_TOLD, {"how": "x"}), [box])
+    (running.folder / NAME).unlink()
+
+    assert (False, True) == (before, used())
+    with pytest.raises(AuditError, match="put a copy of it back"):
+        LocationFile(running.folder, used).public()
+    assert not (running.folder / NAME).exists()
+
+
 # -- with a broker -----------------------------------------------------------------------------------------------------
 
 
