@@ -53,7 +53,7 @@ def test_the_daemon_walks_compares_and_ends_when_told(
         daemon.send_signal(how)
         out, err = daemon.communicate(timeout=WAIT_S)
 
-    assert {"walk", "re-scan", "reports", "health", "uploads", "audit", "retention"} == set(standing)
+    assert {"walk", "re-scan", "reports", "health", "uploads", "audit", "retention", "reminders"} == set(standing)
     assert (2, 0, "") == (second.code, daemon.returncode, out)
     assert "3 files, 3 of them read" in err
     assert err.strip().endswith("stopped")
