@@ -15,6 +15,10 @@
 #include "bits.h"
 #include "inverse.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 typedef struct {
     int16_t *means;  /* of whole MCUs; by themselves, for they come first, and every other block is often all nought */
     int16_t *blocks; /* of 64 coefficients in the order of the zigzag, without their means */
@@ -324,8 +328,11 @@ HW_INLINE int shown(const hw_passes *passes, size_t side, uint8_t *plane, size_t
             const int16_t *from = luma->blocks + 64 * at;
             int32_t mean = luma->means[at] * (int32_t)quantiser[0];
             largest |= mean ^ mean >> 31;
+            for (int i = 0; i < 4; i++)
+                _mm256_store_si256((__m256i *)block[turn] + i, _mm256_setzero_si256());
             block[turn][0] = (int16_t)mean;
-            for (int k = 1; k < 64; k++) {
+            for (uint64_t left = nonzero(from) & ~1ull; left; left &= left - 1) { /* few are */
+                int k = __builtin_ctzll(left);
                 int32_t value = from[k] * (int32_t)quantiser[k];
                 largest |= value ^ value >> 31;
                 block[turn][places[k]] = (int16_t)value;
@@ -337,6 +344,19 @@ HW_INLINE int shown(const hw_passes *passes, size_t side, uint8_t *plane, size_t
     if (to)
         beyond |= inverse(block[!turn], side, to, stride);
     return largest <= HW_MOST_VALUE && !is_beyond(beyond) ? HW_DECODED : HW_REFUSED;
+}
+
+/* Noughts, in large pages where the system has them: to be given small ones takes a tenth of a picture's time. */
+static void *noughts(size_t bytes)
+{
+    void *made = calloc(1, bytes);
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 4096;
+    uintptr_t from = ((uintptr_t)made + page - 1) & ~(page - 1), to = ((uintptr_t)made + bytes) & ~(page - 1);
+    if (made && bytes >= (size_t)4 << 20)
+        madvise((void *)from, to - from, MADV_HUGEPAGE); /* what it answers changes nothing but the time */
+#endif
+    return made;
 }
 
 static int make_planes(hw_passes *passes)
@@ -352,7 +372,7 @@ static int make_planes(hw_passes *passes)
         memset(plane->known, -1, sizeof plane->known);
         size_t blocks = (size_t)plane->across * (size_t)(jpeg->mcus_down * one->down);
         plane->means = calloc(blocks, sizeof *plane->means);
-        plane->blocks = calloc(blocks, 64 * sizeof *plane->blocks);
+        plane->blocks = noughts(blocks * 64 * sizeof *plane->blocks);
         if (!plane->means || !plane->blocks)
             return HW_NO_MEMORY;
     }
