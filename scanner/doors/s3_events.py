@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -145,6 +146,7 @@ class QueueListener:
         self._events = events
         self._say = say
         self._task: asyncio.Task[None] | None = None
+        self._asking: asyncio.Future[list[dict[str, Any]]] | None = None
         self._draining = False
 
     async def start(self) -> None:
@@ -155,6 +157,8 @@ class QueueListener:
         """Take no more; what is in hand is settled, if it is in time: else it comes again."""
         self._draining = True
         if self._task is not None:
+            if self._asking is not None:  # nothing is in hand; what the queue still gives comes again
+                self._task.cancel()
             await asyncio.wait((self._task,), timeout=within_s)
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -166,7 +170,7 @@ class QueueListener:
     async def _run(self) -> None:
         while not self._draining:
             try:
-                for message in await asyncio.to_thread(self._receive):
+                for message in await self._received():
                     await self._settle(message)
             except Unreadable:
                 self._say("the queue of events cannot be asked; it is tried again")
@@ -184,9 +188,28 @@ class QueueListener:
         if settled:
             await asyncio.to_thread(self._delete, message["ReceiptHandle"])
 
+    async def _received(self) -> list[dict[str, Any]]:
+        """The next messages, asked for in a thread that nobody waits for: the queue may hold its answer back."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[dict[str, Any]]] = loop.create_future()
+        self._asking = answer
+
+        def ask() -> None:
+            try:
+                found: list[dict[str, Any]] | Unreadable = self._receive()
+            except Unreadable as error:
+                found = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_answered, answer, found)
+
+        threading.Thread(target=ask, name="queue", daemon=True).start()
+        try:
+            return await answer
+        finally:
+            self._asking = None
+
     def _receive(self) -> list[dict[str, Any]]:
-        held_s = 1 if self._draining else HELD_S
-        said = self._ask("receive_message", MaxNumberOfMessages=10, WaitTimeSeconds=held_s)
+        said = self._ask("receive_message", MaxNumberOfMessages=10, WaitTimeSeconds=HELD_S)
         messages: list[dict[str, Any]] = said.get("Messages", [])
         return messages
 
@@ -201,6 +224,15 @@ class QueueListener:
         except (BotoCoreError, ClientError):
             raise Unreadable from None
         return said
+
+
+def _answered(answer: asyncio.Future[list[dict[str, Any]]], found: list[dict[str, Any]] | Unreadable) -> None:
+    if answer.done():  # given up
+        return
+    if isinstance(found, Unreadable):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
 
 
 def _endpoint(queue_url: str) -> str:

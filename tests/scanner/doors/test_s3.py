@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -222,15 +223,19 @@ def test_a_queue_is_read_until_told_to_stop_and_settled_messages_leave_it(store:
         said = store.sqs.get_queue_attributes(QueueUrl=store.config.queue_url, AttributeNames=[name])
         return str(said["Attributes"][name])
 
+    def asks() -> bool:
+        return "queue" in {thread.name for thread in threading.enumerate()}
+
     async def run() -> str:
         listener = QueueListener(store.config, S3Events(Objects(store.config, fake), fake, RULES), said.append)
         await listener.start()
         until = time.monotonic() + WAIT_S
-        while (len(intake.counted) < 2 or not said or left() != "1") and time.monotonic() < until:
+        while (len(intake.counted) < 2 or not said or left() != "1" or not asks()) and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        await listener.drain(1)
+        await listener.drain(WAIT_S)
         stays = left()
-        # The queue may hold its empty answer back for 20 s, and the loop ends after the thread that waits for it.
+        # The queue may hold its empty answer back for 20 s, and nobody has waited for the thread that it keeps so long.
+        assert asks()
         store.sqs.send_message(QueueUrl=store.config.queue_url, MessageBody='{"Event": "s3:TestEvent"}')
         return stays
 
