@@ -159,10 +159,8 @@ class AuditLog:
 
     def _check_key(self) -> None:
         """That what was not opened is damaged: under another key nothing opens, and nobody is told less for that."""
-        keys = self._keeper.location_keys()
-        row = self._db.execute("SELECT public, key_id FROM sealed_locations").fetchone()
-        if row is not None and row != (keys.public, keys.walk.id()):
-            raise AuditError("The broker holds another location key than the one this home was sealed under.")
+        if not locations.is_under(self._db, self._keeper.location_keys()):
+            raise AuditError(locations.OTHER_KEY)
 
     def _entry(self, event: Event, particulars: Particulars) -> Entry:
         """What is to be written now, once all that is owed is."""

@@ -71,7 +71,7 @@ def _remind(scanner: Scanner) -> Duty:
     def due_in_s() -> float:
         if said != utc_day(scanner.clock):
             return 0.0
-        return (1 - scanner.clock.now_ns() % _DAY_NS / _DAY_NS) * _DAY_NS / 10**9
+        return (_DAY_NS - scanner.clock.now_ns() % _DAY_NS) / 10**9
 
     def work(_checkpoint: Callable[[], None]) -> str | None:
         nonlocal said

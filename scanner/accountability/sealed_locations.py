@@ -19,7 +19,7 @@ from scanner.accountability.audit import Event, due
 from scanner.clock import Clock
 from scanner.errors import LedgerError
 from scanner.ledger.assets import UPLOADS
-from scanner.ledger.locations import Sealed
+from scanner.ledger.locations import OTHER_KEY, Sealed, is_under
 from scanner.location_keys import LocationKeys
 
 _AT_ONCE: Final = 2000  # places a transaction, some 0.2 s
@@ -58,15 +58,14 @@ def seal(db: Database, keys: LocationKeys, clock: Clock, progress: Callable[[int
 
 def _begin(db: Database, keys: LocationKeys, written: Sealed) -> None:
     with db.write():
-        row = db.execute("SELECT public, key_id FROM sealed_locations").fetchone()
-        if row is None:
+        if standing(db) is Standing.READABLE:
             db.execute("INSERT INTO sealed_locations (public, key_id) VALUES (?, ?)", (keys.public, keys.walk.id()))
             for table in ("refused", "brought"):
                 refs = {ref for (ref,) in db.execute(f"SELECT ref FROM {table}")}
                 changed = [(written.key(UPLOADS, ref), ref) for ref in refs]
                 db.connection.executemany(f"UPDATE {table} SET ref = ? WHERE ref = ?", changed)
-        elif tuple(row) != (keys.public, keys.walk.id()):
-            raise LedgerError("This home was sealed under another location key than the broker holds.")
+        elif not is_under(db, keys):
+            raise LedgerError(OTHER_KEY)
 
 
 def _some(db: Database, written: Sealed) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import click
@@ -35,6 +36,15 @@ def _object(item: Listed) -> dict[str, object]:
     }
 
 
+def _listed(scanner: Scanner, show_paths: bool) -> Iterable[tuple[Listed, bytes | None]]:
+    """Every action, with what it is about where that was asked for: then it is on record before any is printed."""
+    if not show_paths:
+        return ((item, None) for item in scanner.ledger.actions.listed())
+    items = list(scanner.ledger.actions.listed())
+    ids = [item.asset_id for item in items]
+    return zip(items, told(scanner.audit, scanner.ledger, "actions list --show-paths", ids), strict=True)
+
+
 @actions.command(name="list")
 @click.option("--show-paths", is_flag=True, help="Print the refs and paths they are about. They are for you alone.")
 @json_option
@@ -43,17 +53,11 @@ def list_(scanner: Scanner, show_paths: bool, as_json: bool) -> None:
     """List every action: owed, delivered, or dropped as no longer true. With --json one object a line."""
     rows = table("id", "verb", "tier", "state", "attempts", "drawn", "delivered", *(["about"] * show_paths))
     listed = 0
-    places: list[bytes | None] = []
-    if show_paths:
-        ids = [item.asset_id for item in scanner.ledger.actions.listed()]
-        places = told(scanner.audit, scanner.ledger, "actions list --show-paths", ids)
-    for item in scanner.ledger.actions.listed():
-        if show_paths and listed == len(places):
-            break  # drawn meanwhile
+    for item, place in _listed(scanner, show_paths):
+        listed += 1
         said = _object(item)
         if show_paths:
-            said["about"] = place_text(places[listed])
-        listed += 1
+            said["about"] = place_text(place)
         if as_json:
             emit_json(said)
         else:

@@ -20,6 +20,7 @@ from scanner.api import Scanner
 from scanner.cli import serving, watching
 from scanner.cli.output import counts, emit_json, json_option, number_of, show, table
 from scanner.cli.set_objects import held_line, speech_object
+from scanner.clock import utc_day
 from scanner.config import SinkConfig, SourceConfig
 from scanner.errors import AuditError
 from scanner.hashing import kernel_name as fingerprint_kernel
@@ -90,8 +91,9 @@ def _standing(scanner: Scanner) -> dict[str, object]:
 
 def _due(scanner: Scanner) -> dict[str, int]:
     """How many duties towards people and authorities are due by now, and how many within two weeks."""
-    requests = Requests(scanner.ledger.db, scanner.clock, scanner.config.requests)
-    return {"by_now": len(requests.due()), "within_14_days": len(requests.due(14))}
+    days = [day for day, _, _ in Requests(scanner.ledger.db, scanner.clock, scanner.config.requests).due(14)]
+    today = utc_day(scanner.clock)
+    return {"by_now": sum(day <= today for day in days), "within_14_days": len(days)}
 
 
 def _audit(scanner: Scanner) -> dict[str, object]:

@@ -27,7 +27,7 @@ Opened = Mapping[bytes, bytes | None]  # boxes, and what was in them; None: none
 
 FOLDER_BYTES: Final = 8  # of a folder's digest; two of 10^6 folders of one root begin alike once in 10^7 homes
 _REF: Final = b"\1"  # begins the sealed key of a ref, which thus is none of those without one
-_OTHER_KEY: Final = (
+OTHER_KEY: Final = (
     "The broker holds another location key than the one this home was sealed under: put the copy of its"
     " location.key back."
 )
@@ -39,7 +39,7 @@ class Locations(Protocol):
 
     @property
     def sealed(self) -> bool:
-        """Whether what is written can be read."""
+        """Whether what is written is digests and boxes, which nobody can read."""
         ...
 
     def ready(self) -> None:
@@ -186,12 +186,12 @@ class Sealed:
     def _keys(self) -> tuple[LocationKeys, Sealer]:
         with self._mutex:
             if self._held is None:
-                public, key_id, done = self._db.execute("SELECT public, key_id, done FROM sealed_locations").fetchone()
+                (done,) = self._db.execute("SELECT done FROM sealed_locations").fetchone()
                 if not done:
                     raise LedgerError("Sealing this home has not come to its end: `hashward locations seal` goes on.")
                 keys = self._ask()
-                if keys.walk.id() != key_id or keys.public != public:
-                    raise LedgerError(_OTHER_KEY)
+                if not is_under(self._db, keys):
+                    raise LedgerError(OTHER_KEY)
                 self._held = keys, Sealer(keys.public)
             return self._held
 
@@ -213,6 +213,12 @@ def of(db: Database, keys: Keys | None) -> Locations:
     if db.execute("SELECT 1 FROM sealed_locations").fetchone() is None:
         return Readable()
     return Sealed(db, keys or _no_broker)
+
+
+def is_under(db: Database, keys: LocationKeys) -> bool:
+    """Whether a sealed home, or one that is just being sealed, is so under these keys."""
+    row = db.execute("SELECT public, key_id FROM sealed_locations").fetchone()
+    return row is not None and tuple(row) == (keys.public, keys.walk.id())
 
 
 def _no_broker() -> LocationKeys:
