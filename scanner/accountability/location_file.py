@@ -1,7 +1,7 @@
 """The keys of sealed locations, as a file of the broker's home: made when they are first asked for, never changed.
 
 Rules
-- The file is whole or not there; the boxes of a home open with it alone, so a copy of it belongs where backups are.
+- The file is whole or not there; the boxes of a home open with it alone, so a copy of it belongs beside the secrets.
 - The private key leaves this module only as what it has opened.
 """
 
