@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hashsets import sqlite
 from scanner import actions
 from scanner.action_config import ActionsConfig
 from tests.scanner.fakes import Site, fake_media, pdq, sha256_entry
+from tests.statements import die_at
 
 PICTURE = fake_media(pdq(1))
 REFS = [b"upload-%d" % number for number in range(3)]
@@ -62,19 +61,11 @@ def heard(base: Path) -> list[dict[str, object]]:
 
 
 def _child(base: Path, first: int, statement: int, say: int) -> None:
-    statements = 0
-
-    def count(_sql: str) -> None:
-        nonlocal statements
-        statements += 1
-        if statements == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sqlite.on_connect.append(lambda connection: connection.set_trace_callback(count))
+    counted = die_at(statement)
     for step in STEPS[first:]:
         step(base)
         os.write(say, b"s")
-    os.write(say, b"%d" % statements)
+    os.write(say, b"%d" % counted["statements"])
     os._exit(0)
 
 

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hashsets import sqlite
 from hashsets.errors import HashsetsError
 from scanner.errors import ScannerError
 from tests.durability import work
 from tests.durability.syscalls import Plan, Supervisor, hand_over
+from tests.statements import die_at
 
 KINDS = ("open", "sync", "rename", "unlink", "truncate", "write", "mkdir")
 
@@ -114,15 +114,7 @@ def _run(order: dict[str, Any]) -> Ending:
 
 
 def _be_child(order: dict[str, Any], say: int, channel: socket.socket | None) -> None:
-    statements = 0
-
-    def count(sql: str) -> None:
-        nonlocal statements
-        statements += 1
-        if statements == order["statement"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sqlite.on_connect.append(lambda connection: connection.set_trace_callback(count))
+    counted = die_at(order["statement"])
     outcome: dict[str, object] = {"error": "", "ours": True}
     try:
         if channel is not None:
@@ -137,7 +129,7 @@ def _be_child(order: dict[str, Any], say: int, channel: socket.socket | None) ->
             "error": f"{type(error).__name__}: {error}",
             "ours": isinstance(error, HashsetsError | ScannerError | OSError),
         }
-    os.write(say, json.dumps({**outcome, "statements": statements}).encode() + b"\n")
+    os.write(say, json.dumps({**outcome, "statements": counted["statements"]}).encode() + b"\n")
     os._exit(0)
 
 

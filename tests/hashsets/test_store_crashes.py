@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hashsets import sqlite
-from hashsets.sqlite import Connection
 from hashsets.store import Store, merging
 from hashsets.types import Delta, Entry, Signal, entry_key, entry_key_of_ref
+from tests.statements import die_at
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
@@ -52,25 +51,14 @@ def run_in_child(home: Path, work: Callable[[Store], None], kill_at: int | None)
 
 
 def _counting(home: Path, work: Callable[[Store], None], kill_at: int | None) -> int:
-    seen = 0
-
-    def trace(_: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def hook(connection: Connection) -> None:
-        connection.set_trace_callback(trace)
-
     merging.GROUP_OPERATIONS = 12  # several groups, so that a kill can fall between two
     merging.CHUNK_ROWS = 5
     store = Store.open(home)
     store.close()
-    sqlite.on_connect.append(hook)
+    counted = die_at(kill_at)
     with Store.open(home) as store:
         work(store)
-    return seen
+    return counted["statements"]
 
 
 def state(store: Store) -> dict[bytes, frozenset[bytes]]:

@@ -15,7 +15,6 @@ import signal
 import sys
 from pathlib import Path
 
-from hashsets import sqlite
 from scanner.accountability import vouching
 from scanner.accountability.levels import Finding, Reason
 from scanner.accountability.retention import Retention
@@ -23,6 +22,7 @@ from scanner.accountability.review import Conflict, Reviews, Statement
 from scanner.retain_config import RetainConfig
 from tests.scanner.accountability.people import EXACT, NEAR, Office
 from tests.scanner.fakes import MovableClock, Site, fake_media, pdq, sha256
+from tests.statements import die_at
 
 START_NS = 4_102_444_800 * 10**9
 DAYS_LATER = 40
@@ -97,17 +97,9 @@ def killed_at(home: Path, statement: int) -> int:
     said, say = os.pipe()
     child = os.fork()
     if not child:
-        count = 0
-
-        def counted(sql: str) -> None:
-            nonlocal count
-            count += 1
-            if count == statement:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sqlite.on_connect.append(lambda connection: connection.set_trace_callback(counted))
+        counted = die_at(statement)
         work(home)
-        os.write(say, str(count).encode())
+        os.write(say, str(counted["statements"]).encode())
         os._exit(0)
     os.close(say)
     with os.fdopen(said) as answer:

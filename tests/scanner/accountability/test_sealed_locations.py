@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from hashsets import sqlite
 from scanner import unix_socket
 from scanner.accountability import keeping, sealed_locations
 from scanner.accountability.audit import AuditLog, Event
@@ -29,6 +28,7 @@ from scanner.location_keys import Inside, LocationKeys, Sealer, WalkKey, read
 from tests.command import Hashward
 from tests.scanner.accountability.brokers import Running, first_entry
 from tests.scanner.fakes import LOCATION_KEYS, Site, fake_media, pdq
+from tests.statements import die_at
 
 NOBODY, DAEMON = 65534, 1  # the scanner's user, and the broker's
 CANARIES = (b"canary-folder", b"canary-file", b"canary-ref", b"canary-refused", b"canary-brought")
@@ -94,15 +94,7 @@ def _killed_at(base: Path, statement: int) -> bool:
     child = os.fork()
     if not child:
         try:
-            count = 0
-
-            def counted(_sql: str) -> None:
-                nonlocal count
-                count += 1
-                if count == statement:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            sqlite.on_connect.append(lambda connection: connection.set_trace_callback(counted))
+            die_at(statement)
             Site(base / "home", sealed=True)
             os._exit(0)
         finally:

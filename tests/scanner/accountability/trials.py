@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hashsets import sqlite
 from scanner.accountability.audit import Event
 from tests.durability.syscalls import Plan, Supervisor, hand_over, supported
 from tests.scanner.accountability.site import Site
+from tests.statements import die_at
 
 KINDS = ("open", "sync", "rename", "unlink", "truncate", "write", "mkdir")
 OWED = 3
@@ -71,19 +70,11 @@ def disturbed(folder: Path, plan: Plan, does: Callable[[Path], None], statement:
 
 
 def _be_child(folder: Path, channel: socket.socket, say: int, does: Callable[[Path], None], statement: int) -> None:
-    count = 0
-
-    def counted(sql: str) -> None:
-        nonlocal count
-        count += 1
-        if count == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sqlite.on_connect.append(lambda connection: connection.set_trace_callback(counted))
+    counted = die_at(statement)
     try:
         hand_over(channel, KINDS)
         does(folder)
-        os.write(say, str(count).encode())
+        os.write(say, str(counted["statements"]).encode())
     finally:
         os._exit(0)
 

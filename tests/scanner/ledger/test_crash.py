@@ -26,6 +26,7 @@ from scanner.ledger import coverage
 from scanner.ledger.sealing import Listener
 from scanner.reports import system_random
 from tests.scanner.fakes import Site, entry_of, fake_media, pdq, sha256_entry
+from tests.statements import die_at
 
 LISTENERS = (
     Listener("sink", frozenset({"A"}), "urn:test"),
@@ -155,19 +156,6 @@ def nursery() -> Iterator[Nursery]:
     nursery = Nursery()
     yield nursery
     nursery.close()
-
-
-def die_at(statement: int) -> Counter[str]:
-    """From now on, count SQL statements of this process and die at that one."""
-    counted: Counter[str] = Counter()
-
-    def count(sql: str) -> None:
-        counted["statements"] += 1
-        if counted["statements"] == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sqlite.on_connect.append(lambda connection: connection.set_trace_callback(count))
-    return counted
 
 
 @pytest.fixture(scope="module")
