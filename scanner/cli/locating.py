@@ -57,9 +57,7 @@ def seal(scanner: Scanner, as_json: bool) -> None:
         click.echo("Sealed already.")
     else:
         click.echo(f"{number_of(sealed, 'place')} sealed, and whatever comes from now on.")
-    note(
-        "Keep a copy of location.key, of the broker's home, beside your secrets and away from the backups of ledger.db:"
-    )
+    note("Keep a copy of location.key, of the broker's home, with your secrets, apart from backups of ledger.db:")
     note("without it no case can be opened, and nothing be walked.")
 
 
