@@ -170,7 +170,7 @@ class Join(RuleBasedStateMachine):
         self.sites.append(Site(self.base / "home", self.sites[0].clock, self.sites[0].fingerprinter))
         self.site = self.sites[0]
         self.site.ledger.places.add_root(os.fsencode(self.root), "media")
-        self.model = oracle.RootModel()
+        self.model = oracle.RootModel(lambda key: self.site.ledger.locations.key(1, key))
         self.contents: dict[bytes, bytes] = {}
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.listed: dict[tuple[bytes, int], dict[bytes, Entry]] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hashsets.types import Entry, Role, Rule, Shape, Signal
@@ -109,8 +109,12 @@ class Held:
 
 @dataclass
 class RootModel:
-    """What is known of the places of one root, walk by walk."""
+    """What is known of the places of one root, walk by walk.
 
+    Of places that could each have moved, the first in the `order` of keys as they are written has: no other is told.
+    """
+
+    order: Callable[[bytes], bytes] = lambda key: key
     held: dict[bytes, Held] = field(default_factory=dict)
     identity: tuple[int, int] | None = None
     walks: int = 0
@@ -129,7 +133,7 @@ class RootModel:
                 self.held[key] = Held(sha256, self.walks)
             else:
                 self.held[key] = Held(sha256, known.born_walk)
-        absent = sorted(key for key, h in self.held.items() if not h.gone and key not in files)
+        absent = sorted((key for key, h in self.held.items() if not h.gone and key not in files), key=self.order)
         lost = [key for key in absent if self.held[key].missing_at is None]
         if not self.accepted and self._doubtful(files, lost, identity, told):
             return False
@@ -143,7 +147,7 @@ class RootModel:
     def _appeared(self, files: Mapping[bytes, bytes], sha256: bytes, told: Collection[bytes]) -> list[bytes]:
         return [
             key
-            for key, held in sorted(self.held.items())
+            for key, held in sorted(self.held.items(), key=lambda item: self.order(item[0]))
             if key in files and held.sha256 == sha256 and held.born_walk > self.completed and key not in told
         ]
 
