@@ -6,13 +6,30 @@ Knows no driver: connections are made, and their errors named, by `hashsets.sqli
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import sqlite_utils
 
 from hashsets.drivers import Claim, sole_driver
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One write transaction among all that write to a database: whose it is, and what was committed before it."""
+
+    session: int
+    begun: int
+    data_version: int
+
+    def follows(self, before: Turn) -> bool:
+        """Whether nobody wrote between the two: what was read in the one, and not written in it after, still holds."""
+        return self == Turn(before.session, before.begun + 1, before.data_version)
 
 
 class Session:
@@ -22,13 +39,22 @@ class Session:
         self.connection = connection
         self.utils = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
         self.depth = 0
+        self.begun = (
+            0  # transactions and, so that no two are taken for neighbours that are not, savepoints and their ends
+        )
         self.durable = True
+        self._number = next(_numbers)
         self._stays_writable = False
         self._closer = weakref.finalize(self, _close_connection, connection, claim, errors, os.getpid())
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._closer()
+
+    def turn(self) -> Turn:
+        """The write transaction that is open."""
+        (data_version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        return Turn(self._number, self.begun, data_version)
 
     def set_durable(self, durable: bool) -> None:
         """Whether commits wait for the disk."""

@@ -33,7 +33,7 @@ from hashsets.drivers import sole_driver
 from hashsets.errors import StoreError
 from hashsets.locking import WRITER_WAIT_S, HomeGuard, WriterLock, make_private_directory, make_private_file
 from hashsets.refusals import sentence_of, sharing_refused
-from hashsets.sessions import Session
+from hashsets.sessions import Session, Turn
 
 if TYPE_CHECKING:
     import sqlite3 as driver
@@ -247,7 +247,7 @@ class Database:
         with foreign_errors(), self._writer.held(wait_s):
             session.set_durable(durable)
             session.set_writable(True)
-            session.depth = 1
+            session.depth, session.begun = 1, session.begun + 1
             try:
                 with _transaction(session.connection):
                     yield session.connection
@@ -262,7 +262,7 @@ class Database:
         savepoint = f"nested_{session.depth}"
         with foreign_errors():
             session.connection.execute(f"SAVEPOINT {savepoint}")
-            session.depth += 1
+            session.depth, session.begun = session.depth + 1, session.begun + 1
             try:
                 yield session.connection
                 session.connection.execute(f"RELEASE {savepoint}")
@@ -272,7 +272,7 @@ class Database:
                     session.connection.execute(f"RELEASE {savepoint}")
                 raise
             finally:
-                session.depth -= 1
+                session.depth, session.begun = session.depth - 1, session.begun + 1
 
     def stay_writable(self) -> None:
         """This thread's connection is no more query_only: to switch that makes SQLite forget every prepared statement.
@@ -286,6 +286,11 @@ class Database:
         """Run one statement on this thread's connection; outside `write()` only reads succeed."""
         with foreign_errors():
             return self.connection.execute(sql, parameters)
+
+    def turn(self) -> Turn:
+        """Inside `write()`: which transaction this is, to tell later whether anybody wrote since."""
+        with foreign_errors():
+            return self._session().turn()
 
     def data_version(self) -> int:
         """A number that changes whenever another connection (of any thread or process) has committed."""

@@ -45,13 +45,15 @@ _MAX_PINS = 100
 class Look:
     """A content that was read: its digests, and its fingerprint unless it was known and not decoded again.
 
-    `region` is the label of whoever took it in, and `counts` whether it is counted (see `Recording`).
+    `region` is the label of whoever took it in, and `counts` whether it is counted (see `Recording`). `is_new`: nobody
+    knew the content just before it was looked at.
     """
 
     digests: Digests
     fingerprint: Fingerprint | None
     region: str = ""
     counts: bool | None = None
+    is_new: bool = False
 
 
 class SetsInForce:
@@ -73,6 +75,10 @@ class SetsInForce:
                 if snapshot.catalogue == before == self._store.catalogue():
                     self._pinned = Pinned(before, sets), snapshot
             return self._pinned
+
+    def as_pinned(self) -> tuple[Pinned, Snapshot]:
+        """As `pin` found them last: for who makes sure afterwards that they still stand so."""
+        return self._pinned or self.pin()
 
     def in_force(self) -> Pinned | None:
         """The sets as last pinned, while they still stand so; None where `pin` has to read them anew. Never waits."""
@@ -170,12 +176,14 @@ class Pipeline:
         stop: Stop = never,
         within_s: float | None = None,
         digests: Digests | None = None,
+        is_new: bool = False,
     ) -> Look:
         """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
         `unchanged` tells after the look whether the file still is what was digested. `within_s` is for who waits: the
         time on the clock that digests and look may take together; the digests are made whole in any case, and what was
-        not seen for want of time is owed. `digests` are those of the same bytes, where they were made as these came.
+        not seen for want of time is owed. `digests` are those of the same bytes, where they were made as these came;
+        `is_new`: nobody knew them just now.
         Raises OSError (ShortRead among them) where the bytes cannot be read, and Stopped soon after `stop` is true.
         """
         until = None if within_s is None else time.monotonic() + within_s
@@ -185,8 +193,12 @@ class Pipeline:
 
         made = digest_fd(fd, size_bytes, stop=stop) if digests is None else digests
 
+        new = is_new
+
         def decode() -> Fingerprint | None:
-            known = self._ledger.known(made.sha256)
+            nonlocal new
+            known = None if is_new else self._ledger.known(made.sha256)
+            new = known is None
             if known is None:
                 return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             if known.owed and (again or known.attempts < MAX_LOOKS):
@@ -195,7 +207,7 @@ class Pipeline:
                 return self._fingerprinter.fingerprint(fd, None, stop, left_s())
             return None
 
-        return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s))
+        return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s), is_new=new)
 
     def see(self, fd: int, within_s: float | None = None) -> Fingerprint:
         """What a look at the file open on `fd` sees; nothing is compared or recorded."""
@@ -205,6 +217,8 @@ class Pipeline:
         """Whether a set in force that may be acted on lists one of these digests: known before anything is decoded."""
         pinned, snapshot = self._sets.pin()
         acting = {known.uid for known in pinned.sets if may_act(known)}
+        if not acting:
+            return False
         builder = QueryBuilder()
         builder.add(0, digests.signals(), pack(()))
         return any(hit.set_uid in acting for hit in snapshot.match(builder.queries()))
@@ -215,8 +229,11 @@ class Pipeline:
 
     def settle(self, looks: Sequence[tuple[Place | None, Look]], trigger: Trigger) -> list[Recorded]:
         """Match and record some looked-at contents in one transaction."""
-        for _ in range(_MAX_PINS):
-            pinned, snapshot = self._sets.pin()
+        for attempt in range(_MAX_PINS):
+            # What was seen a moment ago is gone by first: recording finds out where it stands so no more.
+            pinned, snapshot = self._sets.pin() if attempt else self._sets.as_pinned()
+            if attempt:
+                looks = [(place, replace(look, is_new=False)) for place, look in looks]
             recordings = self._compare(looks, pinned, snapshot)
             occasion = Occasion(trigger, self.today())
             try:
@@ -284,7 +301,7 @@ class Pipeline:
         places and be looked at in each, and one of these looks may see less than another.
         """
         sha256 = look.digests.sha256
-        known = self._ledger.known(sha256)
+        known = None if look.is_new else self._ledger.known(sha256)
         if look.fingerprint is not None:
             basis = None
             if sha256 in together or known is None:

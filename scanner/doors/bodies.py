@@ -55,10 +55,10 @@ class Memory:
 class Body:
     """One upload's bytes. `close` lets go of everything."""
 
-    def __init__(self, spool: Path, memory: Memory, hashers: Executor, body_bytes: int = BODY_BYTES) -> None:
+    def __init__(self, spool: Path, memory: Memory, threads: Executor, body_bytes: int = BODY_BYTES) -> None:
         self._spool = spool
         self._memory = memory
-        self._hashers = hashers
+        self._threads = threads
         self._body_bytes = body_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -102,7 +102,7 @@ class Body:
         return self.digests
 
     async def _absorb_elsewhere(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._hashers, self._absorb)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._absorb)
 
     def _absorb(self) -> None:
         """Hash and keep what is pending. A `close` meanwhile comes into force at the end."""

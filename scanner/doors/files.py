@@ -40,5 +40,7 @@ class OpenFile:
         return same_file(self._stat, file_stat(os.fstat(self._fd)))
 
     def close(self) -> None:
-        """Let go of it."""
-        os.close(self._fd)
+        """Let go of it. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)

@@ -3,13 +3,15 @@
 Rules
 - The parser sees every head, and of a body the last piece: where a message begins and ends is for it alone to say.
 - What the application does not ask for is not read on: no more waits than uvicorn lets wait itself.
-- Who sends as fast as we read is taken in large pieces, and whatever else comes is passed on at once.
+- Who sends as fast as we read is waited for a little, and whatever else comes is passed on at once; as it was read,
+  uncopied.
 - Where the parser is not built as h11 0.16 is, everything goes through it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ class PastParser:
         self._protocol = protocol
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._ready: deque[Any] = deque()  # messages for the next to ask
         self._asked, self._begun = False, False
         self._later: asyncio.TimerHandle | None = None
 
@@ -84,20 +87,25 @@ class PastParser:
 
     async def receive(self, theirs: Callable[[], Awaitable[Any]]) -> Any:
         """The next message of a request; `theirs` gives what the parser has seen, which is behind what it has not."""
+        if self._ready:
+            return self._ready.popleft()
         self._asked = self._begun = True
         try:
             message = await theirs()
         finally:
             self._asked = False
-        held, self._held, self._held_bytes = self._held, [], 0
         self._wait_no_more()
-        if not held:
+        if not self._held:
             return message
-        if message["type"] != "http.request":  # which it will say again
-            return {"type": "http.request", "body": b"".join(held), "more_body": True}
-        return dict(message, body=b"".join([*held, message["body"]]))
+        self._ready.extend({"type": "http.request", "body": piece, "more_body": True} for piece in self._held)
+        self._held, self._held_bytes = [], 0
+        # An end that is no request's it will say again.
+        if message["type"] == "http.request" and (message["body"] or not message["more_body"]):
+            self._ready.append(message)
+        return self._ready.popleft()
 
     def forget(self) -> None:
         """Nobody asks any more: the request has its answer."""
         self._held, self._held_bytes, self._begun = [], 0, False
+        self._ready.clear()
         self._wait_no_more()

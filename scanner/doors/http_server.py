@@ -48,7 +48,15 @@ class Protocol(H11Protocol):
 
     async def _answer(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         """One request."""
-        await self._application(scope, partial(self._past.receive, receive), send)
+        cycle = self.cycle
+        together: Any = _Together(self.transport)
+        cycle.transport = together
+
+        async def send_together(message: Any) -> None:
+            together.holds = message["type"] == "http.response.start"
+            await send(message)
+
+        await self._application(scope, partial(self._past.receive, receive), send_together)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """It has begun."""
@@ -95,6 +103,28 @@ class Protocol(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class _Together:
+    """A transport for one response: its head goes out with what follows, as each piece wakes whoever reads it."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._held = b""
+        self.holds = False
+
+    def write(self, data: bytes) -> None:
+        """Send, now or with the next."""
+        if self.holds:
+            self._held += data
+            return
+        held, self._held = self._held, b""
+        self._transport.write(held + data)
+
+    def __getattr__(self, name: str) -> Any:
+        self._transport.write(self._held)
+        self._held = b""
+        return getattr(self._transport, name)
 
 
 class HttpListener:

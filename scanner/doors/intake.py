@@ -3,7 +3,7 @@
 Rules
 - Within the listener's deadline there is an answer, if only that there is none (timeout); the look goes on without it.
 - Work in hand is bounded: past the bound the answer is `busy`, at once. What cannot be judged at all is not looked at.
-- Runs in one asyncio loop. Looks run in threads (lanes), commits in the recorder's.
+- Runs in one asyncio loop. Digests and looks are made in lanes (threads), commits in the recorder's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,7 @@ from scanner.doors.bodies import Body, Memory
 from scanner.doors.catching_up import CatchingUp
 from scanner.doors.files import OpenFile
 from scanner.doors.judging import Job, Judge, Tell
+from scanner.doors.lanes import Lanes
 from scanner.doors.outside import NAMING_THREADS, Outside
 from scanner.doors.rates import Rate
 from scanner.doors.reading_in import read_in
@@ -68,12 +69,11 @@ class Intake:
         self._metrics = metrics
         self._bounds = bounds or Bounds()
         self._memory = Memory()
-        self._hashers = ThreadPoolExecutor(2, thread_name_prefix="hash")
-        self._lanes = ThreadPoolExecutor(self._bounds.lanes, thread_name_prefix="lane")
+        self._lanes = Lanes(self._bounds.lanes)
         kept = Spool(spool, ledger, self._bounds.spool_bytes)
         self._catching_up = CatchingUp(pipeline, ledger, clock, kept)
         self._recorder = Recorder(pipeline, ledger, self._catching_up.accepted)
-        self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up)
+        self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up, self._lanes)
         self._rates: dict[str, Rate] = {}
         self._in_hand, self._counting = 0, threading.Lock()
         self.outside, self.names = outside or Outside(), Outside(NAMING_THREADS)
@@ -101,8 +101,7 @@ class Intake:
 
     def _end(self) -> None:
         self._catching_up.close()
-        self._lanes.shutdown(wait=False, cancel_futures=True)
-        self._hashers.shutdown(wait=False, cancel_futures=True)
+        self._lanes.end()
         self._recorder.close()
 
     @property
@@ -127,7 +126,7 @@ class Intake:
     ) -> Upload:
         """Start to receive a body. `begins_at` False: it is known not to begin at the content's first byte."""
         ref = checked_ref(ref)
-        body = Body(self._folder, self._memory, self._hashers)
+        body = Body(self._folder, self._memory, self._lanes)
         return Upload(self, rules, ref, body, declared_bytes, begins_at)
 
     async def scan_fd(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
@@ -176,13 +175,11 @@ class Intake:
 
     async def forget_soon(self, ref: bytes) -> bool:
         """`forget`, for who must not keep the loop waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._hashers, self.forget, ref)
+        return await asyncio.get_running_loop().run_in_executor(self._lanes, self.forget, ref)
 
     async def look_up(self, hash_type: str, value: bytes) -> list[str]:
         """The names of the sets that list a value near this one by their own rules. Raises StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._hashers, self._judge.sets_listing, hash_type, value
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._lanes, self._judge.sets_listing, hash_type, value)
 
     def catalogue(self) -> int:
         """The number that rises whenever what is listed changes."""
@@ -213,19 +210,19 @@ class Intake:
         content, is_new = job.content, False
         if isinstance(content, Body):
             if not content.is_short:
-                return await self._elsewhere(self._hashers, self._hash_first, job)
+                return await self._elsewhere(self._hash_first, job)
             answer, is_new = self._judge.recall(job)
             if answer is not None:
                 content.close()
                 return answer
-        return await self._elsewhere(self._lanes, partial(self._look, is_new=is_new), job)
+        return await self._elsewhere(partial(self._look, is_new=is_new), job)
 
-    async def _elsewhere(self, threads: Executor, work: Callable[[Job, Tell], None], job: Job) -> Answer:
-        """What `work` tells in one of these threads, if that is in time."""
+    async def _elsewhere(self, work: Callable[[Job, Tell], None], job: Job) -> Answer:
+        """What `work` tells in another thread, if that is in time."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Answer] = loop.create_future()
         self._take_in_hand(1)
-        threads.submit(work, job, partial(_tell, told))
+        self._lanes.submit(work, job, partial(_tell, told))
         late = loop.call_at(job.due_s, _set, told, undecidable(Reason.TIMEOUT))
         try:
             return await told
@@ -233,31 +230,30 @@ class Intake:
             late.cancel()
 
     def _hash_first(self, job: Job, tell: Tell) -> None:
-        """For a thread that hashes: what is known is answered there, and what is not goes on to a lane."""
+        """For another thread: what is known is answered there, and what is not is looked at."""
         goes_on = False
         try:
             answer, is_new = self._judge.recall(job)
-            if answer is None:
-                self._lanes.submit(self._look, job, tell, is_new)
-                goes_on = True
-            else:
+            goes_on = answer is None
+            if answer is not None:
                 tell(answer)
         finally:
             if not goes_on:
                 job.content.close()
                 self._take_in_hand(-1)
+        if goes_on:
+            self._look(job, tell, is_new)
 
-    def _look(self, job: Job, tell: Tell, is_new: bool = False) -> None:
-        """For a lane."""
-        try:
-            self._judge.work(job, tell, is_new)
-        finally:
-            self._take_in_hand(-1)  # here, as waking the loop for that costs more than a look at a small file
+    def _look(self, job: Job, tell: Tell, is_new: bool) -> None:
+        # Out of hand there, as waking the loop for that costs more than a look at a small file.
+        self._lanes.look(partial(self._judge.work, job, tell, partial(self._take_in_hand, -1), is_new))
 
     async def _hash(self, body: Body, within_s: float) -> tuple[Digests, Fingerprint]:
         self._take_in_hand(1)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._lanes, self._judge.hash, body, within_s)
+            hashed: Future[tuple[Digests, Fingerprint]] = Future()
+            self._lanes.submit(self._lanes.look, partial(self._judge.hash, body, within_s, hashed))
+            return await asyncio.wrap_future(hashed)
         finally:
             self._take_in_hand(-1)
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -83,6 +85,7 @@ class Judge:
         recorder: Recorder,
         spool: Spool,
         catching_up: CatchingUp,
+        threads: Executor,
     ) -> None:
         self._sets = sets
         self._ledger = ledger
@@ -90,44 +93,57 @@ class Judge:
         self._recorder = recorder
         self._spool = spool
         self._catching_up = catching_up
+        self._threads = threads
 
     def recall(self, job: Job) -> tuple[Answer | None, bool]:
         """Make the digests of a body; the answer that takes neither look nor write, None where there is none.
 
-        With it whether the ledger has nothing to say of it.
+        With it whether the ledger does not know it.
         """
         assert isinstance(job.content, Body)
         try:
-            job.content.complete()
+            digests = job.content.complete()
             if not job.content.is_in_memory:
                 return None, False
+            if not self._ledger.uploads.knows(digests.sha256):
+                return None, True
             pinned = self._sets.in_force()
             if pinned is None and not job.accepts:
                 return None, False
             recalled = self._recalled(job, pinned)
             if recalled is None or not recalled.held or recalled.outcome.matches:
-                return None, recalled is None
+                return None, False
             return self._unmatched(job, recalled.outcome), False
         except (HashsetsError, ScannerError, OSError):
             return undecidable(Reason.IO), False
 
-    def work(self, job: Job, tell: Tell, is_new: bool = False) -> None:
+    def work(self, job: Job, tell: Tell, ended: Callable[[], None], is_new: bool = False) -> None:
         """Judge one body, which is closed at the end: `tell` the answer as soon as there is one, then do the rest.
 
-        `is_new`: the ledger had nothing to say of it just now.
+        `ended` is called when all is done, in whatever thread. `is_new`: the ledger did not know it just now.
         """
+        handed_on = False
         try:
-            self._examine(job, tell, is_new)
+            seen = self._examine(job, tell, is_new)
+            if seen is not None:
+                self._hand_on(job, seen, tell, ended)
+                handed_on = True
         except (HashsetsError, ScannerError, OSError):
             tell(undecidable(Reason.IO))
         except Stopped:
             tell(undecidable(Reason.TIMEOUT))
         finally:
-            job.content.close()
+            if not handed_on:
+                _end(job, ended)
 
-    def hash(self, body: Body, within_s: float) -> tuple[Digests, Fingerprint]:
-        """What is computed of a body; nothing is compared or recorded. Raises OSError."""
-        return body.complete(), self._pipeline.see(body.fd(), within_s)
+    def hash(self, body: Body, within_s: float, told: Future[tuple[Digests, Fingerprint]]) -> None:
+        """What is computed of a body, or why it cannot be; nothing is compared or recorded."""
+        try:
+            told.set_result((body.complete(), self._pipeline.see(body.fd(), within_s)))
+        except (HashsetsError, ScannerError, OSError) as error:
+            told.set_exception(error)
+        finally:
+            told.cancel()  # a fault of ours: nobody waits for ever
 
     def sets_listing(self, hash_type: str, value: bytes) -> list[str]:
         """The names of the sets that may be acted on and list a value near this one. Raises StoreError."""
@@ -144,34 +160,70 @@ class Judge:
         targets = None if job.accepts or pinned is None else pinned.targets()
         return self._ledger.uploads.recall(job.digests.sha256, job.ref, targets)
 
-    def _examine(self, job: Job, tell: Tell, is_new: bool) -> None:
+    def _examine(self, job: Job, tell: Tell, is_new: bool) -> Look | None:
+        """What is to be recorded; None where all is told."""
         left_s = job.due_s - time.monotonic()
         if left_s <= 0:  # nobody waits any more, and nobody was told anything
-            return
+            return None
         within_s = max(0.0, left_s - min(_MOST_RESERVE_S, job.rules.deadline_s * _RESERVE_SHARE))
         uncounted = False
         if job.digests is not None and not job.accepts:
             recalled = None if is_new else self._recalled(job, self._sets.pin()[0])
             if recalled is not None and recalled.held:
                 tell(self._answer(job, recalled.outcome))
-                return
+                return None
             if recalled is None and self._pipeline.listed(job.digests):
-                uncounted = self._exactly(job, job.digests, tell)
+                uncounted, is_new = self._exactly(job, job.digests, tell), False
         content, size = job.content, job.content.size_bytes
         if not size and content.at(0, 1):  # of procfs and its kin, which tell no size: not looked at whole
             tell(undecidable(Reason.CHANGED))
-            return
+            return None
         look = self._pipeline.look(
-            content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
+            content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged, is_new=is_new
         )
-        look = replace(look, region=job.rules.region, counts=True if uncounted else None)
-        outcome = self._record(job, look) if content.unchanged() else None
-        if outcome is None:
+        if not content.unchanged():
             self._pipeline.recorded([look])
             tell(undecidable(Reason.CHANGED))
+            return None
+        return replace(look, region=job.rules.region, counts=True if uncounted else None)
+
+    def _hand_on(self, job: Job, look: Look, tell: Tell, ended: Callable[[], None]) -> None:
+        """Have it recorded, and do the rest once it is, without waiting for that."""
+        cut = self._is_cut(job)
+        if not _may_be_kept(look):
+            job.content.close()
+        recorded = self._recorder.record(job.ref, look, compare=not job.accepts)
+        recorded.add_done_callback(lambda done: self._recorded(job, look, cut, tell, ended, done))
+
+    def _recorded(
+        self, job: Job, look: Look, cut: bool, tell: Tell, ended: Callable[[], None], done: Future[Outcome | None]
+    ) -> None:
+        """For the recorder: whatever takes longer than to say so is for other threads."""
+        rest = partial(self._conclude, job, look, cut, tell, ended, done)
+        outcome = None if done.exception() is not None else done.result()
+        if outcome is not None and not outcome.matches and not _may_be_kept(look):
+            rest()
             return
-        self._keep_if_late(job, outcome)
-        tell(self._answer(job, outcome))
+        try:
+            self._threads.submit(rest)
+        except RuntimeError:  # they have ended
+            rest()
+
+    def _conclude(
+        self, job: Job, look: Look, cut: bool, tell: Tell, ended: Callable[[], None], done: Future[Outcome | None]
+    ) -> None:
+        try:
+            outcome = done.result()
+            if outcome is None:
+                self._pipeline.recorded([look])
+                tell(undecidable(Reason.CHANGED))
+            else:
+                self._keep_if_late(job, outcome)
+                tell(self._answer(job, outcome, cut))
+        except (HashsetsError, ScannerError, OSError):
+            tell(undecidable(Reason.IO))
+        finally:
+            _end(job, ended)
 
     def _exactly(self, job: Job, digests: Digests, tell: Tell) -> bool:
         """A digest is listed: that is committed and told before anything is decoded.
@@ -198,25 +250,40 @@ class Judge:
 
     # -- what an outcome lets us say ---------------------------------------------------------------------------------
 
-    def _answer(self, job: Job, outcome: Outcome) -> Answer:
-        """What may be said of a committed outcome. Raises StoreError, OSError."""
+    def _answer(self, job: Job, outcome: Outcome, cut: bool | None = None) -> Answer:
+        """What may be said of a committed outcome; `cut` None: that is looked into. Raises StoreError, OSError."""
         hits = () if job.accepts else self._acting(outcome)
         if not hits:
-            return self._unmatched(job, outcome)
+            return self._unmatched(job, outcome, cut)
         return matched(self._ledger.uploads.code(outcome.content_seq), exact=any(hits))
 
     def _acting(self, outcome: Outcome) -> tuple[bool, ...]:
         """Of each match that may be acted on, whether a digest supports it. Raises StoreError."""
         return self._ledger.uploads.acting(outcome.content_seq) if outcome.matches else ()
 
-    def _unmatched(self, job: Job, outcome: Outcome) -> Answer:
+    def _unmatched(self, job: Job, outcome: Outcome, cut: bool | None = None) -> Answer:
         """Truth before comfort."""
         # Cut goes before what a look says of it: a listener may let pass what nobody can look at, but no part.
-        if job.cut or job.content.size_bytes in job.rules.cut_lengths or cuts.is_cut(job.content):
+        if self._is_cut(job) if cut is None else cut:
             return undecidable(Undecided.CUT)
         if outcome.looked.extent is not Extent.WHOLE:
             return undecidable(outcome.looked.reason or Reason.FAULT)
         return ACCEPTED if job.accepts else CLEAR
+
+    @staticmethod
+    def _is_cut(job: Job) -> bool:
+        return job.cut or job.content.size_bytes in job.rules.cut_lengths or cuts.is_cut(job.content)
+
+
+def _end(job: Job, ended: Callable[[], None]) -> None:
+    job.content.close()
+    ended()
+
+
+def _may_be_kept(look: Look) -> bool:
+    """Whether the content may be wanted once it is recorded (see `Judge._keep_if_late`)."""
+    seen = look.fingerprint
+    return seen is None or seen.media is MediaKind.VIDEO
 
 
 def _kind(content: cuts.Content) -> MediaKind:

@@ -179,24 +179,28 @@ def put(
     stat: FileStat | None = None,
     settled: bool = False,
     reason: Reason | None = None,
+    is_new: bool = False,
 ) -> tuple[int, int | None]:
     """Write what was found at a key; (asset id, the content it held before).
 
     `settled` says that `stat` may be trusted to show a later change. With a `reason` the place could not be read: what
     it held before stays on record, with the device it lay on, and it is read again next time. A place that was gone
-    holds nothing until it has been read.
+    holds nothing until it has been read. `is_new`: the place is likely to be.
     """
-    old = find(db, at.root_id, at.key)
     columns = (None,) * 5 if stat is None else (stat.dev, stat.ino, stat.size_bytes, stat.mtime_ns, stat.ctime_ns)
     why = None if reason is None else reason.value
+    old = None if is_new else find(db, at.root_id, at.key)
     if old is None:
         cursor = db.execute(
             "INSERT INTO asset (root_id, key, box, content_seq, reason, dev, ino, size_bytes, mtime_ns, ctime_ns,"
-            " settled, born_walk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " settled, born_walk) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root_id, key) DO NOTHING",
             (at.root_id, at.key, at.box(), content_seq, why, *columns, int(settled), walk),
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid, None
+        if cursor.rowcount:
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid, None
+        old = find(db, at.root_id, at.key)
+        assert old is not None
     if reason is not None:
         db.execute(
             "UPDATE asset SET content_seq = iif(gone, NULL, content_seq), reason = ?, settled = 0, missing_at = NULL,"

@@ -101,24 +101,40 @@ def _position(resume: bytes | None) -> Resume | None:
 
 def insert(db: Database, digests: Digests, fingerprint: Fingerprint, packed: bytes | None = None) -> int:
     """Add a content nobody knew and return its seq; `packed` are its signals, where they were packed already."""
-    cursor = db.execute(
-        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, recipes, signals,"
-        " resume) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
-        (
-            digests.sha256,
-            digests.sha1,
-            digests.md5,
-            digests.size_bytes,
-            fingerprint.media.value,
-            fingerprint.looked.extent.value,
-            None if fingerprint.looked.reason is None else fingerprint.looked.reason.value,
-            recipes.number(db, fingerprint.made),
-            pack(fingerprint.signals) if packed is None else packed,
-            None if fingerprint.resume is None else encode(fingerprint.resume),
-        ),
+    seq = add(db, digests, fingerprint, packed)
+    assert seq is not None
+    return seq
+
+
+def add(db: Database, digests: Digests, fingerprint: Fingerprint, packed: bytes | None = None) -> int | None:
+    """`insert`, None where the content is known."""
+    looked = fingerprint.looked
+    row = (
+        digests.sha256,
+        digests.sha1,
+        digests.md5,
+        digests.size_bytes,
+        fingerprint.media.value,
+        looked.extent.value,
+        None if looked.reason is None else looked.reason.value,
+        pack(fingerprint.signals) if packed is None else packed,
+        None if fingerprint.resume is None else encode(fingerprint.resume),
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    seq = _add(db, row, fingerprint.made)
+    if seq is None and recipes.is_new(db, fingerprint.made):
+        seq = _add(db, row, fingerprint.made)
+    return seq
+
+
+def _add(db: Database, row: tuple[object, ...], made: frozenset[str]) -> int | None:
+    """None where the content is known, or the combination of recipes is not."""
+    cursor = db.execute(
+        "INSERT INTO content (sha256, sha1, md5, size_bytes, media, extent, reason, attempts, recipes, signals, resume)"
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, id, ?8, ?9 FROM recipes WHERE names = ?10"
+        " AND NOT EXISTS (SELECT 1 FROM content WHERE sha256 = ?1)",  # a conflict would use up a number
+        (*row, recipes.names_of(made)),
+    )
+    return cursor.lastrowid if cursor.rowcount else None
 
 
 @dataclass(frozen=True, slots=True)

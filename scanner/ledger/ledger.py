@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from scanner.ledger import (
     locations,
     matches,
     outbox,
-    probation,
     recipes,
     resolutions,
     speech,
@@ -44,6 +43,7 @@ from scanner.ledger.probation import Probation
 from scanner.ledger.refusals import Refusals
 from scanner.ledger.resolutions import Resolution
 from scanner.ledger.sealing import Sealing
+from scanner.ledger.standings import Standings
 from scanner.ledger.tokens import Tokens
 from scanner.ledger.uploads import Uploads
 from scanner.opening import FileStat
@@ -144,6 +144,7 @@ class Ledger:
         self.actions = Actions(db)
         self.refusals = Refusals(db, self.locations)
         self.probation = Probation(db)
+        self._standings = Standings(db)
 
     @classmethod
     def open(cls, home: Path, key: Key | None = None, keys: Keys | None = None) -> Ledger:
@@ -189,11 +190,8 @@ class Ledger:
         with self.db.write(durable=durable):
             if catalogue_now() != pinned.catalogue:
                 raise Stale("the sets have changed meanwhile")
-            ages.mark(self.db, occasion.day)
-            met_before = outbox.met_sets(self.db)
-            for hash_set in pinned.sets:
-                self._meet(hash_set, met_before, occasion)
-            self._settle(pinned, occasion)  # what all have met speaks, or is held, before others come
+            # What all have met speaks, or is held, before others come.
+            stands = self._standings.note(pinned.catalogue, pinned.sets, occasion)
             recorded = [self._record_one(item, pinned, occasion) for item in items]
             compared = {
                 done.outcome.content_seq for item, done in zip(items, recorded, strict=True) if item.hits is not None
@@ -201,7 +199,8 @@ class Ledger:
             for seq_lo, seq_hi in _runs(sorted(compared)):
                 for uid, met in pinned.targets().items():
                     coverage.assign(self.db, uid, seq_lo, seq_hi, met)
-            self._settle(pinned, occasion)  # these may have been the last
+            if not stands:
+                self._standings.settle(pinned.sets, occasion)  # these may have been the last
             self._tally(items, recorded, occasion)
             return recorded
 
@@ -211,35 +210,11 @@ class Ledger:
             tally.add_recorded(item, done)
         tally.write(occasion.day, occasion.trigger)
 
-    def _settle(self, pinned: Pinned, occasion: Occasion) -> None:
-        settled = speech.settled(self.db)
-        for hash_set in pinned.sets:
-            if hash_set.in_force and settled.get(hash_set.uid) != hash_set.version:
-                probation.settle(self.db, hash_set, occasion, rejudge=False)
-
-    def _meet(self, hash_set: HashSet, met_before: Mapping[bytes, outbox.Standing], occasion: Occasion) -> None:
-        """Take note of how a set stands; where role or mode changed, bring what is said of its matches in line."""
-        standing = (hash_set.name, hash_set.role, hash_set.mode)
-        before = met_before.get(hash_set.uid)
-        if before == standing:
-            return
-        outbox.meet_set(self.db, hash_set.uid, *standing)
-        if before is None or before[1:] == standing[1:]:
-            return
-        for seq, key in list(matches.of_set(self.db, hash_set.uid)):
-            for moved in matches.settle(self.db, seq):
-                outbox.reconcile(self.db, moved, Occasion(occasion.trigger, occasion.day, Cause.KNOWN_GOOD))
-            match = matches.one(self.db, seq, hash_set.uid, key)
-            if match is not None:
-                why = Occasion(occasion.trigger, occasion.day, Cause.RULE)
-                outbox.reconcile(self.db, match, outbox.belated(why, match))
-
     def _record_one(self, item: Recording, pinned: Pinned, occasion: Occasion) -> Recorded:
-        old = contents.find(self.db, item.digests.sha256)
-        seq, changed = self._store_content(item, old)
+        old, seq, changed = self._store_content(item)
         if old is None:
             volumes.label_upload(self.db, seq, item.region)
-        asset_id, before = self._store_asset(item.place, seq)
+        asset_id, before = self._store_asset(item.place, seq, is_new=old is None)
         if old is None and not item.hits:  # by far the most: nothing to withdraw, settle or say
             assert item.fingerprint is not None
             outcome = Outcome(seq, item.fingerprint.media, item.fingerprint.looked, (), known=False)
@@ -252,26 +227,31 @@ class Ledger:
         outcome = Outcome(seq, content.media, content.looked, matches.verdict(self.db, seq), known)
         return Recorded(outcome, asset_id, old is None, change, before != seq)
 
-    def _store_content(self, item: Recording, old: Content | None) -> tuple[int, bool]:
-        """The content's number, and whether signals it had before have changed."""
+    def _store_content(self, item: Recording) -> tuple[Content | None, int, bool]:
+        """What was known of the content, its number, and whether signals it had before have changed."""
         if item.fingerprint is not None and item.hits is None:
             raise Stale("signals without a comparison")
+        if item.fingerprint is not None and item.basis is None:  # unknown when it was compared
+            seq = contents.add(self.db, item.digests, item.fingerprint, item.packed)
+            if seq is not None:
+                return None, seq, False
+        old = contents.find(self.db, item.digests.sha256)
         if old is None:
-            if item.fingerprint is None:
-                raise Stale("a known content is gone")
-            return contents.insert(self.db, item.digests, item.fingerprint, item.packed), False
+            raise Stale("a known content is gone")
         if item.fingerprint is None:
-            return old.seq, False
+            return old, old.seq, False
         basis = contents.is_folded(self.db, old.seq, item.fingerprint, item.basis)
         if basis is None:
             raise Stale("another look was recorded meanwhile")
-        return old.seq, contents.look_again(self.db, old.seq, item.fingerprint, basis, item.packed)
+        return old, old.seq, contents.look_again(self.db, old.seq, item.fingerprint, basis, item.packed)
 
-    def _store_asset(self, place: Place | None, seq: int) -> tuple[int | None, int | None]:
+    def _store_asset(self, place: Place | None, seq: int, *, is_new: bool) -> tuple[int | None, int | None]:
         if place is None:
             return None, None
         at = locations.address(self.locations, place.root_id, place.key)
-        return assets.put(self.db, at, walk=place.walk, content_seq=seq, stat=place.stat, settled=place.settled)
+        return assets.put(
+            self.db, at, walk=place.walk, content_seq=seq, stat=place.stat, settled=place.settled, is_new=is_new
+        )
 
     def _store_matches(
         self, seq: int, hits: tuple[EntryHit, ...] | None, pinned: Pinned, *, changed: bool, occasion: Occasion
@@ -340,7 +320,7 @@ class Ledger:
                 raise Stale("the sets have changed meanwhile")
             if not coverage.all_at(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, stretch.met):
                 raise Stale("another process has moved these contents")
-            self._meet(hash_set, outbox.met_sets(self.db), occasion)
+            self._standings.meet(hash_set, occasion)
             change = self._replace_matches(hash_set.uid, stretch.seq_lo, stretch.seq_hi, scope, hits, occasion)
             target = Met(hash_set.rule_revision, hash_set.version)
             coverage.assign(self.db, hash_set.uid, stretch.seq_lo, stretch.seq_hi, target)
@@ -348,9 +328,7 @@ class Ledger:
 
     def greet(self, hash_set: HashSet, occasion: Occasion) -> None:
         """Take note of a set's name, role and mode; where they changed, bring what is said of its matches in line."""
-        if outbox.met_sets(self.db).get(hash_set.uid) != (hash_set.name, hash_set.role, hash_set.mode):
-            with self.db.write():
-                self._meet(hash_set, outbox.met_sets(self.db), occasion)
+        self._standings.greet(hash_set, occasion)
 
     def resolve(self, set_uid: bytes, entry_key: bytes, decided: Resolution | None, occasion: Occasion) -> int:
         """Decide about an entry that is listed and known good at once (None: take it back); contents it concerns."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 
 from hashsets.sqlite import Database
 from scanner.types import MediaKind
@@ -15,12 +16,22 @@ from scanner.types import MediaKind
 Wanted = Callable[[MediaKind], frozenset[str]]
 
 
+@cache
+def names_of(made: frozenset[str]) -> str:
+    """How a combination of recipes is written."""
+    return json.dumps(sorted(made))
+
+
+def is_new(db: Database, made: frozenset[str]) -> bool:
+    """Add a combination of recipes; False where it is known."""
+    return bool(db.execute("INSERT INTO recipes (names) VALUES (?) ON CONFLICT DO NOTHING", (names_of(made),)).rowcount)
+
+
 def number(db: Database, made: frozenset[str]) -> int:
     """The number under which a combination of recipes is kept; it is added if it is new."""
-    names = json.dumps(sorted(made))
-    row = db.execute("SELECT id FROM recipes WHERE names = ?", (names,)).fetchone()
+    row = db.execute("SELECT id FROM recipes WHERE names = ?", (names_of(made),)).fetchone()
     if row is None:
-        row = (db.execute("INSERT INTO recipes (names) VALUES (?)", (names,)).lastrowid,)
+        row = (db.execute("INSERT INTO recipes (names) VALUES (?)", (names_of(made),)).lastrowid,)
     return int(row[0])
 
 

@@ -76,6 +76,10 @@ class Uploads:
 
     # -- known content -----------------------------------------------------------------------------------------------
 
+    def knows(self, sha256: bytes) -> bool:
+        """Whether a content is on record."""
+        return self._db.execute("SELECT 1 FROM content WHERE sha256 = ?", (sha256,)).fetchone() is not None
+
     def recall(self, sha256: bytes, ref: bytes | None, targets: dict[bytes, Met] | None) -> Recalled | None:
         """The answer that is on record, unless the content is unknown, owed a look, or behind one of `targets`.
 

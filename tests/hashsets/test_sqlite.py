@@ -9,6 +9,8 @@ import os
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import sqlite_utils.utils
 
 from hashsets import sqlite
 from hashsets.errors import DriverRefused, HashsetsError, StoreError
+from hashsets.sessions import Turn
 from hashsets.sqlite import Connection, Database, Migration
 
 # Python 3.12 and later warn of forks beside threads; these children touch no lock that a thread could hold.
@@ -199,6 +202,45 @@ def test_a_read_transaction_sees_one_state(database: Database) -> None:
 
     assert [1] == numbers(database)
     assert before != database.data_version()
+
+
+def _turn(database: Database) -> Turn:
+    with database.write():
+        return database.turn()
+
+
+@pytest.mark.parametrize("between", ["nothing", "a write", "a failed write", "a thread", "a process", "a savepoint"])
+def test_a_turn_follows_another_only_if_nobody_wrote_between(path: Path, database: Database, between: str) -> None:
+    """Neither this thread, nor another, nor another process; a transaction that failed counts as one."""
+    before = _turn(database)
+    if between == "a write":
+        add(database, 1)
+    elif between == "a failed write":
+        with contextlib.suppress(ZeroDivisionError), database.write():
+            raise ZeroDivisionError
+    elif between == "a thread":
+        writer = threading.Thread(target=add, args=(database, 1))
+        writer.start()
+        writer.join()
+    elif between == "a process":
+        command = [sys.executable, "-c", _ADDS_ONE, str(path)]
+        subprocess.run(command, check=True, timeout=60)
+    elif between == "a savepoint":
+        with database.write():
+            with database.write():
+                before = database.turn()
+            add(database, 1)
+
+    assert _turn(database).follows(before) is (between == "nothing")
+
+
+_ADDS_ONE = """
+import sys
+from pathlib import Path
+from tests.hashsets.test_sqlite import STEPS, Database, add
+with Database.open(Path(sys.argv[1]), STEPS) as own:
+    add(own, 1)
+"""
 
 
 def test_threads_and_processes_write_without_losing_anything(path: Path, database: Database) -> None:

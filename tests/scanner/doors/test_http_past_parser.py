@@ -26,12 +26,13 @@ class _Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sent, self.closed, self.paused = b"", False, 0
+        self.writes: list[bytes] = []
+        self.closed, self.paused = False, 0
         self.may_read = asyncio.Event()
         self.may_read.set()
 
     def write(self, data: Any) -> None:
-        self.sent += bytes(data)
+        self.writes += [bytes(data)] if data else []
 
     def close(self) -> None:
         self.closed = True
@@ -179,5 +180,50 @@ def test_what_stops_behind_a_large_piece_is_passed_on_all_the_same() -> None:
             await asyncio.sleep(0)
 
         assert [("/x", None)] == seen
+
+    run(test)
+
+
+def test_an_answer_goes_out_in_one_piece() -> None:
+    """Each wakes whoever reads it. What is to be said before the body is asked for goes out by itself."""
+
+    async def test() -> None:
+        seen = Seen()
+        protocol, wire = connection(seen)
+        await feed(protocol, wire, 3 * request("/x", b"body"), itertools.cycle([FULL, 3]))
+        while len(wire.writes) < 3:
+            await asyncio.sleep(0)
+        protocol.data_received(request("/x", b"body").replace(b"Host: x", b"Host: x\r\nExpect: 100-continue")[:-4])
+        while len(wire.writes) < 4:
+            await asyncio.sleep(0)
+        protocol.data_received(b"body")
+        while len(wire.writes) < 5:
+            await asyncio.sleep(0)
+
+        assert wire.writes[3].startswith(b"HTTP/1.1 100 ")
+        for answer in (*wire.writes[:3], wire.writes[4]):
+            assert (answer[:15], answer[-4:]) == (b"HTTP/1.1 200 OK"[:15], b"\r\nok"[-4:])
+
+    run(test)
+
+
+def test_a_head_without_its_body_is_not_kept_back() -> None:
+    """An application that fails between them, and one that ends the connection."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        raise ZeroDivisionError
+
+    async def test() -> None:
+        server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None))
+        server.config.load()
+        wire = _Wire()
+        protocol = Protocol(server, Room(1).seat(wire.close))
+        protocol.connection_made(wire)
+        protocol.data_received(request("/x", b"body"))
+        while not wire.closed:
+            await asyncio.sleep(0)
+
+        assert wire.writes[0].startswith(b"HTTP/1.1 200 OK")
 
     run(test)

@@ -366,6 +366,8 @@ class BlockedSets(SetsInForce):
         assert self.may.wait(60)
         return super().pin()
 
+    as_pinned = pin
+
 
 def test_with_accept_the_reply_is_out_while_the_matcher_still_blocks(site: Site, tmp_path: Path) -> None:
     """Nothing is compared before the answer: a matcher that never answers holds nobody up."""
