@@ -13,15 +13,16 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from scanner.types import Reason
+from scanner.types import Reason, Source
 
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER_FLAGS: Final = _FLAGS | os.O_DIRECTORY
@@ -30,6 +31,20 @@ _ROOT_FLAGS: Final = _FOLDER_FLAGS & ~os.O_NOFOLLOW
 # The racy-clean rule: a file whose ctime is not this much older than the look could change again within one tick of the
 # file system's clock and show the same times. Two seconds is FAT's tick, the coarsest (git: "racy git").
 RACY_NS: Final = 2_000_000_000
+
+
+@contextlib.contextmanager
+def as_file(source: Source) -> Iterator[int]:
+    """A descriptor of what is looked at; a file in memory, gone afterwards, where it has none. Raises OSError."""
+    if isinstance(source, int):
+        yield source
+        return
+    fd = os.memfd_create("content", os.MFD_CLOEXEC)
+    try:
+        source.write_to(fd)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class Trouble(StrEnum):

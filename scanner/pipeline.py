@@ -25,12 +25,14 @@ from scanner.ledger.contents import MAX_LOOKS, NEVER_LOOKED, Basis, folded
 from scanner.ledger.ledger import Ledger, Pinned, Place, Recorded, Recording, Stale
 from scanner.ledger.outbox import Occasion
 from scanner.ledger.packing import QueryBuilder, pack
+from scanner.opening import as_file
 from scanner.types import (
     Digests,
     Fingerprint,
     Fingerprinter,
     MediaKind,
     Reason,
+    Source,
     Stop,
     Trigger,
     digests_only,
@@ -168,7 +170,7 @@ class Pipeline:
 
     def look(
         self,
-        fd: int,
+        source: Source,
         size_bytes: int | None = None,
         *,
         again: bool = False,
@@ -191,7 +193,7 @@ class Pipeline:
         def left_s() -> float | None:
             return None if until is None else max(0.0, until - time.monotonic())
 
-        made = digest_fd(fd, size_bytes, stop=stop) if digests is None else digests
+        made = _digests(source, size_bytes, stop) if digests is None else digests
 
         new = is_new
 
@@ -200,18 +202,18 @@ class Pipeline:
             known = None if is_new else self._ledger.known(made.sha256)
             new = known is None
             if known is None:
-                return self._fingerprinter.fingerprint(fd, None, stop, left_s())
+                return self._fingerprinter.fingerprint(source, None, stop, left_s())
             if known.owed and (again or known.attempts < MAX_LOOKS):
-                return self._fingerprinter.fingerprint(fd, known.resume, stop, left_s())
+                return self._fingerprinter.fingerprint(source, known.resume, stop, left_s())
             if again and self.owes_recipes(known.seq):
-                return self._fingerprinter.fingerprint(fd, None, stop, left_s())
+                return self._fingerprinter.fingerprint(source, None, stop, left_s())
             return None
 
         return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s), is_new=new)
 
-    def see(self, fd: int, within_s: float | None = None) -> Fingerprint:
-        """What a look at the file open on `fd` sees; nothing is compared or recorded."""
-        return self._fingerprinter.fingerprint(fd, within_s=within_s)
+    def see(self, source: Source, within_s: float | None = None) -> Fingerprint:
+        """What a look at a content sees; nothing is compared or recorded."""
+        return self._fingerprinter.fingerprint(source, within_s=within_s)
 
     def listed(self, digests: Digests) -> bool:
         """Whether a set in force that may be acted on lists one of these digests: known before anything is decoded."""
@@ -316,3 +318,8 @@ class Pipeline:
         if self._ledger.is_current(known.seq, pinned):
             return None, False, None
         return Fingerprint(known.media, known.looked, self._ledger.signals(known.seq)), True, None
+
+
+def _digests(source: Source, size_bytes: int | None, stop: Stop) -> Digests:
+    with as_file(source) as fd:
+        return digest_fd(fd, size_bytes, stop=stop)

@@ -201,13 +201,30 @@ def never() -> bool:
     return False
 
 
+class InMemory(Protocol):
+    """A content that lies in memory, not in a file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its length."""
+        ...
+
+    def write_to(self, fd: int) -> None:
+        """Make a regular file of ours hold it, and nothing else. Raises OSError."""
+        ...
+
+
+#: What is looked at: a regular file open on a descriptor (not closed, its offset not relied on), or bytes in memory.
+Source = int | InMemory
+
+
 class Fingerprinter(Protocol):
-    """Anything that turns an open file into a fingerprint within a budget. Safe to call from several threads."""
+    """Anything that turns a content into a fingerprint within a budget. Safe to call from several threads."""
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
-        """Decode the regular file open on `fd` (not closed, its offset not relied on). Never raises for bad content.
+        """Decode a content. Never raises for a bad one; OSError where there is no room to lay out what is in memory.
 
         Raises Stopped within a fraction of a second of `stop` being true. With `resume` go on where an earlier look at
         the same content stopped; the answer's `since` says whether it did. `within_s` is for who waits (the upload

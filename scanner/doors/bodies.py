@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from scanner.hashing.digests import three_digests
-from scanner.types import Digests
+from scanner.types import Digests, Source
 
 # A picture of a phone stays in memory; what is longer is worth a file.
 BODY_BYTES: Final = 8 * 2**20
@@ -66,7 +66,6 @@ class Body:
         self._counted_bytes = 0  # of all bodies' memory
         self._spills = False
         self._fd: int | None = None
-        self._is_in_spool = False
         self._written = 0
         self._state = threading.Lock()
         self._absorbing, self._closed = False, threading.Event()
@@ -133,21 +132,15 @@ class Body:
 
     def _to_file(self, pieces: list[bytes]) -> None:
         if self._fd is None:
-            self._fd = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            self._is_in_spool = True
-            self._write(self._pieces)
+            fd = os.open(self._spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                self._written = _write(fd, self._pieces, 0)
+            except OSError:
+                os.close(fd)
+                raise
+            self._fd = fd
             self._let_go_of_memory()
-        self._write(pieces)
-
-    def _write(self, pieces: list[bytes]) -> None:
-        left = [memoryview(piece) for piece in pieces if piece]
-        while left:
-            count = os.pwritev(self._fd or 0, left[:_MOST_AT_ONCE], self._written)
-            self._written += count
-            while left and count >= len(left[0]):
-                count -= len(left.pop(0))
-            if count:
-                left[0] = left[0][count:]
+        self._written = _write(self._fd, pieces, self._written)
 
     def _let_go_of_memory(self) -> None:
         self._pieces = []
@@ -165,19 +158,26 @@ class Body:
         """Up to `count` bytes from `offset` on."""
         if self._fd is not None:
             return os.pread(self._fd, min(count, max(0, self.size_bytes - offset)), offset)
-        self._must_be_open()
-        if len(self._pieces) > 1:
-            self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0][offset : offset + count] if self._pieces else b""
+        found = []
+        for piece in self._whole():
+            if offset < len(piece):
+                found.append(piece[offset : offset + count])
+                count -= len(found[-1])
+                if not count:
+                    break
+            offset = max(0, offset - len(piece))
+        return b"".join(found)
 
-    def fd(self) -> int:
-        """A regular file that holds it all; it stays this body's. Raises OSError once it is closed."""
-        if self._fd is None:
-            self._must_be_open()
-            self._fd = os.memfd_create("body", os.MFD_CLOEXEC)
-            self._write(self._pieces)
-            self._let_go_of_memory()
-        return self._fd
+    def source(self) -> Source:
+        """What is looked at: this body, or the file it lies in, which stays its own. Raises OSError once closed."""
+        self._must_be_open()
+        return self if self._fd is None else self._fd
+
+    def write_to(self, fd: int) -> None:
+        """See InMemory."""
+        pieces = self._whole()
+        os.ftruncate(fd, self.size_bytes)
+        _write(fd, pieces, 0)
 
     def unchanged(self) -> bool:
         """Nobody else can write to it."""
@@ -187,9 +187,7 @@ class Body:
         """Give it a name in the spool, synced to the disk, and keep it open. Raises OSError."""
         directory = os.open(folder, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if not self._is_in_spool:
-                self._move_to_file()
-            fd = self.fd()
+            fd = self._in_file()
             fcntl.flock(fd, fcntl.LOCK_SH)  # until it closes: no sweep takes the name before it is on record
             os.fsync(fd)
             # With a directory given this is linkat(AT_SYMLINK_FOLLOW), which gives an unnamed file a name (open(2)).
@@ -198,13 +196,11 @@ class Body:
         finally:
             os.close(directory)
 
-    def _move_to_file(self) -> None:
-        held, self._fd, self._written = self.fd(), None, 0
-        try:
-            for offset in range(0, self.size_bytes, _PIECE_BYTES):
-                self._to_file([os.pread(held, _PIECE_BYTES, offset)])
-        finally:
-            os.close(held)
+    def _in_file(self) -> int:
+        if self._fd is None:
+            self._whole()
+            self._to_file([])
+        return self._fd or 0
 
     def close(self) -> None:
         """Let go of it: nothing of it is left."""
@@ -213,6 +209,12 @@ class Body:
             if self._absorbing:
                 return
         self._let_go()
+
+    def _whole(self) -> list[bytes]:
+        """The pieces in memory: all of them, whoever closes it meanwhile."""
+        pieces = self._pieces
+        self._must_be_open()
+        return pieces
 
     def _must_be_open(self) -> None:
         if self._closed.is_set():
@@ -224,3 +226,16 @@ class Body:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _write(fd: int, pieces: list[bytes], at: int) -> int:
+    """Write pieces one behind the other; where the last ends. Raises OSError."""
+    left = [memoryview(piece) for piece in pieces if piece]
+    while left:
+        count = os.pwritev(fd, left[:_MOST_AT_ONCE], at)
+        at += count
+        while left and count >= len(left[0]):
+            count -= len(left.pop(0))
+        if count:
+            left[0] = left[0][count:]
+    return at

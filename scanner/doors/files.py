@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from scanner.opening import file_stat, same_file
+from scanner.types import Source
 
 
 class OpenFile:
@@ -31,8 +32,8 @@ class OpenFile:
         """Up to `count` bytes from `offset` on."""
         return os.pread(self._fd, count, offset)
 
-    def fd(self) -> int:
-        """The descriptor, this object's own."""
+    def source(self) -> Source:
+        """What is looked at: the descriptor, this object's own."""
         return self._fd
 
     def unchanged(self) -> bool:

@@ -139,7 +139,7 @@ class Judge:
     def hash(self, body: Body, within_s: float, told: Future[tuple[Digests, Fingerprint]]) -> None:
         """What is computed of a body, or why it cannot be; nothing is compared or recorded."""
         try:
-            told.set_result((body.complete(), self._pipeline.see(body.fd(), within_s)))
+            told.set_result((body.complete(), self._pipeline.see(body.source(), within_s)))
         except (HashsetsError, ScannerError, OSError) as error:
             told.set_exception(error)
         finally:
@@ -179,7 +179,7 @@ class Judge:
             tell(undecidable(Reason.CHANGED))
             return None
         look = self._pipeline.look(
-            content.fd(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged, is_new=is_new
+            content.source(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged, is_new=is_new
         )
         if not content.unchanged():
             self._pipeline.recorded([look])

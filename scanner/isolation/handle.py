@@ -24,7 +24,7 @@ from scanner.isolation.records import LONGEST_BYTES
 from scanner.isolation.starting import start_clean
 from scanner.isolation.worker import CONFINED, task
 from scanner.isolation.zygote import CANNOT, MOST_FIRST_BYTES, READY, Settings
-from scanner.types import Resume
+from scanner.types import InMemory, Resume
 
 # Imports the zygote without the package's front door, which brings the ledger and the network clients with it: what is
 # not loaded cannot be turned against us, and starts are four times faster.
@@ -54,6 +54,18 @@ class Worker:
     channel: socket.socket
     bell: io.FileIO
     files: int = 0
+    scratch: int = -1
+
+    def holding(self, content: InMemory) -> int:
+        """The descriptor, this object's own, of a file that holds what lies in memory. Raises OSError.
+
+        It is the same for each content of this worker, and for no other's: to take new pages from the system for every
+        upload costs more than to copy it. So it holds the last one until the next comes, or the worker ends.
+        """
+        if self.scratch < 0:
+            self.scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
+        content.write_to(self.scratch)
+        return self.scratch
 
     def give(self, fd: int, resume: Resume | None = None, within_s: float | None = None) -> None:
         """Hand over the descriptor of a content, to be looked at from `resume`. Raises OSError when it is gone."""
@@ -74,6 +86,9 @@ class Worker:
         """Give the descriptors back; the worker ends by it."""
         self.channel.close()
         self.bell.close()
+        if self.scratch >= 0:
+            os.close(self.scratch)
+            self.scratch = -1
 
     def cpu_s(self) -> float:
         """CPU time the process has used. Raises OSError when it is gone."""

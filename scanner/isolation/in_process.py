@@ -16,7 +16,8 @@ from scanner.fingerprint import (
     wanted,
     with_recipes,
 )
-from scanner.types import Fingerprint, MediaKind, Resume, Stop, Stopped, never
+from scanner.opening import as_file
+from scanner.types import Fingerprint, MediaKind, Resume, Source, Stop, Stopped, never
 
 
 class Collected:
@@ -53,15 +54,16 @@ class InProcess:
         self._limits = limits or Limits()
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
-        """Decode the regular file open on `fd`, from `resume` on where that is of this rule; `stop` is asked once."""
+        """Decode a content, from `resume` on where that is of this rule; `stop` is asked once."""
         if stop():
             raise Stopped
         since = usable(resume, self._options, self._limits)
         collected = Collected()
         limits = replace(self._limits, within_s=within_s)
-        looked = fingerprint_file(MediaFile(fd), self._options, limits, collected, since)
+        with as_file(source) as fd:
+            looked = fingerprint_file(MediaFile(fd), self._options, limits, collected, since)
         signals = with_recipes(collected.kind, collected.signals, self._options, collected.members)
         carried_on = go_on(since, collected.latest, looked, self._options, limits)
         made = gone_by(collected.kind, self._options, collected.members)

@@ -34,6 +34,7 @@ from scanner.types import (
     MediaKind,
     Reason,
     Resume,
+    Source,
     Stop,
     Stopped,
     digests_only,
@@ -115,18 +116,19 @@ class WorkerPool:
             self._places.put(None)  # whoever waits, or comes later, learns that the pool is closed
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
-        """Decode the regular file open on `fd`, waiting for a free worker; of `within_s` the waiting takes its part.
+        """Decode a content, waiting for a free worker; of `within_s` the waiting takes its part.
 
-        Raises IsolationError once closed, and Stopped within `LOOK_S` of `stop` being true.
+        Raises IsolationError once closed, OSError where there is no room for what lies in memory, and Stopped within
+        `LOOK_S` of `stop` being true.
         """
         since = usable(resume, self._options, self._limits)
         until = None if within_s is None else time.monotonic() + within_s
-        first = self._attempt(fd, since, stop, until, fresh=False)
+        first = self._attempt(source, since, stop, until, fresh=False)
         if first.looked.reason is not Reason.CRASH:
             return first
-        second = self._attempt(fd, since, stop, until, fresh=True)
+        second = self._attempt(source, since, stop, until, fresh=True)
         if second.looked.reason is Reason.CRASH and len(first.signals) > len(second.signals):
             return first
         return second
@@ -135,7 +137,9 @@ class WorkerPool:
         """The recipes that a look at a content of this kind goes by."""
         return wanted(media, self._options)
 
-    def _attempt(self, fd: int, since: Resume | None, stop: Stop, until: float | None, *, fresh: bool) -> Fingerprint:
+    def _attempt(
+        self, source: Source, since: Resume | None, stop: Stop, until: float | None, *, fresh: bool
+    ) -> Fingerprint:
         """One content through one worker; `fresh` insists on one that has met no other file, and on ending it after."""
         try:
             place = self._places.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
@@ -146,7 +150,9 @@ class WorkerPool:
             if place is not None and fresh:
                 self._end(place)
                 place = None
-            worker = place or self._fork()
+            worker = kept = place or self._fork()
+            fd = source if isinstance(source, int) else worker.holding(source)
+            kept = None
             within_s = None if until is None else max(LEAST_WITHIN_S, until - time.monotonic())
             limits = self._limits if within_s is None else replace(self._limits, within_s=within_s)
             task = _Task(worker, fd, limits, since)

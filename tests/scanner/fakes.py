@@ -33,10 +33,23 @@ from scanner.ledger.inventory import Inventory
 from scanner.ledger.ledger import SEGMENTS
 from scanner.ledger.sealing import Listener
 from scanner.location_keys import LocationKeys, OpeningKey, WalkKey
+from scanner.opening import as_file
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.rescan import Rescan, RescanSummary
 from scanner.types import WHOLE as LOOKED_WHOLE
-from scanner.types import Fingerprint, Looked, MediaKind, Reason, Resume, Stop, Trigger, digests_only, never, partial
+from scanner.types import (
+    Fingerprint,
+    Looked,
+    MediaKind,
+    Reason,
+    Resume,
+    Source,
+    Stop,
+    Trigger,
+    digests_only,
+    never,
+    partial,
+)
 from scanner.worker import RootWalk, Walked
 
 DAY_NS = 86_400 * 10**9
@@ -119,11 +132,12 @@ class FakeFingerprinter:
         return frozenset(self.hash_types)
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
-        """Parse the file open on `fd`."""
+        """Parse the content."""
         self.given.append(within_s)
-        seen = self._look(fd, resume)
+        with as_file(source) as fd:
+            seen = self._look(fd, resume)
         known = tuple(signal for signal in seen.signals if signal.hash_type in self.hash_types)
         made = frozenset() if seen.media is MediaKind.OTHER else self.wanted(seen.media)
         return replace(seen, signals=known, made=made)

@@ -24,6 +24,7 @@ from scanner.types import (
     MediaKind,
     Reason,
     Resume,
+    Source,
     Stop,
     Trigger,
     digests_only,
@@ -96,7 +97,7 @@ def test_an_owed_look_is_taken_by_ordinary_scans_three_times(site: Site) -> None
         looks = 0
 
         def fingerprint(
-            self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+            self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
         ) -> Fingerprint:
             self.looks += 1
             return Fingerprint(MediaKind.IMAGE, digests_only(Reason.CRASH), ())
@@ -240,7 +241,7 @@ class _Held:
         self.entered, self.go = threading.Event(), threading.Event()
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
         """The next one."""
         seen = self._seen.pop(0)

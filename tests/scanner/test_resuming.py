@@ -37,6 +37,7 @@ from scanner.types import (
     MediaKind,
     Reason,
     Resume,
+    Source,
     Stop,
     Trigger,
     digests_only,
@@ -528,9 +529,9 @@ def test_looks_that_get_nowhere_are_three(site: Site, tmp_path: Path) -> None:
 
     class Stuck(FakeFingerprinter):
         def fingerprint(
-            self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+            self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
         ) -> Fingerprint:
-            super().fingerprint(fd, resume)
+            super().fingerprint(source, resume)
             reached = Resume(4, fruitless=0 if resume is None else resume.fruitless + 1)
             return Fingerprint(MediaKind.VIDEO, partial(Reason.TIMEOUT), (pdq(1, frame=1),), resume, reached)
 

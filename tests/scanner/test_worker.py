@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scanner.ledger import tallies
-from scanner.types import Fingerprint, Reason, Resume, Stop, never
+from scanner.types import Fingerprint, Reason, Resume, Source, Stop, never
 from scanner.walking import WalkRules
 from scanner.worker import BATCH, IdSet, RootWalk, Walked
 from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256, sha256_entry
@@ -125,10 +125,10 @@ class Meddling(FakeFingerprinter):
         self._path, self._how = path, how
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
         """Look, and meddle."""
-        seen = super().fingerprint(fd, resume)
+        seen = super().fingerprint(source, resume)
         if self._how == "append":
             with self._path.open("ab") as file:
                 file.write(b"more")

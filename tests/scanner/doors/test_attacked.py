@@ -296,7 +296,9 @@ def test_a_closed_body_is_never_read_as_an_empty_one(tmp_path: Path) -> None:
             body.complete()
             body.close()
             with pytest.raises(OSError, match="closed"):
-                body.fd()
+                body.source()
+            with pytest.raises(OSError, match="closed"):
+                body.write_to(-1)
             with pytest.raises(OSError, match="closed"):
                 body.at(0, 1)
 

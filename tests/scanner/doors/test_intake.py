@@ -24,7 +24,7 @@ from scanner.doors.intake import Bounds
 from scanner.ledger.assets import NAMELESS, UPLOADS
 from scanner.ledger.ledger import Pinned
 from scanner.pipeline import SetsInForce
-from scanner.types import Fingerprint, Resume, Stop, never
+from scanner.types import Fingerprint, Resume, Source, Stop, never
 from tests.scanner.doors.houses import RULES, house, run
 from tests.scanner.fakes import FakeFingerprinter, Site, entry_of, fake_media, pdq, sha256, sha256_entry
 
@@ -100,11 +100,11 @@ class Held(FakeFingerprinter):
         self.asked, self.may = threading.Event(), threading.Event()
 
     def fingerprint(
-        self, fd: int, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
+        self, source: Source, resume: Resume | None = None, stop: Stop = never, within_s: float | None = None
     ) -> Fingerprint:
         self.asked.set()
         assert self.may.wait(60)
-        return super().fingerprint(fd, resume, stop, within_s)
+        return super().fingerprint(source, resume, stop, within_s)
 
 
 def test_a_listed_digest_is_answered_before_anything_is_decoded(tmp_path: Path) -> None:

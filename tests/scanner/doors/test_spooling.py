@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import stat
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,6 +113,35 @@ def test_serving_goes_on_with_what_another_process_left(site: Site, tmp_path: Pa
             while len(site.said()) < 2 or site.ledger.uploads.spooled():
                 await asyncio.sleep(0.05)
         assert [] == os.listdir(made.spool)
+
+    run(test)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (70_000, 3, 2_000_000), (300_000,) * 20, (5000,) * 1500])
+def test_a_body_in_memory_is_what_came_wherever_it_is_read(lengths: tuple[int, ...], tmp_path: Path) -> None:
+    """By offset, laid out in a file that held more, and given a name in the spool."""
+
+    async def test() -> None:
+        pieces = [random.Random(number).randbytes(length) for number, length in enumerate(lengths)]
+        whole = b"".join(pieces)
+        with ThreadPoolExecutor(1) as threads, tempfile.TemporaryFile() as file:
+            file.write(b"x" * 10**7)
+            body = Body(tmp_path, Memory(), threads)
+            for piece in pieces:
+                await body.write(piece)
+            assert body.complete().sha256 == hashlib.sha256(whole).digest()
+            for seed in range(50):
+                rng = random.Random(seed)
+                at, count = rng.randrange(len(whole) + 10), rng.choice((1, 7, 4096, 300_000))
+                assert body.at(at, count) == whole[at : at + count]
+            assert body.source() is body
+            body.write_to(file.fileno())
+            assert os.pread(file.fileno(), 10**7 + 1, 0) == whole
+            body.name_in(tmp_path, "kept")
+
+            assert (tmp_path / "kept").read_bytes() == whole
+            assert [body.at(at, 9) for at in (0, 5, len(whole))] == [whole[at : at + 9] for at in (0, 5, len(whole))]
+            body.close()
 
     run(test)
 

@@ -29,11 +29,16 @@ def answer(channel: Channel, file: MediaFile, options: Options, limits: Limits, 
     if deed is None:
         honest(channel, file, options, limits, resume)
         return
-    channel.send(GOOD)
+    channel.send(GOOD if word != "BEYOND" else records.pack_signal(Signal("pdq", bytes(32), quality=_beyond(file))))
     deed(channel)
     channel.send(records.pack_end(MediaKind.IMAGE, WHOLE))
     if word == "SILENCE":
         time.sleep(600)
+
+
+def _beyond(file: MediaFile) -> int:
+    """How much of 100 bytes lies behind the content: of others, who had the file before."""
+    return len(os.pread(file._fd, 100, file.size_bytes))
 
 
 def _segfault(channel: Channel) -> None:
@@ -104,6 +109,7 @@ DEEDS = {
     "DURATION": _lie(struct.pack("<BBBBB3x32sIIQ", 1, 2, 0, 0, 0, b"", 2**32 - 1, 2**32 - 1, 2**63)),
     "UNHANG": _unhang,
     "RING": lambda channel: [channel.ring() for _ in range(100_000)],
+    "BEYOND": lambda channel: None,
     "SILENCE": lambda channel: None,
     "MUCH": lambda channel: [channel.send(GOOD) for _ in range(MANY)],
     "CROWD": lambda channel: [channel.send(GOOD) for _ in range(200)],

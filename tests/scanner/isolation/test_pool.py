@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import signal
@@ -14,6 +16,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -70,6 +74,16 @@ def picture(side: int = 80) -> bytes:
     return encoded.getvalue()
 
 
+def film(folder: Path, side: int) -> bytes:
+    """A short film."""
+    path = folder / f"film-{side}.avi"
+    written = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (side, side))
+    for number in range(8):
+        written.write(np.full((side, side, 3), 20 * number, np.uint8))
+    written.release()
+    return path.read_bytes()
+
+
 def children(pid: int) -> list[int]:
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -106,6 +120,92 @@ def test_worker_and_process_agree(tmp_path: Path) -> None:
 
             assert InProcess().fingerprint(fd) == pool.fingerprint(fd)
             os.close(fd)
+
+
+class Held:
+    """A content in memory, in two pieces."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.size_bytes = content, len(content)
+        self.written = 0
+
+    def write_to(self, fd: int) -> None:
+        self.written += 1
+        os.ftruncate(fd, self.size_bytes)
+        half = self.size_bytes // 2
+        os.pwrite(fd, self.content[half:], half)
+        os.pwrite(fd, self.content[:half], 0)
+
+
+def test_what_lies_in_memory_is_seen_as_a_file_of_it_is(tmp_path: Path) -> None:
+    """One worker has them in the same file one after the other, short after long: nothing of one is seen in another."""
+    sides = (300, 20, 800, 21, 300)
+    contents = [
+        *map(picture, sides),
+        b"",
+        picture(40)[:-30],
+        b"plain text",
+        *(film(tmp_path, side) for side in (320, 64)),
+    ]
+    with WorkerPool(1) as pool:
+        for content in (*contents, *reversed(contents)):
+            seen = pool.fingerprint(Held(content))
+
+            assert Ask(pool, tmp_path)(content) == seen
+            assert InProcess().fingerprint(Held(content)) == seen
+
+
+def test_a_worker_finds_nothing_of_other_contents_behind_its_own(hostile: Ask) -> None:
+    """However long they were."""
+    for length in (100_000, 10, 5000):
+        seen = hostile.pool.fingerprint(Held(b"BEYOND " + bytes(length)))
+        assert ([0], WHOLE) == ([one.quality for one in seen.signals], seen.looked)
+
+
+def test_what_lies_in_memory_is_laid_out_again_for_the_worker_that_replays_it(hostile: Ask) -> None:
+    """It gets what the one before it had, whatever that one did to it; and the next content is its own."""
+    content = Held(b"SEGFAULT")
+    assert Reason.CRASH is hostile.pool.fingerprint(content).looked.reason
+    assert content.written == 2
+
+    assert WHOLE == hostile.pool.fingerprint(Held(picture())).looked
+
+
+def test_what_cannot_be_laid_out_is_an_error_and_costs_no_worker(hostile: Ask) -> None:
+    """No room: nothing is known of the content, and the next is looked at."""
+
+    class Unwritable(Held):
+        def write_to(self, fd: int) -> None:
+            raise OSError(errno.ENOSPC, "no room")
+
+    before = family(os.getpid())
+    for _ in range(3):
+        with pytest.raises(OSError, match="no room"):
+            hostile.pool.fingerprint(Unwritable(b"x"))
+
+    assert set(before) <= set(family(os.getpid()))
+    assert WHOLE == hostile.pool.fingerprint(Held(picture())).looked
+
+
+def test_no_worker_has_the_file_of_another_and_none_is_left(tmp_path: Path) -> None:
+    """Else one that was taken over could read, or change, what another is given."""
+    before, files = scratch_files(), []
+    with WorkerPool(1, files_per_worker=2) as pool:
+        for _ in range(5):
+            pool.fingerprint(Held(picture()))
+            files.append(scratch_files() - before)
+    assert [1, 0, 1, 0, 1] == [len(each) for each in files]
+    assert before == scratch_files()
+
+
+def scratch_files() -> set[int]:
+    """The inodes of all that this process has open; numbers of memory files are not used twice."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if "scratch" in os.readlink(f"/proc/self/fd/{name}"):
+                found.add(os.stat(f"/proc/self/fd/{name}").st_ino)
+    return found
 
 
 @pytest.mark.parametrize("deed", CRASHES.split())
