@@ -141,7 +141,7 @@ def _serving(
     queue = None
     if objects is not None and scanner.config.s3.queue_url is not None:
         queue = QueueListener(scanner.config.s3, S3Events(objects, intake, DoorRules("s3")), say)
-    return Serving(config, house, inherited_sockets(), manager, queue)
+    return Serving(config, house, inherited_sockets(), manager, queue, scanner.pool.tidy)
 
 
 def _with_named(config: ServeConfig, named: dict[DoorKind, str]) -> ServeConfig:

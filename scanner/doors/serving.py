@@ -39,7 +39,7 @@ class Bound:
 
 
 class Serving:
-    """One process's listeners over one intake."""
+    """One process's listeners over one intake. `tidy` is called now and then: nothing looked at is kept for long."""
 
     def __init__(
         self,
@@ -48,10 +48,12 @@ class Serving:
         inherited: Mapping[str, int],
         manager: Callable[[str], None],
         queue: Listener | None = None,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._intake = house.intake
         self._manager = manager
+        self._tidy = tidy
         self._stopping = asyncio.Event()
         self.bound: list[Bound] = []
         self._listeners: list[Listener] = []
@@ -82,6 +84,7 @@ class Serving:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), HEARTBEAT_S)
                 self._manager("WATCHDOG=1")
+                self._tidy()
         finally:
             self._manager("STOPPING=1")
             within_s = self._config.stop_seconds

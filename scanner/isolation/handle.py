@@ -60,12 +60,17 @@ class Worker:
         """The descriptor, this object's own, of a file that holds what lies in memory. Raises OSError.
 
         It is the same for each content of this worker, and for no other's: to take new pages from the system for every
-        upload costs more than to copy it. So it holds the last one until the next comes, or the worker ends.
+        upload costs more than to copy it. So it holds the last one until the next comes, `empty`, or the worker's end.
         """
         if self.scratch < 0:
             self.scratch = os.memfd_create("scratch", os.MFD_CLOEXEC)
         content.write_to(self.scratch)
         return self.scratch
+
+    def empty(self) -> None:
+        """Hold the last content no longer. For who has the worker to himself, and it is at nothing."""
+        if self.scratch >= 0:
+            os.ftruncate(self.scratch, 0)
 
     def give(self, fd: int, resume: Resume | None = None, within_s: float | None = None) -> None:
         """Hand over the descriptor of a content, to be looked at from `resume`. Raises OSError when it is gone."""

@@ -133,6 +133,17 @@ class WorkerPool:
             return first
         return second
 
+    def tidy(self) -> None:
+        """Have idle workers hold nothing of what they were given last. For who calls now and then."""
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._places.get_nowait())
+        for worker in reversed(idle):
+            if worker is not None:
+                worker.empty()
+            self._places.put(worker)
+
     def wanted(self, media: MediaKind) -> frozenset[str]:
         """The recipes that a look at a content of this kind goes by."""
         return wanted(media, self._options)

@@ -29,6 +29,9 @@ from tests.proofs import record
 from tests.scanner.doors.served import Served, listing, served
 
 
+WAIT_S = 60.0
+
+
 def numbered(number: int) -> bytes:
     """A content of its own that takes no time to look at."""
     return f"upload {number} of a text".encode()
@@ -327,3 +330,27 @@ def test_many_at_once_are_all_answered_truly(shared: tuple[Hashward, Served], tm
         thread.join()
 
     assert ["matched", "clear"] * 100 == [said[at] for at in range(200)]
+
+
+def test_of_the_last_upload_nothing_stays_in_memory(shared: tuple[Hashward, Served]) -> None:
+    """A worker that is idle is soon without what it was given."""
+    _, door = shared
+    until = time.monotonic() + WAIT_S
+    for number in range(10, 1000):
+        body = ppm(picture(number / 10))
+        assert "clear" == door.client.post("/v1/scan", content=body).json()["verdict"]
+        if len(body) in held_bytes(door.process.pid):  # it is not just now that idle workers are emptied
+            break
+    while held_bytes(door.process.pid) != {0}:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def held_bytes(pid: int) -> set[int]:
+    """How much lies in each file in memory that the process gives its workers."""
+    held = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if "memfd:scratch" in os.readlink(link):
+                held.add(link.stat().st_size)
+    return held

@@ -198,6 +198,21 @@ def test_no_worker_has_the_file_of_another_and_none_is_left(tmp_path: Path) -> N
     assert before == scratch_files()
 
 
+def test_a_tidied_pool_holds_nothing_of_what_it_was_given() -> None:
+    """Idle workers do not; those at work are left alone; all are there afterwards."""
+    with WorkerPool(2) as pool:
+        with ThreadPoolExecutor(2) as callers:
+            list(callers.map(pool.fingerprint, [Held(picture(side)) for side in (100, 200, 300, 400)]))
+        workers = [worker for worker in pool._places.queue if worker is not None]
+        assert any(os.fstat(worker.scratch).st_size for worker in workers if worker.scratch >= 0)
+        order = list(pool._places.queue)
+        pool.tidy()
+
+        assert order == list(pool._places.queue)
+        assert [0] == list({os.fstat(worker.scratch).st_size for worker in workers if worker.scratch >= 0})
+        assert WHOLE == pool.fingerprint(Held(picture())).looked
+
+
 def scratch_files() -> set[int]:
     """The inodes of all that this process has open; numbers of memory files are not used twice."""
     found = set()
