@@ -28,7 +28,6 @@ from tests.command import PROJECT, Hashward
 from tests.proofs import record
 from tests.scanner.doors.served import Served, listing, served
 
-
 WAIT_S = 60.0
 
 
