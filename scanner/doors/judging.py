@@ -32,6 +32,7 @@ from scanner.doors.recording import Recorder
 from scanner.doors.rules import DoorRules
 from scanner.doors.spooling import Spool
 from scanner.errors import ScannerError
+from scanner.ledger.contents import Content
 from scanner.ledger.ledger import Ledger, Pinned
 from scanner.ledger.uploads import Recalled
 from scanner.pipeline import Look, Pipeline, SetsInForce, may_act
@@ -105,12 +106,13 @@ class Judge:
             digests = job.content.complete()
             if not job.content.is_in_memory:
                 return None, False
-            if not self._ledger.uploads.knows(digests.sha256):
+            known = self._ledger.known(digests.sha256)
+            if known is None:
                 return None, True
             pinned = self._sets.in_force()
             if pinned is None and not job.accepts:
                 return None, False
-            recalled = self._recalled(job, pinned)
+            recalled = self._recalled(job, known, pinned)
             if recalled is None or not recalled.held or recalled.outcome.matches:
                 return None, False
             return self._unmatched(job, recalled.outcome), False
@@ -154,11 +156,10 @@ class Judge:
         found = {hit.set_uid for hit in snapshot.match([asked])}
         return sorted(known.name for known in pinned.sets if known.uid in found and may_act(known))
 
-    def _recalled(self, job: Job, pinned: Pinned | None) -> Recalled | None:
-        if job.digests is None or (pinned is None and not job.accepts):
-            return None
+    def _recalled(self, job: Job, known: Content, pinned: Pinned | None) -> Recalled | None:
+        assert job.digests is not None
         targets = None if job.accepts or pinned is None else pinned.targets()
-        return self._ledger.uploads.recall(job.digests.sha256, job.ref, targets)
+        return self._ledger.uploads.recall(known, job.digests.sha256, job.ref, targets)
 
     def _examine(self, job: Job, tell: Tell, is_new: bool) -> Look | None:
         """What is to be recorded; None where all is told."""
@@ -168,7 +169,8 @@ class Judge:
         within_s = max(0.0, left_s - min(_MOST_RESERVE_S, job.rules.deadline_s * _RESERVE_SHARE))
         uncounted = False
         if job.digests is not None and not job.accepts:
-            recalled = None if is_new else self._recalled(job, self._sets.pin()[0])
+            known = None if is_new else self._ledger.known(job.digests.sha256)
+            recalled = None if known is None else self._recalled(job, known, self._sets.pin()[0])
             if recalled is not None and recalled.held:
                 tell(self._answer(job, recalled.outcome))
                 return None

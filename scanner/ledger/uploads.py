@@ -76,19 +76,16 @@ class Uploads:
 
     # -- known content -----------------------------------------------------------------------------------------------
 
-    def knows(self, sha256: bytes) -> bool:
-        """Whether a content is on record."""
-        return self._db.execute("SELECT 1 FROM content WHERE sha256 = ?", (sha256,)).fetchone() is not None
+    def recall(
+        self, content: Content, sha256: bytes, ref: bytes | None, targets: dict[bytes, Met] | None
+    ) -> Recalled | None:
+        """The answer that is on record of a content that was known just now.
 
-    def recall(self, sha256: bytes, ref: bytes | None, targets: dict[bytes, Met] | None) -> Recalled | None:
-        """The answer that is on record, unless the content is unknown, owed a look, or behind one of `targets`.
-
-        `targets` None: whatever it has met.
+        None where it is owed a look, or behind one of `targets` (None: whatever it has met).
         """
+        if content.owed and content.attempts < MAX_LOOKS:
+            return None
         with self._db.read():
-            content = contents.find(self._db, sha256)
-            if content is None or (content.owed and content.attempts < MAX_LOOKS):
-                return None
             if targets is not None and any(coverage.at(self._db, u, content.seq) != met for u, met in targets.items()):
                 return None
             hits = () if targets is None else matches.verdict(self._db, content.seq)
