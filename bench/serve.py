@@ -4,7 +4,8 @@ Rules
 - Known content: 1 KB by clamd's protocol, one connection each, in turns with ClamAV's own daemon over a list of two
   lines, where it is installed. Wall time of the client, as a platform sees it; the ratio is theirs over ours.
 - New content: CPU time of the serving process and all below it for 3 Mpx JPEGs that differ in their last bytes, over
-  what their fingerprints (three digests and PDQ) cost in one process that does nothing else, in turns.
+  what their fingerprints (three digests and PDQ) cost in a process that does nothing else, in turns: one such process
+  alone on the machine, and as many at once as there are processors, as all of these work on uploads too.
 - Every answer is judged: a wrong one ends the measurement.
 - Listed against unlisted under `accept`: the share of pairs in which the listed one took longer (0.5: nothing to tell),
   with the interval that holds it in 95 of 100 measurements. What is sent is alike in all but its listing, in random
@@ -20,8 +21,10 @@ import random
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -88,24 +91,34 @@ def new(door: Serving, rounds: int, turn: int, first: int, grain: int = BUSY) ->
     """New 3 Mpx JPEGs over http in turns with their fingerprints alone; CPU per file, and files a second."""
     rows = []
     lines = [Uploader(door.ports["http"]) for _ in range(_LANES)]
-    with ThreadPoolExecutor(_LANES) as askers:
+    processors = len(os.sched_getaffinity(0))
+    beside = ProcessPoolExecutor(processors, get_context("spawn"))
+    with ThreadPoolExecutor(_LANES) as askers, beside:
         for number in range(rounds + 1):
-            bodies = [picture(first + number * turn + at, grain) for at in range(turn)]
+            numbers = range(first + number * turn, first + (number + 1) * turn)
+            bodies = [picture(one, grain) for one in numbers]
+            at_once_s = sum(
+                beside.map(_at_once_s, (numbers[at::processors] for at in range(processors)), repeat(grain))
+            )
             alone_s = _fingerprints_s(bodies)
             (own_s, below_s), began = door.cpu_s(), perf_counter()
             list(askers.map(_upload, lines, (bodies[at::_LANES] for at in range(_LANES))))
             took = perf_counter() - began
             own_s, below_s = (after - before for after, before in zip(door.cpu_s(), (own_s, below_s), strict=True))
             alone_s = (alone_s + _fingerprints_s(bodies)) / 2
-            rows.append((own_s, below_s, alone_s, (own_s + below_s) / alone_s, took))
+            spent_s = own_s + below_s
+            rows.append((own_s, below_s, alone_s, spent_s / alone_s, took, at_once_s, spent_s / at_once_s))
     for line in lines:
         line.close()
-    own, below, alone, ratio, took = (statistics.median(column) for column in zip(*rows[1:], strict=True))
+    medians = (statistics.median(column) for column in zip(*rows[1:], strict=True))
+    own, below, alone, ratio, took, at_once, ratio_at_once = medians
     return {
         "new_serving_ms": own / turn * 1e3,
         "new_workers_ms": below / turn * 1e3,
         "fingerprint_ms": alone / turn * 1e3,
         "new_ratio": ratio,
+        "fingerprints_at_once_ms": at_once / turn * 1e3,
+        "new_ratio_at_once": ratio_at_once,
         "new_per_second": turn / took,
         "new_per_cpu_second": turn / (own + below),
     }
@@ -114,6 +127,11 @@ def new(door: Serving, rounds: int, turn: int, first: int, grain: int = BUSY) ->
 def _upload(line: Uploader, bodies: Sequence[bytes]) -> None:
     for body in bodies:
         line.post(body)
+
+
+def _at_once_s(numbers: Sequence[int], grain: int) -> float:
+    """In a process beside others."""
+    return _fingerprints_s([picture(number, grain) for number in numbers])
 
 
 def _fingerprints_s(bodies: Sequence[bytes]) -> float:
