@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -84,7 +85,12 @@ def known(ours: Serving, theirs: Serving | None, body: bytes, rounds: int, block
 
 def picture(number: int, grain: int = BUSY) -> bytes:
     """A 3 Mpx JPEG, equal to the others but for what follows its end: each is a content of its own."""
-    return pictures.kept(1, SIZE, "jpeg", grain).read_bytes() + number.to_bytes(8, "big")
+    return _picture(grain) + number.to_bytes(8, "big")
+
+
+@cache
+def _picture(grain: int) -> bytes:
+    return pictures.kept(1, SIZE, "jpeg", grain).read_bytes()
 
 
 def new(door: Serving, rounds: int, turn: int, first: int, grain: int = BUSY) -> dict[str, float]:

@@ -150,7 +150,8 @@ class Uploader:
         named = "" if ref is None else f"Hashward-Ref: {ref}\r\n"
         head = f"POST /v1/scan HTTP/1.1\r\nHost: x\r\n{named}Content-Length: {len(body)}\r\n\r\n".encode()
         began = time.perf_counter()
-        self._socket.sendall(head + body)
+        self._socket.sendall(head, socket.MSG_MORE)
+        self._socket.sendall(body)
         reply = b""
         while not reply.endswith(b"}"):
             piece = self._socket.recv(4096)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,7 @@ class Serving:
         try:
             for listener in self._listeners:
                 await listener.start()
+            settle()
             ready()
             self._manager("READY=1")
             while not self._stopping.is_set():
@@ -93,8 +95,14 @@ class Serving:
 
 
 def bounds_of(config: ServeConfig, workers: int) -> Bounds:
-    """The intake's bounds as configured. Lanes: each worker has one that feeds it, and one that commits meanwhile."""
-    return Bounds(config.most_in_hand, 2 * workers + 1, config.spool_mb * 2**20)
+    """The intake's bounds as configured. Lanes: each worker has one that feeds it, and one is ready for the next."""
+    return Bounds(config.most_in_hand, workers + 1, config.spool_mb * 2**20)
+
+
+def settle() -> None:
+    """What stands now stays: nobody goes through it for garbage again, for which uploads would wait at times."""
+    gc.collect()
+    gc.freeze()
 
 
 def widen() -> int:
