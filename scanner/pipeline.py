@@ -48,7 +48,8 @@ class Look:
     """A content that was read: its digests, and its fingerprint unless it was known and not decoded again.
 
     `region` is the label of whoever took it in, and `counts` whether it is counted (see `Recording`). `is_new`: nobody
-    knew the content just before it was looked at.
+    knew the content just before it was looked at. `shared`: the fingerprint is of another's look, which is on record or
+    will be, or of none, for want of time.
     """
 
     digests: Digests
@@ -56,6 +57,7 @@ class Look:
     region: str = ""
     counts: bool | None = None
     is_new: bool = False
+    shared: bool = False
 
 
 class SetsInForce:
@@ -178,14 +180,12 @@ class Pipeline:
         stop: Stop = never,
         within_s: float | None = None,
         digests: Digests | None = None,
-        is_new: bool = False,
     ) -> Look:
         """Identify and fingerprint; `again` looks at what is owed however often that was tried, for recipes too.
 
         `unchanged` tells after the look whether the file still is what was digested. `within_s` is for who waits: the
         time on the clock that digests and look may take together; the digests are made whole in any case, and what was
-        not seen for want of time is owed. `digests` are those of the same bytes, where they were made as these came;
-        `is_new`: nobody knew them just now.
+        not seen for want of time is owed. `digests` are those of the same bytes, where they were made as these came.
         Raises OSError (ShortRead among them) where the bytes cannot be read, and Stopped soon after `stop` is true.
         """
         until = None if within_s is None else time.monotonic() + within_s
@@ -195,12 +195,13 @@ class Pipeline:
 
         made = _digests(source, size_bytes, stop) if digests is None else digests
 
-        new = is_new
+        is_new, shared = False, True
 
         def decode() -> Fingerprint | None:
-            nonlocal new
-            known = None if is_new else self._ledger.known(made.sha256)
-            new = known is None
+            nonlocal is_new, shared
+            shared = False
+            known = self._ledger.known(made.sha256)  # it may have waited for another look at the same
+            is_new = known is None
             if known is None:
                 return self._fingerprinter.fingerprint(source, None, stop, left_s())
             if known.owed and (again or known.attempts < MAX_LOOKS):
@@ -209,7 +210,8 @@ class Pipeline:
                 return self._fingerprinter.fingerprint(source, None, stop, left_s())
             return None
 
-        return Look(made, self._in_hand.share(made.sha256, decode, unchanged, left_s), is_new=new)
+        seen = self._in_hand.share(made.sha256, decode, unchanged, left_s)
+        return Look(made, seen, is_new=is_new, shared=shared)
 
     def see(self, source: Source, within_s: float | None = None) -> Fingerprint:
         """What a look at a content sees; nothing is compared or recorded."""
@@ -282,6 +284,7 @@ class Pipeline:
                 look.counts,
                 basis,
                 packed,
+                look.shared,
             )
             for index, (place, look, compare, basis, packed) in enumerate(prepared)
         ]

@@ -175,13 +175,13 @@ class Judge:
                 tell(self._answer(job, recalled.outcome))
                 return None
             if recalled is None and self._pipeline.listed(job.digests):
-                uncounted, is_new = self._exactly(job, job.digests, tell), False
+                uncounted = self._exactly(job, job.digests, tell)
         content, size = job.content, job.content.size_bytes
         if not size and content.at(0, 1):  # of procfs and its kin, which tell no size: not looked at whole
             tell(undecidable(Reason.CHANGED))
             return None
         look = self._pipeline.look(
-            content.source(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged, is_new=is_new
+            content.source(), size, within_s=within_s, digests=job.digests, unchanged=content.unchanged
         )
         if not content.unchanged():
             self._pipeline.recorded([look])

@@ -124,7 +124,8 @@ class Recorder:
         return [recorded.outcome for recorded in self._pipeline.settle(looks, Trigger.UPLOAD)]
 
     def _accepted(self, group: Sequence[_Item]) -> list[Outcome | None]:
-        arrivals = [Arrival(item.ref, item.look.digests, item.look.fingerprint, item.look.region) for item in group]
+        looks = [(item.ref, item.look) for item in group]
+        arrivals = [Arrival(ref, look.digests, look.fingerprint, look.region, look.shared) for ref, look in looks]
         outcomes = self._ledger.uploads.accept(arrivals, self._pipeline.today())
         self._pipeline.recorded(item.look for item in group)
         return list(outcomes)

@@ -140,9 +140,11 @@ class WorkerPool:
             while True:
                 idle.append(self._places.get_nowait())
         for worker in reversed(idle):
-            if worker is not None:
-                worker.empty()
-            self._places.put(worker)
+            try:
+                if worker is not None:
+                    worker.empty()
+            finally:
+                self._places.put(worker)
 
     def wanted(self, media: MediaKind) -> frozenset[str]:
         """The recipes that a look at a content of this kind goes by."""

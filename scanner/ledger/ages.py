@@ -27,14 +27,16 @@ class Stretch:
     day: str
 
 
-def mark(db: Database, day: str) -> None:
-    """Contents recorded from now on are of this day."""
+def mark(db: Database, day: str) -> bool:
+    """Contents recorded from now on are of this day; whether they were already."""
     row = db.execute("SELECT day FROM recorded_from ORDER BY seq_lo DESC LIMIT 1").fetchone()
-    if row is None or row[0] != day:
-        seq_lo = 1 if row is None else contents.top_seq(db) + 1
-        db.execute(
-            "INSERT INTO recorded_from (seq_lo, day) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET day = ?2", (seq_lo, day)
-        )
+    if row is not None and row[0] == day:
+        return True
+    seq_lo = 1 if row is None else contents.top_seq(db) + 1
+    db.execute(
+        "INSERT INTO recorded_from (seq_lo, day) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET day = ?2", (seq_lo, day)
+    )
+    return False
 
 
 def correct(db: Database, today: str) -> None:

@@ -80,6 +80,7 @@ class Recording:
     are known to be current, else what the pinned sets gave. `region` is the label of whoever took an upload in.
     `counts` None: it is counted as `volumes` says; else in any case, as content nobody had met, or not at all. `basis`
     and `packed` keep the transaction short: what the fingerprint was folded with, and its signals as they are stored.
+    `shared`: the look was another's, and counts as his alone.
     """
 
     place: Place | None
@@ -90,6 +91,7 @@ class Recording:
     counts: bool | None = None
     basis: Basis | None = None
     packed: bytes | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,8 @@ class Ledger:
         basis = contents.is_folded(self.db, old.seq, item.fingerprint, item.basis)
         if basis is None:
             raise Stale("another look was recorded meanwhile")
+        if item.shared and not basis.changed:
+            return old, old.seq, False
         return old, old.seq, contents.look_again(self.db, old.seq, item.fingerprint, basis, item.packed)
 
     def _store_asset(self, place: Place | None, seq: int, *, is_new: bool) -> tuple[int | None, int | None]:

@@ -39,20 +39,21 @@ class Standings:
         self._noted: _Noted | None = None
 
     def note(self, catalogue: int, sets: Sequence[HashSet], occasion: Occasion) -> bool:
-        """Note the day and how all sets of a catalogue stand; whether each stood so already, its version settled.
+        """Note the day and how all sets of a catalogue stand; whether all was noted already, each version settled.
 
         Then nothing is left to `settle` in this transaction, which must not change how sets stand.
         """
         noted = _Noted(self._db.turn(), catalogue, occasion.day)
         stands = noted.follows(self._noted) or self._read(sets, occasion)
-        self._noted = noted if stands else None  # of a transaction that fails none is the next
+        # What was written here is not remembered: the transaction may fail yet.
+        self._noted = noted if stands else None
         return stands
 
     def _read(self, sets: Sequence[HashSet], occasion: Occasion) -> bool:
-        ages.mark(self._db, occasion.day)
+        is_marked = ages.mark(self._db, occasion.day)
         met_before = outbox.met_sets(self._db)
         news = [hash_set for hash_set in sets if self._meet(hash_set, met_before, occasion)]
-        return self.settle(sets, occasion) and not news
+        return self.settle(sets, occasion) and is_marked and not news
 
     def settle(self, sets: Sequence[HashSet], occasion: Occasion) -> bool:
         """Let speak, or hold, what all contents have met; whether every set was settled before."""

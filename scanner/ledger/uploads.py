@@ -33,13 +33,14 @@ CODE_LETTERS = 8  # 2.8e11 of them: drawn anew where one is taken
 class Arrival:
     """An upload to be accepted: its ref (None: it has none), digests, and fingerprint unless it was known before.
 
-    `region` is the label of the listener that took it in.
+    `region` is the label of the listener that took it in. `shared`: the look was another's, and counts as his alone.
     """
 
     ref: bytes | None
     digests: Digests
     fingerprint: Fingerprint | None
     region: str = volumes.NO_REGION
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ class Uploads:
             return contents.insert(self._db, arrival.digests, contents.folded(NEVER_LOOKED, seen))
         if seen is not None:
             both, basis = contents.fold(self._db, old.seq, seen)
-            if contents.look_again(self._db, old.seq, both, basis):
+            again = basis.changed or not arrival.shared
+            if again and contents.look_again(self._db, old.seq, both, basis):
                 for uid in coverage.sets(self._db):  # what it has met is what it was before
                     coverage.assign(self._db, uid, old.seq, old.seq, NOTHING)
         return old.seq

@@ -146,6 +146,23 @@ def test_a_body_in_memory_is_what_came_wherever_it_is_read(lengths: tuple[int, .
     run(test)
 
 
+@pytest.mark.parametrize("on_match", ["block", "accept"])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_equal_films_at_once_are_looked_at_to_their_end(count: int, on_match: str, tmp_path: Path) -> None:
+    """A look they share counts once: else they would soon be given up, and what is listed in the rest be missed."""
+    film = fake_media(*(pdq(n, frame=3 * n) for n in range(20)), kind=MediaKind.VIDEO, steps=3)
+
+    async def test(site: Site) -> None:
+        async with house(site, tmp_path) as made:
+            await asyncio.gather(*(made.upload(film, b"%d" % n, on_match=on_match) for n in range(count)))
+            while len(site.said()) < count:
+                await asyncio.sleep(0.02)
+
+    with Site(tmp_path / "home") as site:
+        site.list_entries("set", entry_of(pdq(19), ref="the end"))
+        run(lambda: asyncio.wait_for(test(site), 60))
+
+
 def test_what_has_come_counts_as_taken_before_it_is_hashed(tmp_path: Path) -> None:
     """Else every connection could hold a piece that nobody counts; past the bound a body goes to its file, whole."""
 

@@ -47,6 +47,23 @@ def test_a_record_is_refused_when_the_catalogue_has_moved(site: Site) -> None:
     assert site.ledger.known(bytes([9] * 32)) is None
 
 
+def test_the_day_is_noted_though_the_first_record_of_it_fails(site: Site) -> None:
+    """Else what comes that day counts as older than it is, and would be erased too early."""
+    site.list_entries("A", sha256_entry(b"listed"))
+    for number in range(3):
+        site.upload(fake_media(pdq(number)), b"%d" % number)
+    first = site.day
+    site.clock.move(1)
+    pinned, _ = site.pipeline._sets.pin()
+    unknown = Recording(None, Digests(bytes(16), bytes(20), bytes(32), 3), None, None)
+    with pytest.raises(Stale):
+        site.ledger.record([unknown], pinned, Occasion(Trigger.UPLOAD, site.day), site.store.catalogue)
+    site.upload(fake_media(pdq(9)), b"9")
+
+    rows = site.ledger.db.execute("SELECT seq_lo, day FROM recorded_from ORDER BY seq_lo").fetchall()
+    assert [(1, first), (4, site.day)] == rows
+
+
 def test_a_record_of_a_content_that_is_not_known_needs_its_signals(site: Site) -> None:
     """All of a transaction is refused with it."""
     pinned = Pinned(site.store.catalogue(), tuple(site.store.hash_sets()))
