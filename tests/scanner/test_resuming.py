@@ -511,7 +511,7 @@ def test_a_changed_file_starts_anew(site: Site, tmp_path: Path) -> None:
 
 
 def test_two_places_looked_at_from_one_position(site: Site) -> None:
-    """Two looks from the same position, one after the other, are no gap and no double; one that both share counts once."""
+    """Two looks from the same position are no gap and no double; one that two places share counts once."""
     content = film(6, 2)
     site.upload(content, b"1")
     path = site.home / "upload.tmp"
