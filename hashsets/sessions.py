@@ -39,9 +39,7 @@ class Session:
         self.connection = connection
         self.utils = sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False)
         self.depth = 0
-        self.begun = (
-            0  # transactions and, so that no two are taken for neighbours that are not, savepoints and their ends
-        )
+        self.begun = 0  # transactions; savepoints and their ends too: what they part are no neighbours
         self.durable = True
         self._number = next(_numbers)
         self._stays_writable = False

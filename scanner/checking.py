@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import IO, Final, TypeAlias
 
 from scanner.errors import UsageError
+from scanner.opening import memory_file
 
 Checkable: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 
@@ -29,7 +30,7 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O
 def readable(content: Checkable) -> Iterator[int]:
     """A descriptor of a regular file with that content. Raises UsageError, OSError."""
     if isinstance(content, (bytes, bytearray, memoryview)):
-        with _memory() as fd:
+        with memory_file() as fd:
             _write(fd, memoryview(content).cast("B"))
             yield fd
     elif isinstance(content, (str, os.PathLike)):
@@ -111,15 +112,6 @@ def _is_large(file: IO[bytes]) -> bool:
 
 def _memory_file() -> IO[bytes]:
     return os.fdopen(os.memfd_create("content", os.MFD_CLOEXEC), "w+b")
-
-
-@contextlib.contextmanager
-def _memory() -> Iterator[int]:
-    fd = os.memfd_create("content", os.MFD_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _write(fd: int, view: memoryview) -> None:

@@ -1,7 +1,7 @@
 """Opening files safely: by key, below a root's descriptor, component by component, never by a path string.
 
 Owns what a file is to us (`FileStat`), how a root and a file are opened, and how we tell that a file did not change
-while it was read.
+while it was read; and the files in memory that stand in for contents which lie in none.
 
 Rules
 - Every component is opened relative to its folder's descriptor with O_NOFOLLOW: no link is followed, nothing leaves
@@ -34,17 +34,24 @@ RACY_NS: Final = 2_000_000_000
 
 
 @contextlib.contextmanager
+def memory_file() -> Iterator[int]:
+    """A file without a name, gone afterwards. Raises OSError."""
+    fd = os.memfd_create("content", os.MFD_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
 def as_file(source: Source) -> Iterator[int]:
     """A descriptor of what is looked at; a file in memory, gone afterwards, where it has none. Raises OSError."""
     if isinstance(source, int):
         yield source
         return
-    fd = os.memfd_create("content", os.MFD_CLOEXEC)
-    try:
+    with memory_file() as fd:
         source.write_to(fd)
         yield fd
-    finally:
-        os.close(fd)
 
 
 class Trouble(StrEnum):

@@ -198,9 +198,10 @@ class Body:
 
     def _in_file(self) -> int:
         if self._fd is None:
-            self._whole()
+            self._must_be_open()
             self._to_file([])
-        return self._fd or 0
+        assert self._fd is not None
+        return self._fd
 
     def close(self) -> None:
         """Let go of it: nothing of it is left."""

@@ -7,7 +7,6 @@ Rules
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,13 +36,12 @@ class Lanes(ThreadPoolExecutor):
         self._look(look)
 
     def _look(self, look: Work) -> None:
-        following: Work | None = look
-        while following is not None:
-            with contextlib.ExitStack() as failed:
-                failed.callback(self._go_on)  # a look that raises what it must not keeps no other waiting
-                following()
-                failed.pop_all()
+        try:
+            look()
+        finally:
             following = self._next()
+            if following is not None:
+                self.submit(self._look, following)
 
     def _next(self) -> Work | None:
         """The look that waits longest; None, and one place more is free, where none does."""
@@ -52,11 +50,6 @@ class Lanes(ThreadPoolExecutor):
                 return self._waiting.popleft()
             self._free += 1
             return None
-
-    def _go_on(self) -> None:
-        following = self._next()
-        if following is not None:
-            self.submit(self._look, following)
 
     def end(self) -> None:
         """Begin nothing more."""
