@@ -117,7 +117,7 @@ class ClamdSession:
                         self._framing = self._decoder.framing
                     within_s = _LINGER_S if self._seat.sent_away else self._patience.send_s
                     await self._say(replies.NO_ANSWER, self._framing, self._number, within_s)
-                if (linger_s or self._decoder.waiting) and not self._seat.sent_away:
+                if (linger_s or self._decoder.waiting or self._decoder.more_may_come) and not self._seat.sent_away:
                     await self._line.drain(linger_s or _LINGER_S)
 
     async def _serve(self) -> None:

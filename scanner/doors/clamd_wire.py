@@ -71,6 +71,7 @@ class Decoder:
         self._fed = 0
         self._chunk_left = 0
         self._over = False
+        self.more_may_come = False  # of a command that was taken without its end mark
 
     def feed(self, received: bytes) -> None:
         """Take what one receive gave."""
@@ -110,6 +111,7 @@ class Decoder:
         elif framing is Framing.OLD and (at_end or not _is_begun(bytes(buffer[:_NO_WORD]))):
             line = bytes(buffer)
             buffer.clear()
+            self.more_may_come = not at_end
         else:
             return None
         return _parsed(line, framing)

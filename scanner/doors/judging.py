@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -191,14 +192,22 @@ class Judge:
 
     def _hand_on(self, job: Job, look: Look, tell: Tell, ended: Callable[[], None]) -> None:
         """Have it recorded, and do the rest once it is, without waiting for that."""
-        cut = self._is_cut(job)
+        cut = None
+        with contextlib.suppress(OSError):  # what was seen is recorded all the same, and nobody is told it is clear
+            cut = self._is_cut(job)
         if not _may_be_kept(look):
             job.content.close()
         recorded = self._recorder.record(job.ref, look, compare=not job.accepts)
         recorded.add_done_callback(lambda done: self._recorded(job, look, cut, tell, ended, done))
 
     def _recorded(
-        self, job: Job, look: Look, cut: bool, tell: Tell, ended: Callable[[], None], done: Future[Outcome | None]
+        self,
+        job: Job,
+        look: Look,
+        cut: bool | None,
+        tell: Tell,
+        ended: Callable[[], None],
+        done: Future[Outcome | None],
     ) -> None:
         """For the recorder: whatever takes longer than to say so is for other threads."""
         rest = partial(self._conclude, job, look, cut, tell, ended, done)
@@ -212,7 +221,13 @@ class Judge:
             rest()
 
     def _conclude(
-        self, job: Job, look: Look, cut: bool, tell: Tell, ended: Callable[[], None], done: Future[Outcome | None]
+        self,
+        job: Job,
+        look: Look,
+        cut: bool | None,
+        tell: Tell,
+        ended: Callable[[], None],
+        done: Future[Outcome | None],
     ) -> None:
         try:
             outcome = done.result()

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -35,9 +36,14 @@ class Spool:
         self._folder = folder
         self._ledger = ledger
         self._most_bytes = most_bytes
+        self._keeping = threading.Lock()
 
     def keep(self, body: Body, content_seq: int) -> bool:
         """Keep a body until its content has been looked at whole; False where there is no room for it."""
+        with self._keeping:  # of equal films that come at once one is kept
+            return self._keep(body, content_seq)
+
+    def _keep(self, body: Body, content_seq: int) -> bool:
         if self._ledger.uploads.is_spooled(content_seq):
             return True
         if self._ledger.uploads.spooled_bytes() + body.size_bytes > self._most_bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import select
 import socket
 import struct
 import time
@@ -17,6 +18,7 @@ import pytest
 from scanner.doors.answers import undecidable
 from scanner.doors.clamd import ClamdListener
 from scanner.doors.clamd_session import Patience
+from scanner.doors.lines import Line
 from scanner.doors.rules import DoorRules
 from tests.scanner.doors.fakes import FAKE_CODE, FakeIntake
 from tests.scanner.doors.running import WAIT_S, port_of, running, tcp_socket, unix_socket
@@ -128,6 +130,27 @@ def test_commands_are_answered_in_their_own_framing(door: Door, kind: str, sent:
 def test_bytes_may_come_one_by_one(door: Door, sent: bytes) -> None:
     """The reply is the same as to one packet."""
     assert door.ask(sent) == door.ask(*(bytes([byte]) for byte in sent))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_line_feed_behind_an_old_style_command_may_come_after_its_reply(
+    door: Door, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command was complete without it; whoever sends it late reads the reply to its end all the same."""
+    expected = door.ask(b"VERSION\n", kind=kind)
+    send = Line.send
+
+    async def send_and_wait(line: Line, reply: bytes, within_s: float) -> bool:
+        sent = await send(line, reply, within_s)
+        assert select.select([line._sock], [], [], WAIT_S)[0]  # the line feed is there, and nobody has read it
+        return sent
+
+    monkeypatch.setattr(Line, "send", send_and_wait)
+    with door.connect(kind) as sock:
+        sock.sendall(b"VERSION")
+        assert sock.recv(len(expected), socket.MSG_PEEK)
+        sock.sendall(b"\n")
+        assert expected == rest(sock)
 
 
 def test_a_client_that_half_closes_after_its_command_gets_its_reply(door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from hashsets.store import Store
 from hashsets.types import Mode
 from scanner import actions
 from scanner.action_config import ActionsConfig
+from scanner.doors import cuts
 from scanner.doors.answers import ACCEPTED, CLEAR, OverLimit, Verdict, undecidable
 from scanner.doors.catching_up import compare_accepted
 from scanner.doors.intake import Bounds
@@ -349,6 +351,27 @@ def test_a_file_is_judged_by_its_descriptor(site: Site, tmp_path: Path) -> None:
             path.write_bytes(b"")
             with path.open("rb") as file:
                 assert CLEAR == await made.intake.scan_fd(RULES, file.fileno(), None)
+
+    run(test)
+
+
+def test_a_file_whose_end_cannot_be_read_is_recorded_and_not_clear(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a look has seen is kept, though nobody can tell any more whether that was all."""
+    path = tmp_path / "file"
+    path.write_bytes(fake_media(pdq(77)))
+
+    def is_cut(_content: object) -> bool:
+        raise OSError(errno.EIO, "the disk")
+
+    monkeypatch.setattr(cuts, "is_cut", is_cut)
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            with path.open("rb") as file:
+                assert undecidable("io") == await made.intake.scan_fd(RULES, file.fileno(), b"the path")
+        assert site.ledger.known(sha256(path.read_bytes())) is not None
 
     run(test)
 

@@ -8,6 +8,7 @@ import os
 import random
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,9 +149,23 @@ def test_a_body_in_memory_is_what_came_wherever_it_is_read(lengths: tuple[int, .
 
 @pytest.mark.parametrize("on_match", ["block", "accept"])
 @pytest.mark.parametrize("count", [2, 4, 8])
-def test_equal_films_at_once_are_looked_at_to_their_end(count: int, on_match: str, tmp_path: Path) -> None:
+def test_equal_films_at_once_are_looked_at_to_their_end_and_not_kept_twice(
+    count: int, on_match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A look they share counts once: else they would soon be given up, and what is listed in the rest be missed."""
     film = fake_media(*(pdq(n, frame=3 * n) for n in range(20)), kind=MediaKind.VIDEO, steps=3)
+    keeping: list[str] = []
+    beside: list[str] = []
+    named = Body.name_in
+
+    def name_in(body: Body, folder: Path, name: str) -> None:
+        beside.extend(keeping)
+        keeping.append(name)
+        time.sleep(0.02)  # whoever does not wait is here by then
+        named(body, folder, name)
+        keeping.remove(name)
+
+    monkeypatch.setattr(Body, "name_in", name_in)
 
     async def test(site: Site) -> None:
         async with house(site, tmp_path) as made:
@@ -161,6 +176,7 @@ def test_equal_films_at_once_are_looked_at_to_their_end(count: int, on_match: st
     with Site(tmp_path / "home") as site:
         site.list_entries("set", entry_of(pdq(19), ref="the end"))
         run(lambda: asyncio.wait_for(test(site), 60))
+    assert [] == beside
 
 
 def test_what_has_come_counts_as_taken_before_it_is_hashed(tmp_path: Path) -> None:
