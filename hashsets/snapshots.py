@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -101,7 +102,7 @@ class Snapshot:
             known, hash_set = details.get(entry), self._sets[set_number]
             if known is None or not hash_set.rule.takes(known.classifications):
                 continue
-            if mask.bit_count() >= demands.get(entry, 1):
+            if mask.bit_count() >= demands.get(entry, hash_set.rule.agreeing):
                 yield EntryHit(
                     owner, hash_set.uid, known.key, known.ref, known.classifications, known.first_version,
                     hashtypes.by_rank(rank).name, distance, _exact_types(mask),
@@ -109,14 +110,15 @@ class Snapshot:
                 )  # fmt: skip
 
     def _demands(self, evidence: Evidence) -> dict[int, int]:
-        """How many hash types must agree, by entry, where a set asks for more than one."""
+        """How many hash types must agree, by entry, where a set asks for more than one and is still there."""
         demands: dict[int, int] = {}
         for number in np.unique(evidence.sets).tolist():
             known = self._sets[number]
             if known.rule.agreeing > 1:
                 ids = np.unique(evidence.entries[evidence.sets == number]).tolist()
-                listed = types_listed(known.rule, self._store.columns(known.uid, known.version, ids))
-                demands |= {entry: min(known.rule.agreeing, types) for entry, types in listed.items()}
+                with contextlib.suppress(NoSuchSet):
+                    listed = types_listed(known.rule, self._store.columns(known.uid, known.version, ids))
+                    demands |= {entry: min(known.rule.agreeing, types) for entry, types in listed.items()}
         return demands
 
     def _details(self, evidence: Evidence) -> dict[int, EntryDetails]:

@@ -218,9 +218,10 @@ def test_a_set_that_lists_only_what_says_nothing_matches_nothing(store: Store) -
     assert 0 == len(current(store))
 
 
-def test_entries_purged_or_removed_since_are_no_hits_any_more(store: Store) -> None:
+@pytest.mark.parametrize("agreeing", [1, 2])
+def test_entries_purged_or_removed_since_are_no_hits_any_more(store: Store, agreeing: int) -> None:
     """An old snapshot never fails, and never tells another entry's details."""
-    kept, gone = store.create("a"), store.create("b")
+    kept, gone = store.create("a"), store.create("b", rule=Rule(agreeing=agreeing))
     for name in "ab":
         put(store, name, md5(1), md5(2))
     snapshot = current(store)
