@@ -224,10 +224,10 @@ def _has_open(pid: int, path: Path) -> bool:
 def test_a_reader_that_goes_is_no_match(hashward: Hashward, folder: Path) -> None:
     """`| head` ends a command as SIGPIPE would: quietly, and not in 1."""
     words = hashward.line("hash", *[folder] * 60)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=4096) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdout.readline()
+        process.stdout.read(1)  # and more is to come than fits
         process.stdout.close()
         err = process.stderr.read()
 
