@@ -93,6 +93,7 @@ class ClamdSession:
         seat.busy = lambda: bool(self._replies)
         self._uploads: set[Upload] = set()
         self._fds: set[int] = set()
+        self._fault: Exception | None = None  # of a reply in a session
 
     async def run(self) -> None:
         """Serve it to its end; the socket is closed in any case."""
@@ -117,8 +118,14 @@ class ClamdSession:
                         self._framing = self._decoder.framing
                     within_s = _LINGER_S if self._seat.sent_away else self._patience.send_s
                     await self._say(replies.NO_ANSWER, self._framing, self._number, within_s)
-                if (linger_s or self._decoder.waiting or self._decoder.more_may_come) and not self._seat.sent_away:
+                if (linger_s or not is_answered or self._more_may_come()) and not self._seat.sent_away:
+                    self._seat.awaits_request()  # whoever needs the place more may have it
                     await self._line.drain(linger_s or _LINGER_S)
+        if self._fault is not None:
+            raise self._fault
+
+    def _more_may_come(self) -> bool:
+        return bool(self._decoder.waiting) or self._decoder.more_may_come or self._line.has_more()
 
     async def _serve(self) -> None:
         command = await self._command(self._patience.command_s)
@@ -144,7 +151,7 @@ class ClamdSession:
             lines = await self._begin(command)
             while len(self._replies) >= SESSION_LANES:
                 await asyncio.wait(self._replies, return_when=asyncio.FIRST_COMPLETED)
-            reply = asyncio.create_task(self._reply(lines, command.framing, number))
+            reply = asyncio.create_task(self._reply_beside(lines, command.framing, number))
             self._replies.add(reply)
             reply.add_done_callback(self._replies.discard)
 
@@ -317,6 +324,15 @@ class ClamdSession:
                         return
         finally:
             self._load.judging -= 1
+
+    async def _reply_beside(self, lines: Lines, framing: Framing, number: int) -> None:
+        """`_reply` while the session goes on; a fault is said as an error, and ends the session."""
+        try:
+            await self._reply(lines, framing, number)
+        except Exception as fault:
+            self._fault = fault
+            await self._say(replies.NO_ANSWER, framing, number)
+            self._line.hear_no_more()
 
     async def _say(self, words: bytes, framing: Framing, number: int | None, within_s: float | None = None) -> bool:
         prefix = b"" if number is None else b"%d: " % number

@@ -67,7 +67,10 @@ def application(door: HttpDoor) -> Callable[..., Any]:
 
 
 class _Tidied:
-    """Requests of two lengths are refused. Doubled slashes in paths are single ones: coop joins its URLs so."""
+    """Requests of two lengths are refused. Doubled slashes in paths are single ones: coop joins its URLs so.
+
+    Once all of a body has been asked for, `scope["hashward.read"]` says so: nobody waits then for what never comes.
+    """
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
@@ -81,7 +84,14 @@ class _Tidied:
         path = scope.get("path", "")
         if path.startswith("//"):
             scope = dict(scope, path="/" + path.lstrip("/"))
-        await self._app(scope, receive, send)
+
+        async def heard() -> Any:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                scope["hashward.read"] = True
+            return message
+
+        await self._app(scope, heard, send)
 
 
 def _service(door: HttpDoor) -> list[Route]:

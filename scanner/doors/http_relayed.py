@@ -31,7 +31,6 @@ def relayed(door: HttpDoor) -> list[Route]:
         try:
             async for data in pieces(request.receive, door.rules.receive_s):
                 await look.write(data)
-            request.scope["hashward.read"] = True
             answer = await look.finish()
         except OverLimit:
             answer = undecidable(Undecided.OVER_LIMIT)

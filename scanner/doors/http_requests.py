@@ -171,14 +171,12 @@ async def _fill(
         if boundary is None:
             async for data in pieces(request.receive, most_s):
                 await upload.write(data)
-            request.scope["hashward.read"] = True
             return None
         form = FormFile(boundary, upload.write)
         async for data in pieces(request.receive, most_s):
             await form.write(data)
             if form.name is not None and fields is not None and form.name not in fields:
                 raise Refused(400, "the form's file is in a field of another name")
-        request.scope["hashward.read"] = True
         if not form.finish():
             raise Refused(400, "the form does not come to its end")
         return form.name

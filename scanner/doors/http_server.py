@@ -3,6 +3,7 @@
 Rules
 - Whoever connects sends a whole request head within `HEAD_S`, TLS included, and after an answer what is left of its
   request.
+- Whoever is still sending when the last word is said gets time to read it; who has asked and sends no more is answered.
 - uvicorn logs nothing: its messages can hold what was asked.
 """
 
@@ -31,6 +32,7 @@ HEAD_S: Final = 10.0
 KEEP_ALIVE_S: Final = 30.0
 MOST_HEAD_BYTES: Final = 32 * 1024
 _GOODBYE_S: Final = 5.0  # for TLS to be ended in form
+_MAY_SEND: Final = (h11.SEND_BODY, h11.ERROR)  # who is so may be in the middle of something
 
 
 class Protocol(H11Protocol):
@@ -42,6 +44,7 @@ class Protocol(H11Protocol):
         self.ended = asyncio.Event()
         self._seat = seat
         self._head_timer: asyncio.TimerHandle | None = None
+        self._lingers, self._half_closed = False, False
         self._past = PastParser(self)
         self._application = self.app
         self.app = self._answer
@@ -60,7 +63,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """It has begun."""
-        super().connection_made(transport)
+        super().connection_made(_InOrder(transport, self.close))  # type: ignore[arg-type]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -71,13 +74,50 @@ class Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; the clock of the head stops with its last."""
+        if self._lingers:
+            return
         self._past.come(data, super().data_received)
         self._whose_turn()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """No more is sent; who has sent a whole request waits for its answer. In TLS that cannot be waited for."""
+        cycle = self.cycle
+        asked = cycle is not None and not cycle.response_complete and not cycle.more_body
+        self._half_closed = asked and self.scheme == "http"
+        return self._half_closed
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP: said where nothing else was, and no more is read of it."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def close(self) -> None:
+        """End it: where more may be on its way, not before that had time to come."""
+        transport: Any = self.transport
+        if self._lingers or transport.is_closing():
+            return
+        if self.conn.their_state not in _MAY_SEND and not self.conn.trailing_data[0]:
+            transport.close_now()
+            return
+        self._lingers = True
+        self._seat.awaits_request()
+        if transport.can_write_eof():
+            transport.write_eof()
+        transport.resume_reading()
+        self._head_came()
+        self._await_head()
 
     def on_response_complete(self) -> None:
         """It has its answer."""
         self._past.forget()
         super().on_response_complete()
+        if self._half_closed and self.conn.their_state is h11.IDLE:
+            self.close()
         if self.conn.their_state is h11.IDLE:
             self._seat.awaits_request()  # no clock: keep-alive has its own
         else:
@@ -105,6 +145,18 @@ class Protocol(H11Protocol):
             self._head_timer = None
 
 
+class _InOrder:
+    """A transport that is closed as its connection sees fit."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self.close = close
+        self.close_now = transport.close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Together:
     """A transport for one response: its head goes out with what follows, as each piece wakes whoever reads it."""
 
@@ -122,8 +174,9 @@ class _Together:
         self._transport.write(held + data)
 
     def __getattr__(self, name: str) -> Any:
-        self._transport.write(self._held)
-        self._held = b""
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
         return getattr(self._transport, name)
 
 

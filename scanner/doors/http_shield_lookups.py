@@ -46,7 +46,6 @@ async def _json(request: Request) -> Any:
                 raise Refused(413, "the body is longer than this takes")
     except TooSlow:
         raise Refused(408, "the body comes too slowly") from None
-    request.scope["hashward.read"] = True
     try:
         return json.loads(read)
     except (ValueError, RecursionError):

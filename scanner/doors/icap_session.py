@@ -54,6 +54,7 @@ class Patience:
 
 USUAL_PATIENCE: Final = Patience()
 _AWAY_S: Final = 1.0  # for the last word to who is sent away
+_LINGER_S: Final = 1.0  # for who has sent more than was read, and may not have read our reply yet
 
 
 class _Closing(Exception):
@@ -124,8 +125,9 @@ class IcapSession:
                 if self._in_hand or (self._seat.sent_away and self._buffer):  # or we are stopping, or at fault
                     within_s = _AWAY_S if self._seat.sent_away else self._patience.send_s
                     await self._line.send(replies.status(503, self._tag(), close=True), within_s)
-                if lingers:
-                    await self._line.drain(self._patience.drain_s)
+                if (lingers or self._in_hand or self._line.has_more()) and not self._seat.sent_away:
+                    self._seat.awaits_request()  # whoever needs the place more may have it
+                    await self._line.drain(self._patience.drain_s if lingers else _LINGER_S)
 
     # -- one exchange ------------------------------------------------------------------------------------------------
 

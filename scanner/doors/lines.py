@@ -81,10 +81,24 @@ class Line:
                     except (BlockingIOError, InterruptedError):
                         await self._ready(self._loop.add_writer, self._loop.remove_writer)
         except (OSError, TimeoutError):
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
             return False
+        finally:
+            if view:  # also where whoever says it is cancelled
+                with contextlib.suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_RDWR)
         return True
+
+    def has_more(self) -> bool:
+        """Whether something came that nobody has received: who is closed upon now may lose what was said last."""
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+    def hear_no_more(self) -> None:
+        """Receive what came, and then the end of data."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
 
     async def drain(self, within_s: float) -> None:
         """Say that no more is said, and read on for a while: who is still sending then reads what was said."""

@@ -141,6 +141,10 @@ class FakeUpload:
         short = self._declared_bytes is not None and self._declared_bytes > len(self._body)
         return self._intake.judge(self._rules, bytes(self._body), self._ref, cut=cut or short or self._cut)
 
+    def over_limit(self) -> None:
+        """It is known to be more than the listener takes."""
+        self._over = True
+
     def cut(self) -> None:
         """It is known not to be all."""
         self._cut = True
