@@ -81,7 +81,7 @@ class Protocol(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """No more is sent; who has sent a whole request waits for its answer. In TLS that cannot be waited for."""
-        cycle = self.cycle
+        cycle: Any = self.cycle  # None before the first request
         asked = cycle is not None and not cycle.response_complete and not cycle.more_body
         self._half_closed = asked and self.scheme == "http"
         return self._half_closed
