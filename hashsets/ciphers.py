@@ -55,7 +55,7 @@ def driver() -> ModuleType:
         return importlib.import_module("sqlcipher3.dbapi2")
     except ImportError:
         raise DriverRefused(
-            "a key is configured, but not what opens encrypted databases: pip install 'hashward[encryption]'"
+            "a key is configured, but not what opens encrypted databases: pip install sqlcipher3"
         ) from None
 
 

@@ -169,6 +169,19 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
+def test_nobody_is_told_to_install_it_by_its_name() -> None:
+    """The package of that name on PyPI is somebody else's: whoever follows us installs a checkout, or what it needs."""
+    by_name = re.compile(r"pip install[^\n`#]*(?<![\w/.@-])hashward(?![\w/.-])")
+    found = [
+        path.name
+        for path in tracked()
+        if path.suffix in (".md", ".py", ".toml", ".service") and by_name.search(path.read_text(encoding="utf-8"))
+    ]
+
+    assert by_name.search("{} --no-deps hashward[s3]".format("pip install"))
+    assert found == []
+
+
 def test_relative_links_resolve() -> None:
     """Every link inside the project leads to a file, and every anchor to a heading."""
     broken = []

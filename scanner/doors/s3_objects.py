@@ -48,7 +48,7 @@ def client_of(config: S3Config, service: str, endpoint: str | None) -> Any:
     try:
         from botocore.config import Config
     except ModuleNotFoundError:
-        raise ConfigError("[s3] needs botocore: pip install 'hashward[s3]'") from None
+        raise ConfigError("[s3] needs botocore: pip install botocore") from None
     key_id, secret = config.keys()
     return _session().create_client(
         service,
