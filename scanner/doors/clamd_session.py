@@ -93,7 +93,8 @@ class ClamdSession:
         seat.busy = lambda: bool(self._replies)
         self._uploads: set[Upload] = set()
         self._fds: set[int] = set()
-        self._fault: Exception | None = None  # of a reply in a session
+        self._fault: BaseException | None = None  # of a reply in a session
+        self._owed: tuple[Framing, int] | None = None  # how that reply would have been said
 
     async def run(self) -> None:
         """Serve it to its end; the socket is closed in any case."""
@@ -108,7 +109,7 @@ class ClamdSession:
                 await self._settle()
                 for words in closing.words:
                     await self._say(words, self._framing, self._number)
-            is_answered = True
+            is_answered = self._fault is None
         finally:
             await self._give_up()
             with contextlib.closing(self._line):
@@ -116,6 +117,8 @@ class ClamdSession:
                 if not is_answered:  # stopping, at fault or sent away for another: silence would be read as OK
                     if self._decoder.position == 0:
                         self._framing = self._decoder.framing
+                    if self._owed is not None:
+                        self._framing, self._number = self._owed
                     within_s = _LINGER_S if self._seat.sent_away else self._patience.send_s
                     await self._say(replies.NO_ANSWER, self._framing, self._number, within_s)
                 if (linger_s or not is_answered or self._more_may_come()) and not self._seat.sent_away:
@@ -151,9 +154,9 @@ class ClamdSession:
             lines = await self._begin(command)
             while len(self._replies) >= SESSION_LANES:
                 await asyncio.wait(self._replies, return_when=asyncio.FIRST_COMPLETED)
-            reply = asyncio.create_task(self._reply_beside(lines, command.framing, number))
+            reply = asyncio.create_task(self._reply(lines, command.framing, number))
             self._replies.add(reply)
-            reply.add_done_callback(self._replies.discard)
+            reply.add_done_callback(partial(self._replied, command.framing, number))
 
     # -- what a command is, and what comes with it -------------------------------------------------------------------
 
@@ -325,13 +328,12 @@ class ClamdSession:
         finally:
             self._load.judging -= 1
 
-    async def _reply_beside(self, lines: Lines, framing: Framing, number: int) -> None:
-        """`_reply` while the session goes on; a fault is said as an error, and ends the session."""
-        try:
-            await self._reply(lines, framing, number)
-        except Exception as fault:
-            self._fault = fault
-            await self._say(replies.NO_ANSWER, framing, number)
+    def _replied(self, framing: Framing, number: int, reply: asyncio.Task[None]) -> None:
+        """A reply of a session has ended; by a fault, so does the session, with an error in its place."""
+        self._replies.discard(reply)
+        fault = None if reply.cancelled() else reply.exception()
+        if fault is not None and self._fault is None:
+            self._fault, self._owed = fault, (framing, number)
             self._line.hear_no_more()
 
     async def _say(self, words: bytes, framing: Framing, number: int | None, within_s: float | None = None) -> bool:
