@@ -27,7 +27,7 @@ def relayed(door: HttpDoor) -> list[Route]:
         door.admit(request, "scan")
         headers = [(name, value) for name, value in request.scope["headers"] if name in _OF_THE_BODY]
         fields = Fields(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers))
-        look = BodyLook(door.intake, door.rules, plan_of(fields, Fields()))
+        look = BodyLook(door.intake, door.rules, plan_of(fields, fields.last("hashward-ref")))
         try:
             async for data in pieces(request.receive, door.rules.receive_s):
                 await look.write(data)

@@ -113,10 +113,12 @@ def raw_header(request: Request, name: bytes) -> bytes | None:
 
 def ref_of(request: Request) -> bytes | None:
     """The platform's own name for what it uploads. Raises Refused."""
-    ref = raw_header(request, b"hashward-ref")
-    if ref is not None and not 0 < len(ref) <= MAX_REF_BYTES:
+    refs = [value for name, value in request.scope["headers"] if name == b"hashward-ref"]
+    if any(not 0 < len(ref) <= MAX_REF_BYTES for ref in refs):
         raise Refused(400, f"Hashward-Ref has 1 to {MAX_REF_BYTES} bytes")
-    return ref
+    if len(refs) > 1:
+        raise Refused(400, "an upload has one Hashward-Ref")
+    return refs[0] if refs else None
 
 
 def declared_bytes(request: Request) -> int | None:

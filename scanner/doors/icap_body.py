@@ -42,8 +42,8 @@ class Plan:
     is_part: bool
 
 
-def plan_of(fields: Fields, icap: Fields, status: int | None = None) -> Plan:
-    """What the HTTP head (`status`: of a response) and the ICAP head around it say."""
+def plan_of(fields: Fields, ref: str, status: int | None = None) -> Plan:
+    """What the HTTP head (`status`: of a response) says; `ref` is the caller's, never of that head: it may be a visitor's."""
     kinds = {kind.strip() for kind in fields.all("content-type")}
     forms = [kind for kind in kinds if kind.lower().startswith("multipart/")]
     boundary = boundary_of(forms[0]) if len(forms) == 1 else None
@@ -53,12 +53,12 @@ def plan_of(fields: Fields, icap: Fields, status: int | None = None) -> Plan:
     lengths = [int(each) for each in fields.all("content-length") if re.fullmatch(r"\d{1,18}", each, re.ASCII)]
     ranges = fields.all("content-range")
     part = (status == 206 or bool(ranges)) and not (len(ranges) == 1 and _is_whole(ranges[0]))
-    ref = (icap.last("hashward-ref") or fields.last("hashward-ref")).encode("latin-1")
+    named = ref.encode("latin-1")
     return Plan(
         unpacking=known,
         boundary=boundary,
         declared_bytes=max(lengths, default=None),
-        ref=ref if 0 < len(ref) <= MAX_REF_BYTES else None,
+        ref=named if 0 < len(named) <= MAX_REF_BYTES else None,
         is_text_form=kinds == {"application/x-www-form-urlencoded"},
         is_part=doubtful or known is None or bool(transfer) or part,
     )

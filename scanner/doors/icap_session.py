@@ -226,7 +226,7 @@ class IcapSession:
         status = line.split()[1:2] if kind == "res-hdr" else []
         code = int(status[0]) if status and status[0].isdigit() and len(status[0]) == 3 else None
         fields = parse_fields(block) if block else Fields()
-        return plan_of(fields, request.head.fields, code)
+        return plan_of(fields, request.head.fields.last("hashward-ref"), code)
 
     # -- the body ----------------------------------------------------------------------------------------------------
 

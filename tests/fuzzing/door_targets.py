@@ -72,7 +72,7 @@ def icap(given: bytes) -> None:
         head = parse_head(given[:end])
         assert all(length >= 0 for _, length in head.sections.heads)
         block = given[end : end + head.sections.bytes].partition(b"\n")[2]
-        plan_of(parse_fields(block), head.fields)
+        plan_of(parse_fields(block), head.fields.last("hashward-ref"))
         end += head.sections.bytes
     except BadRequest:
         end = 0

@@ -147,14 +147,15 @@ def test_accept_says_the_same_of_everything_that_can_be_looked_at(door: Served) 
 
 
 def test_an_upload_is_forgotten_by_its_ref(door: Served, home: Hashward) -> None:
-    """A ref may hold anything a header can; a second time it is not known."""
+    """A ref may hold anything a header can, and is one; a second time it is not known."""
     ref = "bucket/a b%2F+c?d"
     door.client.post("/v1/scan", content=CLEAN, headers={"Hashward-Ref": ref})
     path = "/v1/assets/bucket%2Fa%20b%252F%2Bc%3Fd"
 
     assert [204, 404] == [door.client.delete(path).status_code for _ in range(2)]
-    for bad in ("", "x" * 513):
-        assert 400 == door.client.post("/v1/scan", content=CLEAN, headers={"Hashward-Ref": bad}).status_code
+    for bad in ([""], ["x" * 513], ["one", "another"]):
+        headers = [("Hashward-Ref", each) for each in bad]
+        assert 400 == door.client.post("/v1/scan", content=CLEAN, headers=headers).status_code
 
 
 def test_nothing_is_fetched_and_nothing_redirects(door: Served) -> None:

@@ -451,12 +451,15 @@ def test_codings_are_undone(door: Door) -> None:
     assert 500 == door.ask(reqmod(chunked(bomb), http)).status
 
 
-def test_a_ref_is_taken_from_either_head(door: Door) -> None:
-    """The platform's own name for an upload; of several files the later ones are numbered."""
-    door.ask(reqmod(chunked(b"one"), PUT + b"Hashward-Ref: first\r\n"))
-    door.ask(reqmod(chunked(b"two"), PUT, "Hashward-Ref: second"))
+def test_a_ref_is_taken_from_the_client_alone(door: Door) -> None:
+    """Never from the visitor's own request: another upload under it would take the place of what was there.
+
+    Of several files the later ones are numbered.
+    """
+    door.ask(reqmod(chunked(b"one"), PUT + b"Hashward-Ref: of-the-visitor\r\n"))
+    door.ask(reqmod(chunked(b"two"), PUT + b"Hashward-Ref: of-the-visitor\r\n", "Hashward-Ref: second"))
     http, body = form((FILE, b"three"), (FILE, b"four"))
-    door.ask(reqmod(chunked(body), http + b"Hashward-Ref: third\r\n"))
+    door.ask(reqmod(chunked(body), http, "Hashward-Ref: third"))
     door.ask(reqmod(chunked(b"five"), PUT, "Hashward-Ref: " + "x" * 513))
 
-    assert {b"first": b"one", b"second": b"two", b"third": b"three", b"third#2": b"four"} == door.intake.refs
+    assert {b"second": b"two", b"third": b"three", b"third#2": b"four"} == door.intake.refs
