@@ -43,7 +43,7 @@ class Plan:
 
 
 def plan_of(fields: Fields, ref: str, status: int | None = None) -> Plan:
-    """What the HTTP head (`status`: of a response) says; `ref` is the caller's, never of that head: it may be a visitor's."""
+    """What the HTTP head (`status`: of a response) says. `ref` is the client's own: that head may be a visitor's."""
     kinds = {kind.strip() for kind in fields.all("content-type")}
     forms = [kind for kind in kinds if kind.lower().startswith("multipart/")]
     boundary = boundary_of(forms[0]) if len(forms) == 1 else None
