@@ -1,6 +1,6 @@
 """A listening Unix socket: born closed to all, opened to whom it is for after that.
 
-One left by a process that is gone is replaced; one that somebody answers on is not.
+One left by a process that is gone is replaced, also one it had not opened yet; one that somebody answers on is not.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ def listening(path: str, mode: int, group: int | None, backlog: int) -> socket.s
     """The socket at a path, not blocking. Raises OSError."""
     _make_way(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777)
+    before, bound = os.umask(0o777), False
     try:
         made.bind(path)
+        bound = True
         if group is not None:
             os.chown(path, -1, group)
         os.chmod(path, mode)
         made.listen(backlog)
     except OSError:
         made.close()
+        if bound:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
         raise
     finally:
         os.umask(before)
@@ -41,15 +45,23 @@ def user_of(connection: socket.socket) -> int:
 
 
 def _make_way(path: str) -> None:
-    """Take away a socket nobody answers on any more. Raises OSError where somebody does, or where it is no socket."""
+    """Take away a socket nobody answers on any more. Raises OSError where somebody may, or where it is no socket."""
     try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return  # bind says that the address is in use
+        mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
+    if not stat.S_ISSOCK(mode):
+        return  # bind says that the address is in use
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         try:
             asking.connect(path)
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            pass
+        except PermissionError:
+            if stat.S_IMODE(mode):
+                raise
+            # Born, and never opened: who made it was ended in between.
+        else:
+            return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

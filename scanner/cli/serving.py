@@ -206,6 +206,8 @@ def _announce(
     configs = [bound.config for bound in serving.bound]
     for sentence in [*check_exposure(configs), *check_roots(configs), *check_files(configs, most_files)]:
         say(f"warning: {sentence}")
+    if scanner.config.serve.listeners and config.listeners != scanner.config.serve.listeners:
+        say("warning: the call says where to listen, so the listeners of the configuration are left out")
     command = scanner.config.actions.command
     if command and not os.access(command[0], os.X_OK):
         say("warning: the command of [actions] cannot be run; actions stay owed until it can")

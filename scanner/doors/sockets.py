@@ -6,6 +6,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -46,7 +47,18 @@ def listening(config: ListenerConfig, inherited: Mapping[str, int]) -> socket.so
         raise UsageError(f"The listener {config.name} cannot listen: its host's name has no address here.") from None
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise UsageError(f"The listener {config.name} cannot listen where it is told to ({why}).") from None
+        raise UsageError(
+            f"The listener {config.name} cannot listen where it is told to ({why}).{_advice(config, error)}"
+        ) from None
+
+
+def _advice(config: ListenerConfig, error: OSError) -> str:
+    """What to do where a Unix socket cannot be made."""
+    if config.address.path and error.errno == errno.EPERM:
+        return " hashward's user has to be a member of its socket_group."
+    if config.address.path and error.errno in (errno.ENOENT, errno.EACCES, errno.EROFS):
+        return " The socket's folder has to be there, and hashward's user has to be allowed to write to it."
+    return ""
 
 
 def _inherited(name: str, inherited: Mapping[str, int]) -> socket.socket:

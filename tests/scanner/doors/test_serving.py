@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import grp
 import hashlib
 import os
 import signal
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -112,6 +114,39 @@ def test_a_unix_socket_has_its_mode_and_its_users(hashward: Hashward, tmp_path: 
     assert str(path) not in str(refused.value) + door.said
 
 
+def test_a_unix_socket_that_could_not_be_opened_stands_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may not give it to its group is told so and leaves none; one left closed by a kill is replaced."""
+    path = tmp_path / "s"
+    group = grp.getgrgid(os.getgid()).gr_name
+    config = ListenerConfig(DoorKind.CLAMD, Address(path=str(path)), "clamd", socket_group=group)
+
+    def refusing(number: int) -> Callable[..., None]:
+        def refuse(*_: object) -> None:
+            raise PermissionError(number, "")
+
+        return refuse
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "chown", refusing(errno.EPERM))
+        with pytest.raises(UsageError, match="member of its socket_group"):
+            listening(config, {})
+
+    assert not path.exists()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    path.chmod(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refusing(errno.EACCES))  # as the kernel does to all but root
+        listening(config, {}).close()
+        with pytest.raises(UsageError, match="Permission denied"):  # that one was opened, so somebody may answer
+            listening(config, {})
+    absent = ListenerConfig(DoorKind.CLAMD, Address(path=str(tmp_path / "absent" / "s")), "clamd")
+    with pytest.raises(UsageError, match="folder has to be there"):
+        listening(absent, {})
+
+
 def test_a_peer_that_may_not_connect_is_turned_away(tmp_path: Path) -> None:
     """The protocol never hears of it; who may is taken."""
     path = str(tmp_path / "s")
@@ -164,8 +199,10 @@ def test_other_addresses_need_tokens(hashward: Hashward) -> None:
 
 
 def test_a_service_manager_opens_sockets_and_is_told(hashward: Hashward, tmp_path: Path) -> None:
-    """Socket activation by name, READY=1 once it serves, STOPPING=1 at its end."""
+    """Socket activation by name, READY=1 once it serves, STOPPING=1 at its end; what the call leaves out is said."""
     address = str(tmp_path / "notify")
+    hashward.home.mkdir(parents=True)
+    (hashward.home / "config.toml").write_text('[[serve.listener]]\nkind = "icap"\naddress = "127.0.0.1:0"\n')
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, socket.create_server(("127.0.0.1", 0)) as given:
         manager.bind(address)
         manager.settimeout(100)
@@ -192,6 +229,8 @@ def test_a_service_manager_opens_sockets_and_is_told(hashward: Hashward, tmp_pat
 
     assert (200, b"STOPPING=1", 0) == (reply.status_code, told, process.returncode)
     assert "http: http on" in said
+    assert "icap on" not in said
+    assert "listeners of the configuration are left out" in said
     assert "workers, sandbox" in said
 
 
