@@ -8,6 +8,8 @@ Rules
 - An object that went is forgotten, unless it is there again by the time we look.
 - What could not be judged and may be later is asked for again: 503 to a webhook, a message left in its queue. So is
   what a long message holds beyond what can be judged in the listener's time; what was settled is not done again then.
+- Never for ever over one object's bytes: MinIO sends nothing else until an event is taken. What is cut in the store is
+  cut, and one that takes too long or ends our workers is tried MOST_TRIES times; the ledger has it as owed.
 - Messages come more than once and in any order: each is judged by what the store holds now. Events of one object are
   dealt with in their order, others side by side.
 """
@@ -36,11 +38,15 @@ from scanner.doors.s3_objects import Gone, Objects, Unreadable, client_of
 from scanner.doors.s3_records import BadMessage, Event
 from scanner.errors import ScannerError
 from scanner.s3_config import S3Config
+from scanner.types import Reason
 
 PAUSE_S: Final = 10.0  # before a queue that could not be asked is asked again
 HELD_S: Final = 20  # how long a queue holds an empty answer back (the most SQS allows)
+MOST_TRIES: Final = 10  # thrice as many as there are looks (MAX_LOOKS), as some only find one under way
+_BY_ITS_BYTES: Final = frozenset(map(str, (Reason.CRASH, Reason.FAULT, Reason.OVER_BUDGET, Reason.TIMEOUT)))
 OBJECTS_AT_ONCE: Final = 8  # of one message: enough for every worker of a small machine, and few for a store
 _REMEMBERED: Final = 64  # messages of which some is settled and some is not
+_TRIED: Final = 1024  # objects whose tries are counted
 
 
 class S3Events:
@@ -51,6 +57,7 @@ class S3Events:
         self._intake = intake
         self._rules = rules
         self._settled: dict[bytes, set[Event]] = {}  # by a message's digest
+        self._tries: dict[Event, int] = {}
 
     async def settle(self, body: bytes) -> bool:
         """Deal with a message; False where it must come again. Raises BadMessage."""
@@ -89,11 +96,24 @@ class S3Events:
         for key in event.keys:
             ref = s3_records.ref_of(event.bucket, key, event.version)
             with contextlib.suppress(Gone):
-                answer = await self._objects.judge(
+                answer, whole = await self._objects.judge(
                     self._rules, event.bucket, key, ref=ref, version=event.version, size=event.size, etag=event.etag
                 )
-                return answer.reason not in PASSING_REASONS and answer.reason != Undecided.CUT
+                if answer.reason == Undecided.CUT:
+                    return whole
+                return answer.reason not in PASSING_REASONS or (whole and self._is_tried_out(event, answer.reason))
         return True
+
+    def _is_tried_out(self, event: Event, reason: str | None) -> bool:
+        if reason not in _BY_ITS_BYTES:
+            return False
+        tries = self._tries.pop(event, 0) + 1
+        if tries >= MOST_TRIES:
+            return True
+        self._tries[event] = tries
+        if len(self._tries) > _TRIED:
+            del self._tries[next(iter(self._tries))]
+        return False
 
     async def _went(self, event: Event) -> bool:
         if not self._objects.may_ask(event.bucket):

@@ -96,10 +96,10 @@ class Objects:
         version: str | None = None,
         size: int | None = None,
         etag: str | None = None,
-    ) -> Answer:
-        """The answer to one object. Raises Gone where there is none, or another than was meant."""
+    ) -> tuple[Answer, bool]:
+        """The answer to one object, and whether all of its bytes came. Raises Gone: there is none, or another."""
         if not self.may_ask(bucket):
-            return undecidable(Reason.PERMISSION)
+            return undecidable(Reason.PERMISSION), False
         try:
             async with asyncio.timeout(rules.deadline_s):
                 found = await asyncio.to_thread(self._open, bucket, key, version)
@@ -110,19 +110,20 @@ class Objects:
                 finally:
                     await asyncio.to_thread(found.stream.close)
         except Unreadable:
-            return undecidable(Reason.IO)
+            return undecidable(Reason.IO), False
         except TimeoutError:
-            return undecidable(Reason.TIMEOUT)
+            return undecidable(Reason.TIMEOUT), False
 
-    async def _stream(self, rules: DoorRules, found: Found, ref: bytes | None, size: int | None) -> Answer:
+    async def _stream(self, rules: DoorRules, found: Found, ref: bytes | None, size: int | None) -> tuple[Answer, bool]:
         upload = self._intake.begin(rules, ref, max(found.size, size or 0))
         try:
             cut = await self._fill(upload, found)
         except BaseException:
             upload.abort()
             raise
+        whole = not cut and upload.received_bytes >= (size or 0)
         answer = await upload.finish(cut=cut)
-        return Answer(Verdict.CLEAR) if found.size == 0 and not size and not cut else answer
+        return (Answer(Verdict.CLEAR) if found.size == 0 and whole else answer), whole
 
     async def _fill(self, upload: Upload, found: Found) -> bool:
         """Hand the bytes over; whether they broke off."""

@@ -95,7 +95,7 @@ class TusDoor:
                 return await judge_file(self._door.intake, self._rules, path, ref, hook.size)
             case InBucket(bucket, key) if self._door.objects is not None:
                 try:
-                    return await self._door.objects.judge(self._rules, bucket, key, ref=ref, size=hook.size)
+                    return (await self._door.objects.judge(self._rules, bucket, key, ref=ref, size=hook.size))[0]
                 except Gone:  # the server says that it is there
                     return undecidable(Reason.IO)
         return undecidable(Reason.UNOPENED)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from scanner.doors.answers import CLEAR, Answer
+from scanner.doors.answers import CLEAR, Answer, Undecided, undecidable
 from scanner.doors.rules import DoorRules
-from scanner.doors.s3_events import OBJECTS_AT_ONCE, S3Events
+from scanner.doors.s3_events import MOST_TRIES, OBJECTS_AT_ONCE, S3Events
+from scanner.ledger.contents import MAX_LOOKS
+from scanner.types import Reason
 from tests.scanner.doors.faces import Face
 from tests.scanner.doors.fakes import FakeIntake
 from tests.scanner.doors.houses import run
@@ -27,12 +29,13 @@ class Objects:
         self.in_hand = self.most_in_hand = 0
         self.slow: set[str] = set()
         self.asked: list[str] = []
+        self.said: tuple[Answer, bool] = (CLEAR, True)
 
     def may_ask(self, bucket: str) -> bool:
         """One bucket is configured."""
         return bucket == "uploads"
 
-    async def judge(self, _rules: DoorRules, _bucket: str, key: str, **_more: Any) -> Answer:
+    async def judge(self, _rules: DoorRules, _bucket: str, key: str, **_more: Any) -> tuple[Answer, bool]:
         """Judge one."""
         self.in_hand += 1
         self.most_in_hand = max(self.most_in_hand, self.in_hand)
@@ -41,7 +44,7 @@ class Objects:
             if key in self.slow:
                 await asyncio.Event().wait()
             self.judged.append(key)
-            return CLEAR
+            return self.said
         finally:
             self.in_hand -= 1
 
@@ -91,6 +94,32 @@ def test_what_is_not_settled_in_time_comes_again_and_the_rest_is_not_done_twice(
     run(test)
 
     assert 6 == len(objects.judged)
+
+
+def tries(objects: Any, reason: str, *, whole: bool = True) -> int | None:
+    """After how many tries an object of that answer is settled; None: not within twice the most."""
+    intake: Any = FakeIntake()
+    objects.said = undecidable(reason), whole
+
+    async def test() -> int | None:
+        events = S3Events(objects, intake, DoorRules("s3", deadline_s=WAIT_S))
+        for number in range(2 * MOST_TRIES):
+            if await events.settle(message(["k"])):
+                return number + 1
+        return None
+
+    return run(test)
+
+
+def test_an_objects_own_bytes_hold_nothing_up_for_ever(objects: Any) -> None:
+    """MinIO sends nothing else until an event is taken: what a damaged or costly picture cannot mend is settled."""
+    assert 1 == tries(objects, Undecided.CUT)
+    assert MOST_TRIES == tries(objects, Reason.OVER_BUDGET) == tries(objects, Reason.CRASH)
+    assert MOST_TRIES > MAX_LOOKS
+    for ours in (Undecided.BUSY, Undecided.NOT_READY, Reason.IO):
+        assert tries(objects, ours) is None
+    assert tries(objects, Undecided.CUT, whole=False) is None
+    assert tries(objects, Reason.TIMEOUT, whole=False) is None
 
 
 def test_no_bucket_but_the_configured_is_asked_or_forgotten(objects: Any) -> None:

@@ -175,7 +175,7 @@ def test_an_object_that_is_not_there_is_refused_and_no_fault(tmp_path: Path) -> 
     """A server that is told of a fault lets its client try again, which finds every byte in place."""
 
     class Empty:
-        async def judge(self, *_: object, **_more: object) -> Answer:
+        async def judge(self, *_: object, **_more: object) -> tuple[Answer, bool]:
             raise Gone
 
     face = Face(tmp_path / "home", objects=Empty())
