@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_left
+from typing import Any
 
 import av
 import av.error
@@ -44,6 +45,18 @@ def opened(file: MediaFile, *, edited: bool) -> InputContainer:
     file.seek(0)
     options = dict(OPTIONS) if edited else OPTIONS | {"ignore_editlist": "1"}
     return av.open(file, mode="r", options=options, metadata_errors="replace")
+
+
+def packet_of(encoded: bytes | memoryview) -> av.Packet[Any]:
+    """What a decoder is handed without a container; behind it lie the zeros that FFmpeg's decoders may read.
+
+    `av.Packet(bytes)` points at the bytes themselves: of a damaged picture its decoder then shows, at times accepts,
+    whatever happens to lie behind them (avcodec.h, AV_INPUT_BUFFER_PADDING_SIZE).
+    """
+    packet: av.Packet[Any] = av.Packet(len(encoded))
+    if encoded:
+        packet.update(bytes(encoded))
+    return packet
 
 
 def expected(stream: VideoStream) -> int:

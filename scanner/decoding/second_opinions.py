@@ -21,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from scanner.decoding.budget import Budget
+from scanner.decoding.demuxing import packet_of
 from scanner.decoding.reading import MediaFile
 
 cv2.setNumThreads(1)  # workers are forked and counted; a thread pool would be neither
@@ -75,7 +76,7 @@ def codec_pixels_by(codec: str, file: MediaFile, budget: Budget, *, intact: bool
     if intact:
         context.options = {"err_detect": "explode"}  # else what is bad or missing is made up in silence
     context.thread_count = 1
-    packet = av.Packet(_bytes_of(file, budget))
+    packet = packet_of(_bytes_of(file, budget))
     for frame in (*context.decode(packet), *context.decode(None)):
         budget.charge(frame.width * frame.height * _BYTES_PER_PIXEL)
         return [frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)]

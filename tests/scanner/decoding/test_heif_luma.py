@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 from dataclasses import replace
@@ -13,6 +14,7 @@ from PIL import Image
 
 from samples.scenes import scene
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile
+from scanner.decoding.demuxing import packet_of
 from scanner.decoding.heif_luma import DamagedPicture, HeifLuma, heif_luma
 from scanner.hashing import pdq
 from scanner.types import WHOLE, Reason, partial
@@ -138,6 +140,31 @@ def test_lost_bytes_are_not_whole(photo: Image.Image, share: float) -> None:
         seen = look(content)
         assert partial(Reason.TRUNCATED) == seen.looked
         assert 1 == len(seen.pictures)
+
+
+def test_a_flipped_bit_hides_nothing(photo: Image.Image) -> None:
+    """Where rows can be read apart, libheif shows all but a bad one: what is lost behind it is noticed."""
+    content = encoded(photo)
+    noticed = 0
+    for at in range(content.find(b"mdat") + 4000, len(content) - 4000, 997):
+        flipped = content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]
+        try:
+            seen = quick(flipped, (390, 520))
+        except DamagedPicture:
+            noticed += 1
+            continue
+        assert seen is not None
+        assert distance(pdq(seen.pixels)[0].value, pdq(libheifs(flipped))[0].value) <= 31
+    assert noticed
+
+
+def test_decoders_read_nothing_behind_what_they_are_given() -> None:
+    """The same damaged picture always shows the same, whatever lies in memory behind it."""
+    packet = packet_of(memoryview(b"abc" + b"\xff" * 200)[:3])
+
+    assert b"abc" == bytes(packet)
+    assert bytes(64) == ctypes.string_at(packet.buffer_ptr + packet.buffer_size, 64)
+    assert b"" == bytes(packet_of(b""))
 
 
 def test_budgets_hold(photo: Image.Image) -> None:
