@@ -19,10 +19,7 @@ import pytest
 
 from tests.scanner.clients.serving import FakeServe
 
-pytestmark = [
-    pytest.mark.prove,  # Synapse takes half a minute to start
-    pytest.mark.skipif(importlib.util.find_spec("synapse") is None, reason="matrix-synapse is not installed"),
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("synapse") is None, reason="matrix-synapse is not installed")
 LISTED = b"a listed picture"
 START_S = 200.0
 SERVER = [sys.executable, "-m", "synapse.app.homeserver"]
