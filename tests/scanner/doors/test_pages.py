@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -104,6 +105,21 @@ def test_the_classes_it_names_exist(page: Path) -> None:
         source = (PROJECT / "scanner" / "clients" / f"{module}.py").read_text(encoding="utf-8")
         for name in names.split(", "):
             assert re.search(rf"^(class|def) {name}\b", source, re.MULTILINE), f"{module}.{name}"
+
+
+def test_mastodons_program_gives_back_what_it_took_away(tmp_path: Path) -> None:
+    """A walk in between has met the file under its new name, so the release names that; twice does nothing."""
+    program = next(text for text in snippets(PROJECT / "scanner/doors/pages/mastodon.md", "python"))
+    file, held = tmp_path / "a.png", tmp_path / "a.png.held"
+    file.write_bytes(b"x")
+
+    def there_after(verb: str, path: Path) -> list[Path]:
+        action = json.dumps({"id": 1, "verb": verb, "path": str(path)})
+        subprocess.run([sys.executable, "-c", program], input=action.encode(), check=True, timeout=60)
+        return sorted(tmp_path.iterdir())
+
+    assert [[held]] * 3 == [there_after("restrict", file), there_after("restrict", held), there_after("review", file)]
+    assert [[file]] * 2 == [there_after("release", held), there_after("release", file)]
 
 
 def test_the_javascript_parses(tmp_path: Path) -> None:
