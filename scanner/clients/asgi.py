@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -42,13 +43,28 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 IN_MEMORY_BYTES = 2**20
 METHODS = frozenset({"POST", "PUT", "PATCH"})
 REQUESTS = "/v1/requests"  # where hashward takes forms apart
-# What forms and interfaces send as text, which frameworks parse and never store as a file.
-NO_UPLOADS = ("application/x-www-form-urlencoded", "application/json")
+HEAD_BYTES = 512
+# What forms and interfaces send as text, which frameworks parse and never store as a file, by how it begins: a visitor
+# chooses what a body is called, and an application may keep it whatever that is. No picture or film begins so.
+NO_UPLOADS = {
+    "application/x-www-form-urlencoded": re.compile(rb"[!-~]*"),
+    "application/json": re.compile(rb'[ \t\r\n]*([\[{"0-9tfn-][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*)?'),
+}
 
 
-def carries_upload(method: str, content_type: str) -> bool:
-    """Whether a request is judged, unless the application says otherwise."""
-    return method in METHODS and content_type.partition(";")[0].strip().lower() not in NO_UPLOADS
+def may_be_text(method: str, content_type: str) -> bool:
+    """Whether a request need not be judged if its body begins as the text it is said to be."""
+    return method in METHODS and _kind(content_type) in NO_UPLOADS
+
+
+def carries_upload(method: str, content_type: str, head: bytes) -> bool:
+    """Whether a request whose body begins with `head` is judged, unless the application says otherwise."""
+    text = NO_UPLOADS.get(_kind(content_type))
+    return method in METHODS and (text is None or text.fullmatch(head) is None)
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class AsyncUpload:
@@ -139,7 +155,11 @@ class HashwardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge a request's body, then let the application have it."""
-        if scope["type"] != "http" or not self._is_judged(scope):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_judged, receive = await self._is_judged(scope, receive)
+        if not is_judged:
             await self._app(scope, receive, send)
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as spool:
@@ -152,8 +172,14 @@ class HashwardMiddleware:
             scope["hashward"] = verdict
             await self._app(scope, _replay(spool, receive), send)
 
-    def _is_judged(self, scope: Scope) -> bool:
-        return self._only(scope) if self._only is not None else carries_upload(scope["method"], _content_type(scope))
+    async def _is_judged(self, scope: Scope, receive: Receive) -> tuple[bool, Receive]:
+        """Whether it is, and what receives its body from the beginning."""
+        if self._only is not None:
+            return self._only(scope), receive
+        method, content_type, head = scope["method"], _content_type(scope), b""
+        if may_be_text(method, content_type):
+            head, receive = await _head(receive)
+        return carries_upload(method, content_type, head), receive
 
     async def _judge(self, scope: Scope, receive: Receive, spool: Any) -> Verdict | None:
         upload, begun, kept_bytes = AsyncUpload(self._door), False, 0
@@ -184,6 +210,20 @@ def _content_type(scope: Scope) -> str:
 
 def _header(scope: Scope, wanted: bytes) -> str:
     return ", ".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)
+
+
+async def _head(receive: Receive) -> tuple[bytes, Receive]:
+    """How a body begins, and what receives it from there on."""
+    messages, head, more = list[Message](), b"", True
+    while more and len(head) < HEAD_BYTES:
+        messages.append(await receive())
+        head += messages[-1].get("body", b"")[:HEAD_BYTES]
+        more = messages[-1].get("more_body", False)
+
+    async def from_its_beginning() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return head, from_its_beginning
 
 
 def _replay(spool: Any, receive: Receive) -> Receive:

@@ -7,12 +7,13 @@ As `asgi`: the body is handed to hashward while it is read, and to the applicati
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from scanner.clients.asgi import IN_MEMORY_BYTES, REQUESTS, carries_upload, refusal
+from scanner.clients.asgi import HEAD_BYTES, IN_MEMORY_BYTES, REQUESTS, carries_upload, may_be_text, refusal
 from scanner.clients.door import NOTHING_SENT, PIECE_BYTES, Door, Upload, Verdict
 
 Environ = dict[str, Any]
@@ -55,14 +56,19 @@ class HashwardMiddleware:
             return _Answer(answer, stack.pop_all())
 
     def _is_judged(self, environ: Environ) -> bool:
+        """Whether it is; what was read to see that is there again."""
         if self._only is not None:
             return self._only(environ)
-        return carries_upload(environ["REQUEST_METHOD"], environ.get("CONTENT_TYPE") or "")
+        method, content_type, head = environ["REQUEST_METHOD"], environ.get("CONTENT_TYPE") or "", b""
+        left = _length(environ)
+        if may_be_text(method, content_type) and (left or environ.get("wsgi.input_terminated")):
+            head = environ["wsgi.input"].read(HEAD_BYTES if left is None else min(left, HEAD_BYTES))
+            environ["wsgi.input"] = io.BufferedReader(_Rejoined(head, environ["wsgi.input"], left))
+        return carries_upload(method, content_type, head)
 
     def _judge(self, environ: Environ, spool: Any) -> Verdict | None:
         """The verdict; None where less came than was declared."""
-        length = environ.get("CONTENT_LENGTH") or ""
-        left = int(length) if length.isascii() and length.isdigit() else None
+        left = _length(environ)
         if left == 0 or (left is None and not environ.get("wsgi.input_terminated")):
             return NOTHING_SENT  # no body: without a length a server hands over none (PEP 3333)
         content_type = environ.get("CONTENT_TYPE") or "application/octet-stream"
@@ -79,6 +85,33 @@ class HashwardMiddleware:
             return upload.finish() if not left else None
         finally:
             upload.abort()
+
+
+def _length(environ: Environ) -> int | None:
+    length = environ.get("CONTENT_LENGTH") or ""
+    return int(length) if length.isascii() and length.isdigit() else None
+
+
+class _Rejoined(io.RawIOBase):
+    """A body of which the beginning was read: as a whole again, and no more than it."""
+
+    def __init__(self, head: bytes, rest: Any, length: int | None) -> None:
+        self._head = head
+        self._rest = rest
+        self._left = None if length is None else length - len(head)
+
+    def readable(self) -> bool:
+        """It is read."""
+        return True
+
+    def readinto(self, room: Any) -> int:
+        """The next of it."""
+        piece, self._head = self._head[: len(room)], self._head[len(room) :]
+        if not piece:
+            piece = self._rest.read(len(room) if self._left is None else min(self._left, len(room)))
+            self._left = None if self._left is None else self._left - len(piece)
+        room[: len(piece)] = piece
+        return len(piece)
 
 
 class _Answer:

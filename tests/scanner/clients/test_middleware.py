@@ -125,8 +125,57 @@ def test_what_carries_no_upload_is_passed_on(call: Call, serve: tuple[FakeServe,
 
     assert (200, b"") == call(Door(address), b"")
     assert 200 == call(Door(address), b"", "GET")[0]
-    assert (200, LISTED) == call(Door(address), LISTED, content_type="application/json; charset=utf-8")
+    for kind, text in (
+        ("application/json; charset=utf-8", b' {"a": ["' + LISTED * 200 + b'\xc3\xa9"]}\n'),
+        ("application/json", b"12"),
+        ("application/json", b""),
+        ("application/x-www-form-urlencoded", b"a=b+c%20d&e=" + LISTED.replace(b" ", b"+") * 200_000),
+    ):
+        assert (200, text) == call(Door(address), text, content_type=kind)
     assert [] == made.intake.seen
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/X-WWW-Form-URLencoded; charset=utf-8"])
+@pytest.mark.parametrize(
+    "picture", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a\x10\0", b"\0\0\0\x18ftyp", b"P6 9 9 255\n",
+                b"<svg xmlns=''>", b"%PDF-1.4\n1 0 obj"], ids=["jpeg", "png", "gif", "mp4", "ppm", "svg", "pdf"]
+)  # fmt: skip
+def test_what_a_visitor_calls_a_text_is_judged_unless_it_is_one(
+    call: Call, serve: tuple[FakeServe, str], picture: bytes, kind: str
+) -> None:
+    """An application that keeps whatever comes keeps it whatever it is called."""
+    body = picture + LISTED * 100
+
+    assert 422 == call(Door(serve[1]), body, content_type=kind)[0]
+    assert [body] == serve[0].intake.seen
+
+
+def test_a_text_comes_to_the_application_as_it_was_sent(serve: tuple[FakeServe, str]) -> None:
+    """Line by line, cut short where it was, and not beyond its length."""
+    seen: list[Any] = []
+    sent = io.BytesIO(b'{"a":\n' + b"1" * 1000 + b"}\nthe next request")
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": "1008",
+        "wsgi.input": sent,
+    }
+    wsgi.HashwardMiddleware(lambda e, s: seen.extend(e["wsgi.input"]) or [], Door(serve[1]))(environ, None)
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        seen.extend([await receive(), await receive()])
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "headers": headers}
+    asyncio.run(asgi.HashwardMiddleware(app, Door(serve[1]))(scope, receive, None))  # type: ignore[arg-type]
+
+    assert [b'{"a":\n', b"1" * 1000 + b"}\n"] == seen[:2]
+    assert [b"{", "http.disconnect"] == [seen[2]["body"], seen[3]["type"]]
+    assert b"the next request" == sent.read()
 
 
 def test_multipart_is_handed_over_as_it_is(call: Call, serve: tuple[FakeServe, str]) -> None:
