@@ -85,6 +85,7 @@ class ListenerConfig:
     deadline_seconds: float | None = None
     max_mb: int = 4096
     cut_lengths: tuple[int, ...] | None = None
+    whole_files: bool = False
     roots: tuple[Path, ...] = ()
     uploads_per_second: float | None = None
     region: str = ""

@@ -311,6 +311,13 @@ SETTINGS: Final = (
         "[26214400, 26198016, 25165824, 104857600, 100000000]",
         "Lengths in bytes at which callers stop sending.",
     ),
+    Setting(
+        _LISTENER,
+        "whole_files",
+        FLAG,
+        "false",
+        "Callers send no file in pieces: what is large and begins with nothing known is no piece, but no media.",
+    ),
     Setting(_LISTENER, "roots", Kind("list of paths", paths), "[]", "Folders that callers may name files in."),
     Setting(_LISTENER, "receive_seconds", number(1, 86400), "3600", "An upload that still comes after that is cut."),
     Setting(

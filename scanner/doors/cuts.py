@@ -54,12 +54,15 @@ class _Window:
         return self._page[begin : begin + count]
 
 
-def is_cut(received: Content) -> bool:
-    """Whether the content visibly ends early, or is large and begins with nothing known."""
+def is_cut(received: Content, *, begins: bool = False) -> bool:
+    """Whether the content visibly ends early, or is large and begins with nothing known.
+
+    `begins`: it is known to begin where it should, so what begins with nothing known is a file of another kind.
+    """
     content = _Window(received)
     found = sniff(content.at(0, HEAD_BYTES))
     if found.form is Form.UNKNOWN:
-        return content.size_bytes >= LARGE_BYTES
+        return content.size_bytes >= LARGE_BYTES and not begins
     return _ENDS_EARLY.get(found.name, _never)(content)
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -130,8 +130,9 @@ class Intake:
         return Upload(self, rules, ref, body, declared_bytes, begins_at)
 
     async def scan_fd(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
-        """Judge the regular file open on `fd`, which stays the caller's, offset and all."""
+        """Judge the regular file open on `fd`, which stays the caller's, offset and all. A file is no piece of one."""
         ref = checked_ref(ref)
+        rules = replace(rules, whole_files=True)
         began_s = time.monotonic()
         if not self.outside.is_local(fd):
             return self._count(rules, await self._scan_outside(rules, fd, ref), began_s, 0, ref)

@@ -289,7 +289,10 @@ class Judge:
 
     @staticmethod
     def _is_cut(job: Job) -> bool:
-        return job.cut or job.content.size_bytes in job.rules.cut_lengths or cuts.is_cut(job.content)
+        rules = job.rules
+        return (
+            job.cut or job.content.size_bytes in rules.cut_lengths or cuts.is_cut(job.content, begins=rules.whole_files)
+        )
 
 
 def _end(job: Job, ended: Callable[[], None]) -> None:

@@ -71,6 +71,7 @@ def rules_of(config: ListenerConfig) -> DoorRules:
         rate_per_s=config.uploads_per_second,
         receive_s=config.receive_seconds,
         region=config.region,
+        whole_files=config.whole_files,
         cut_lengths=CUT_LENGTHS if config.cut_lengths is None else frozenset(config.cut_lengths),
     )
 

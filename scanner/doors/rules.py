@@ -26,7 +26,8 @@ class DoorRules:
     `on_undecidable` says which of its three replies the protocol gives where nothing can be said, `on_match` whether
     the uploader waits for the comparison. `roots` are the folders that paths may lie in, resolved. `rate_per_s` bounds
     the uploads begun in a second. A body that still comes after `receive_s` is cut, and one of `cut_lengths` bytes is
-    taken for cut. `region` is the label under which uploads are counted.
+    taken for cut. `whole_files`: nobody sends a file in pieces, so a large upload that begins with nothing known is
+    none. `region` is the label under which uploads are counted.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DoorRules:
     roots: tuple[bytes, ...] = ()
     rate_per_s: float | None = None
     cut_lengths: frozenset[int] = CUT_LENGTHS
+    whole_files: bool = False
     region: str = ""
 
 

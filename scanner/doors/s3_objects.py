@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scanner.doors.answers import Answer, OverLimit, Verdict, undecidable
@@ -115,7 +115,7 @@ class Objects:
             return undecidable(Reason.TIMEOUT), False
 
     async def _stream(self, rules: DoorRules, found: Found, ref: bytes | None, size: int | None) -> tuple[Answer, bool]:
-        upload = self._intake.begin(rules, ref, max(found.size, size or 0))
+        upload = self._intake.begin(replace(rules, whole_files=True), ref, max(found.size, size or 0))
         try:
             cut = await self._fill(upload, found)
         except BaseException:

@@ -84,6 +84,7 @@ def test_a_large_stream_that_begins_with_nothing_known_is_a_middle_piece() -> No
     noise = np.random.default_rng(1).integers(0, 256, LARGE_BYTES, dtype=np.uint8).tobytes()
 
     assert is_cut(Bytes(noise))
+    assert not is_cut(Bytes(noise), begins=True)
     assert not is_cut(Bytes(noise[:-1]))
     assert not is_cut(Bytes(b"a line of text\n" * 100_000))
 

@@ -300,6 +300,22 @@ def test_a_part_is_never_clear_and_a_match_in_it_stays_one(how: str, site: Site,
     run(test)
 
 
+def test_what_begins_with_nothing_known_is_a_piece_only_where_pieces_are_sent(site: Site, tmp_path: Path) -> None:
+    """A file in its place, and an upload of callers who send whole files, are what they are, as for a scan."""
+    noise, path = b"\x01" + bytes(cuts.LARGE_BYTES), tmp_path / "file"
+    path.write_bytes(noise)
+
+    async def test() -> None:
+        async with house(site, tmp_path) as made:
+            assert undecidable("cut") == await made.upload(noise)
+            assert CLEAR == await made.upload(noise, whole_files=True)
+            assert CLEAR == await made.upload(noise[: cuts.LARGE_BYTES - 1])
+            with path.open("rb") as file:
+                assert CLEAR == await made.intake.scan_fd(RULES, file.fileno(), None)
+
+    run(test)
+
+
 def test_too_much_nothing_and_not_ready_are_said(site: Site, tmp_path: Path) -> None:
     """Each has its reason, none is clear."""
 
@@ -362,7 +378,7 @@ def test_a_file_whose_end_cannot_be_read_is_recorded_and_not_clear(
     path = tmp_path / "file"
     path.write_bytes(fake_media(pdq(77)))
 
-    def is_cut(_content: object) -> bool:
+    def is_cut(_content: object, **_how: object) -> bool:
         raise OSError(errno.EIO, "the disk")
 
     monkeypatch.setattr(cuts, "is_cut", is_cut)
