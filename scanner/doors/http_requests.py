@@ -71,7 +71,7 @@ class HttpDoor:
         if len(self._askers) > _MOST_ASKERS:
             self._askers.clear()
         holder = self.gate.holder(raw_header(request, b"authorization"))
-        rate = self._askers.setdefault(holder, Rate(self.lookups_per_minute / 60))
+        rate = self._askers.setdefault(holder, Rate(self.lookups_per_minute / 60, self.lookups_per_minute))
         if not rate.allows():
             raise Refused(429, "too many lookups: come again later", {"Retry-After": "60"})
 

@@ -1,4 +1,4 @@
-"""How often something may happen (so many a second, a second's worth at once), and how slowly something may come."""
+"""How often something may happen (so many a second, and so many at once), and how slowly something may come."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ LEAST_BYTES_PER_S = 1024
 
 
 class Rate:
-    """Allows `per_s` a second (None: any number). Used in one thread."""
+    """Allows `per_s` a second (None: any number), and `at_once` of them (a second's worth). Used in one thread."""
 
-    def __init__(self, per_s: float | None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_s: float | None, at_once: float | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._per_s = per_s
-        self._most = max(1.0, per_s or 0.0)
+        self._most = max(1.0, at_once or per_s or 0.0)
         self._left = self._most
         self._now = now
         self._at_s = now()
