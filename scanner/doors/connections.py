@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from scanner.doors.lines import ready
 from scanner.doors.room import Room, Seat
 from scanner.doors.rules import DoorRules
 
@@ -95,12 +96,17 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(self._sock)
+                # Not by the loop's own `sock_accept`: cancelled in the wrong moment, that lets in whom nobody serves.
+                connection, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                await ready(self._sock.fileno(), loop.add_reader, loop.remove_reader)
+                continue
             except OSError as error:
                 if error.errno in _NO_RESOURCE:
                     self._room.make_room()
                 await asyncio.sleep(_NO_RESOURCE_S)
                 continue
+            connection.setblocking(False)
             try:
                 await self._has_room()
             except BaseException:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from scanner.doors.outside import let_go
@@ -47,7 +48,7 @@ class Line:
             return b""
         async with asyncio.timeout(within_s):
             while True:
-                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                await ready(self._sock.fileno(), self._loop.add_reader, self._loop.remove_reader)
                 try:
                     return self._receive()
                 except (BlockingIOError, InterruptedError):
@@ -79,7 +80,7 @@ class Line:
                     try:
                         view = view[self._sock.send(view) :]
                     except (BlockingIOError, InterruptedError):
-                        await self._ready(self._loop.add_writer, self._loop.remove_writer)
+                        await ready(self._sock.fileno(), self._loop.add_writer, self._loop.remove_writer)
         except (OSError, TimeoutError):
             return False
         finally:
@@ -130,23 +131,24 @@ class Line:
             self._fds.append((self.received_bytes, fds))
         return received
 
-    async def _ready(self, add: object, remove: object) -> None:
-        ready = self._loop.create_future()
-        fd = self._sock.fileno()
-
-        def wake() -> None:
-            if not ready.done():
-                ready.set_result(None)
-
-        add(fd, wake)  # type: ignore[operator]
-        try:
-            await ready
-        finally:
-            remove(fd)  # type: ignore[operator]
-
     def _drop_fds(self) -> None:
         while self._fds:
             _close_all(self._fds.popleft()[1])
+
+
+async def ready(fd: int, add: Callable[[int, Callable[[], None]], object], remove: Callable[[int], object]) -> None:
+    """Wait until a file can be read or written, as the loop's `add_reader` or `add_writer` tell."""
+    told = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not told.done():
+            told.set_result(None)
+
+    add(fd, wake)
+    try:
+        await told
+    finally:
+        remove(fd)
 
 
 def _fds_in(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ import pytest
 from scanner.doors import clamd_session, icap_session
 from scanner.doors.answers import Answer
 from scanner.doors.clamd import ClamdListener
+from scanner.doors.connections import Connections
 from scanner.doors.http_app import application
 from scanner.doors.http_server import HttpListener, Protocol
 from scanner.doors.icap import IcapListener
@@ -250,5 +251,30 @@ def test_nothing_follows_a_reply_that_somebody_stopped_saying() -> None:
         assert not await line.send(b"ERROR\0", WAIT_S)
         line.close()
         theirs.close()
+
+    run(test)
+
+
+def test_a_stop_lets_nobody_in_whom_nobody_serves() -> None:
+    """Who comes in the very moment is told that nobody is there, not left without a word behind a fault."""
+
+    async def test() -> None:
+        served, faults = list[socket.socket](), list[Any]()
+
+        async def serve(sock: socket.socket, _seat: Any) -> None:
+            served.append(sock)
+
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+        sock = tcp_socket()
+        connections = Connections(sock, serve, 2, faults.append)
+        connections.start()
+        await asyncio.sleep(0)
+        with socket.create_connection(("127.0.0.1", port_of(sock)), timeout=WAIT_S):
+            await asyncio.sleep(0)  # the loop has seen it now, and lets it in right behind this
+            await connections.stop()
+            await asyncio.sleep(0)
+
+        assert [] == served
+        assert [] == faults
 
     run(test)
