@@ -80,6 +80,7 @@ def stopped_at_work(home: Path, media: Path, after_s: float = 0.0) -> tuple[subp
                     return process, below
                 process.send_signal(signal.SIGCONT)
             time.sleep(0.01)
+        after_s /= 2  # its workers had ended by then
         said = process.communicate()
     raise AssertionError(f"no worker was seen: {said}")
 
