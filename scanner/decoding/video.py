@@ -40,6 +40,8 @@ from scanner.types import Resume
 # found by time, in a film that long, say that they cannot be found so.
 SEQUENTIAL_SHARE = 0.25
 LEAST_SPREAD = 2
+# JPEGs one behind the other have no times but those that a demuxer makes up: so many are pictures, more are a film.
+MOST_IN_A_ROW = 200
 # Frames shown of a gap where every frame is a keyframe: at 20, four a second.
 SHOWN_A_GAP = 20
 # Looks that end in the same group before it is passed over: the last of them has had four times the budget.
@@ -87,6 +89,7 @@ class VideoPass:
         self._passes_over = self._start.fruitless >= FRUITLESS_LOOKS
         self._at = 0  # packets seen
         self._spreads = not sampling.dense
+        self._has_no_clock = False
         self._told: set[tuple[str | None, int | None, int | None]] = set()
         self.result = VideoResult(damaged=self._start.damaged, gaps=self._start.gaps)
 
@@ -113,6 +116,7 @@ class VideoPass:
             if not tracks:
                 return
             lasts_ms = duration_ms(container)
+            self._has_no_clock = container.format.name == "mjpeg"
             self._begin(lasts_ms, len(tracks) == 1 and is_still(container))
             self._gap_ms = gap_of(self._gap_ms, lasts_ms)
             gap_ms = None if self._dense else self._gap_ms
@@ -237,6 +241,8 @@ class VideoPass:
             return True
         if not packet.is_keyframe or track.distrusts:
             return False
+        if self._has_no_clock and track.packets <= MOST_IN_A_ROW:
+            return True
         ms = track.milliseconds(stamp_of(packet), track.packets - 1)
         return track.group is None or track.key_ms is None or not 0 <= ms - track.key_ms < self._gap_ms // SHOWN_A_GAP
 

@@ -108,3 +108,13 @@ def test_nothing_a_viewer_shows_is_clear_unseen(name: str) -> None:
             hidden.append(attack)
 
     assert [] == hidden
+
+
+@pytest.mark.parametrize("before", [b"hello\n" * 50, bytes(500), b"x"], ids=["text", "zeros", "a byte"])
+def test_pictures_behind_junk_are_no_film_of_which_some_are_passed_over(before: bytes) -> None:
+    """JPEGs one behind the other have no times: what FFmpeg makes up for them would have most passed over."""
+    rows = [photograph(256, 256, seed=seed) for seed in (1, 2, 3)]
+    content = before + b"".join(encoded(each, "JPEG") for each in (*rows, picture()))
+    values = look(content).values()
+
+    assert min(distance(wanted("JPEG"), value) for value in values) <= NEAR
