@@ -19,6 +19,7 @@ from scanner.errors import UsageError
 from scanner.serve_config import Address, ListenerConfig
 
 BACKLOG: Final = 1024
+_MOST_PATH_BYTES: Final = 107  # sun_path, with its NUL (unix(7)); what Python says of a longer one has no errno
 
 
 class GuardedSocket(socket.socket):
@@ -46,7 +47,7 @@ def listening(config: ListenerConfig, inherited: Mapping[str, int]) -> socket.so
     except (socket.gaierror, UnicodeError):  # the resolver's numbers are none of errno's; IDNA refuses some names
         raise UsageError(f"The listener {config.name} cannot listen: its host's name has no address here.") from None
     except OSError as error:
-        why = os.strerror(error.errno or 0)
+        why = os.strerror(error.errno) if error.errno else f"a Unix socket's path has {_MOST_PATH_BYTES} bytes at most"
         raise UsageError(
             f"The listener {config.name} cannot listen where it is told to ({why}).{_advice(config, error)}"
         ) from None

@@ -145,6 +145,9 @@ def test_a_unix_socket_that_could_not_be_opened_stands_in_nobodys_way(
     absent = ListenerConfig(DoorKind.CLAMD, Address(path=str(tmp_path / "absent" / "s")), "clamd")
     with pytest.raises(UsageError, match="folder has to be there"):
         listening(absent, {})
+    long = ListenerConfig(DoorKind.CLAMD, Address(path=str(tmp_path / ("s" * 108))), "clamd")
+    with pytest.raises(UsageError, match="107 bytes at most"):
+        listening(long, {})
 
 
 def test_a_peer_that_may_not_connect_is_turned_away(tmp_path: Path) -> None:
