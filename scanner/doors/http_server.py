@@ -124,6 +124,8 @@ class Protocol(H11Protocol):
             self._whose_turn()
 
     def _whose_turn(self) -> None:
+        if self._lingers:
+            return
         sending = self.conn.their_state is h11.SEND_BODY
         if sending and not self.cycle.response_complete:
             self._head_came()

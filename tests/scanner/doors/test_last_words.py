@@ -278,3 +278,30 @@ def test_a_stop_lets_nobody_in_whom_nobody_serves() -> None:
         assert [] == faults
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        POST + b"no field\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nno length\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n",
+    ],
+    ids=["head", "chunk", "body"],
+)
+def test_who_lingers_over_the_last_word_of_http_keeps_nobody_out(
+    tmp_path: Path, request_: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stays although there is no more to come makes room for who has something to ask."""
+    MAY_ANSWER.set()
+    monkeypatch.setattr("scanner.doors.http_server.HEAD_S", 10 * WAIT_S)
+    with http(tmp_path) as (port, _faults):
+        lingering = [socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) for _ in range(2)]
+        for each in lingering:
+            each.sendall(request_)
+            assert each.recv(1000).startswith(b"HTTP/1.1 ")
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as honest:
+            honest.sendall(POST + b"Connection: close\r\nContent-Length: 4\r\n\r\nfine")
+            assert honest.recv(1000).startswith(b"HTTP/1.1 200 ")
+        for each in lingering:
+            each.close()
