@@ -211,10 +211,12 @@ class _Run:
         if isinstance(root, RootUnavailable):
             self._unreadable(path, missing=False)
             return
+        folders = {b""}
         with root:
             for item in walk(root.fd):
                 if "recursive" not in self._call.flags and (b"/" in item.key or isinstance(item, FolderUnlisted)):
                     continue
+                folders.add(os.path.dirname(item.key))
                 named = os.path.join(path, item.key)
                 if isinstance(item, Unreadable | FolderUnlisted):
                     self._unreadable(named, missing=False)
@@ -224,7 +226,7 @@ class _Run:
                         self._unreadable(named, missing=False)
                     else:
                         await self._file(intake, rules, named, opened)
-        self._folders += 1
+        self._folders += len(folders)  # that hold anything
 
     async def _file(self, intake: Intake, rules: DoorRules, path: bytes, opened: Opened) -> None:
         from scanner.doors import clamd_replies
@@ -240,7 +242,7 @@ class _Run:
         self._say(path, clamd_replies.verdict(answer, rules).decode())
 
     def _say(self, path: bytes, words: str) -> None:
-        self._files += 1
+        self._files += words != "Empty file"  # as clamscan counts
         self._found += words.endswith(" FOUND")
         self._errors += words.endswith(" ERROR")
         flags = self._call.flags

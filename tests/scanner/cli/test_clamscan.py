@@ -99,7 +99,7 @@ def test_the_summary_has_clamscans_form(listed: Hashward, tmp_path: Path) -> Non
     out = listed("scan", "--clamscan", "-ri", tmp_path / "files").out
 
     assert "----------- SCAN SUMMARY -----------\nKnown viruses: 1\nEngine version: " in out
-    assert "\nScanned files: 5\nInfected files: 2\nTotal errors: 1\n" in out
+    assert "\nScanned directories: 2\nScanned files: 4\nInfected files: 2\nTotal errors: 1\n" in out
 
 
 @pytest.mark.parametrize(
