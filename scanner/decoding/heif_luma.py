@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scanner.decoding.budget import Budget
 from scanner.decoding.demuxing import packet_of
 from scanner.decoding.heif_boxes import MOST_ITEMS, MOST_META_BYTES, Fields, boxes, entries, places, references
-from scanner.decoding.hevc_parameters import rows_stand_apart
+from scanner.decoding.hevc_parameters import brings_its_own, rows_stand_apart
 from scanner.decoding.reading import MediaFile
 
 _BYTES_PER_PIXEL = 6  # the tile that is decoded, its references and what was put together of it
@@ -143,7 +143,10 @@ def _decoded(
         if tile != meta.primary and _image(file, meta, tile) != first:
             raise _NotPlain
         budget.check()
-        yield from context.decode(packet_of(_bytes_of(file, meta, tile)))
+        encoded = _bytes_of(file, meta, tile)
+        if brings_its_own(first.configuration, encoded):
+            raise _NotPlain
+        yield from context.decode(packet_of(encoded))
     yield from context.decode(None)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_ARRAYS_AT = 22  # of the configuration record: where the number of its arrays stands
+_LENGTHS_AT, _ARRAYS_AT = 21, 22  # of the configuration record: the width of lengths, the number of its arrays
 _PPS = 34
+_PARAMETERS = (32, 33, _PPS)
+MOST_UNITS = 10_000  # slices of a picture are at most 600 (H.265, table A.8)
 
 
 class _Bits:
@@ -41,6 +43,21 @@ def rows_stand_apart(configuration: bytes) -> bool:
         return any(_syncs(_Bits(each[2:].replace(b"\0\0\3", b"\0\0"))) for each in _parameters(configuration, _PPS))
     except (IndexError, struct.error):
         return True
+
+
+def brings_its_own(configuration: bytes, coded: bytes) -> bool:
+    """Whether a coded picture has parameter sets in it, which then count instead of the configuration's.
+
+    Also where it is of so many units that nobody wrote it so.
+    """
+    width, at = 1 + (configuration[_LENGTHS_AT] & 3), 0
+    for _ in range(MOST_UNITS):
+        if at + width >= len(coded):
+            return False
+        if coded[at + width] >> 1 & 63 in _PARAMETERS:
+            return True
+        at += width + int.from_bytes(coded[at : at + width], "big")
+    return True
 
 
 def _parameters(configuration: bytes, wanted: int) -> Iterator[bytes]:

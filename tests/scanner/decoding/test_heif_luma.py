@@ -158,6 +158,15 @@ def test_a_flipped_bit_hides_nothing(photo: Image.Image) -> None:
     assert noticed
 
 
+def test_a_picture_with_parameters_of_its_own_is_left_to_libheif(single: Heic) -> None:
+    """What the configuration says of how to read it need not be true of it."""
+    (tile,) = single.tiles
+    sets = tile.configuration[tile.configuration.rindex(b"\x44\1") - 2 :]  # the last: of kind 34, behind its length
+
+    assert quick(single.written()) is not None
+    assert quick(replace(single, tiles=(replace(tile, payload=b"\0\0" + sets + tile.payload),)).written()) is None
+
+
 def test_decoders_read_nothing_behind_what_they_are_given() -> None:
     """The same damaged picture always shows the same, whatever lies in memory behind it."""
     packet = packet_of(memoryview(b"abc" + b"\xff" * 200)[:3])
