@@ -1,5 +1,7 @@
 """The luma of a plain, intact HEIC by FFmpeg's HEVC decoder: no colour conversion, and two thirds of libheif's time.
 
+Where its rows can be read apart it is read twice, and takes libheif's time.
+
 Rules
 - One picture of 8 bits in YCbCr by the matrix that luma is defined by (ITU-R BT.601), as phones write it: one image, or
   a grid of tiles (ISO 23008-12, 6.6.2.3), turned by right angles (`irot`) or not.
