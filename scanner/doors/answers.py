@@ -31,7 +31,8 @@ class Verdict(StrEnum):
 class Undecided(StrEnum):
     """Why an upload cannot be judged, beside the reasons of a look (`scanner.types.Reason`).
 
-    `cut`: not all of it came, as far as can be told. `empty`: nothing came. `busy` and `not_ready`: come again later.
+    `cut`: not all of it came, as far as can be told. `empty`: nothing came. `busy` and `not_ready`: come again later,
+    as there is no room, or nothing can be compared or recorded just now.
     """
 
     CUT = "cut"
@@ -48,7 +49,7 @@ PASSING_REASONS: Final = frozenset(
 )
 
 
-# Not all that was sent was seen, or nothing could be compared: never a pass, whatever a listener's rule.
+# Not all that was sent was seen, or nothing could be compared or recorded: never a pass, whatever a listener's rule.
 NEVER_PASSES: Final = frozenset(map(str, (Undecided.CUT, Undecided.OVER_LIMIT, Undecided.NOT_READY)))
 
 

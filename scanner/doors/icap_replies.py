@@ -2,7 +2,8 @@
 
 Rules
 - Every reply carries the ISTag, which changes with the catalogue: proxies then drop the verdicts they keep.
-- What was cut, was too long or came before the lists were loaded never passes, whatever the listener's rule.
+- What was cut, was too long, came before the lists were loaded or cannot be recorded never passes, whatever the
+  listener's rule.
 - People see the block page: it holds the opaque name and nothing else.
 """
 

@@ -117,8 +117,8 @@ class Judge:
             if recalled is None or not recalled.held or recalled.outcome.matches:
                 return None, False
             return self._unmatched(job, recalled.outcome), False
-        except (HashsetsError, ScannerError, OSError):
-            return undecidable(Reason.IO), False
+        except (HashsetsError, ScannerError, OSError) as error:
+            return _failed(error), False
 
     def work(self, job: Job, tell: Tell, ended: Callable[[], None], is_new: bool = False) -> None:
         """Judge one body, which is closed at the end: `tell` the answer as soon as there is one, then do the rest.
@@ -131,8 +131,8 @@ class Judge:
             if seen is not None:
                 self._hand_on(job, seen, tell, ended)
                 handed_on = True
-        except (HashsetsError, ScannerError, OSError):
-            tell(undecidable(Reason.IO))
+        except (HashsetsError, ScannerError, OSError) as error:
+            tell(_failed(error))
         except Stopped:
             tell(undecidable(Reason.TIMEOUT))
         finally:
@@ -237,8 +237,8 @@ class Judge:
             else:
                 self._keep_if_late(job, outcome)
                 tell(self._answer(job, outcome, cut))
-        except (HashsetsError, ScannerError, OSError):
-            tell(undecidable(Reason.IO))
+        except (HashsetsError, ScannerError, OSError) as error:
+            tell(_failed(error))
         finally:
             _end(job, ended)
 
@@ -293,6 +293,11 @@ class Judge:
         return (
             job.cut or job.content.size_bytes in rules.cut_lengths or cuts.is_cut(job.content, begins=rules.whole_files)
         )
+
+
+def _failed(error: Exception) -> Answer:
+    """The content could not be read; or not compared or recorded, and then no listener lets it pass."""
+    return undecidable(Reason.IO if isinstance(error, OSError) else Undecided.NOT_READY)
 
 
 def _end(job: Job, ended: Callable[[], None]) -> None:

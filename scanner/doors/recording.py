@@ -64,7 +64,8 @@ class Recorder:
     def record(self, ref: bytes | None, look: Look, *, compare: bool) -> Future[Outcome | None]:
         """Commit a look under a ref; with `compare` compared with every set, else accepted before that.
 
-        The answer is None where the content went away meanwhile, and the error where it cannot be committed.
+        The answer is None where the content went away meanwhile, and HashsetsError or ScannerError where it cannot be
+        committed.
         """
         item = _Item(ref, look, compare)
         with self._lock:
@@ -111,7 +112,7 @@ class Recorder:
                     self._commit([item])
                 return
             self.works = False
-            group[0].done.set_exception(error)
+            group[0].done.set_exception(LedgerError("it cannot be committed") if isinstance(error, OSError) else error)
             return
         self.works = True
         if not group[0].compare:

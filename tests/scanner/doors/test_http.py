@@ -319,6 +319,8 @@ def test_metrics_and_logs_hold_nothing_that_was_sent(door: Served, home: Hashwar
     )
     door.client.post(f"/{CANARY}", content=CANARY, headers={"Authorization": f"Bearer {CANARY}"})
     door.client.delete(f"/v1/assets/{CANARY}-not-held")
+    for headers in ({"Hashward-Ref": CANARY}, {}):
+        door.client.post("/v1/scan", content=LISTED, headers=headers)
     with socket.create_connection(("127.0.0.1", door.ports["http"])) as raw:
         raw.sendall(f"NO HTTP {CANARY}\r\n\r\n".encode())
         raw.recv(4096)

@@ -20,7 +20,7 @@ from hashsets.types import Mode
 from scanner import actions
 from scanner.action_config import ActionsConfig
 from scanner.doors import cuts
-from scanner.doors.answers import ACCEPTED, CLEAR, OverLimit, Verdict, undecidable
+from scanner.doors.answers import ACCEPTED, CLEAR, NEVER_PASSES, OverLimit, Verdict, undecidable
 from scanner.doors.catching_up import compare_accepted
 from scanner.doors.intake import Bounds
 from scanner.ledger.assets import NAMELESS, UPLOADS
@@ -427,18 +427,26 @@ def test_with_accept_the_reply_is_out_while_the_matcher_still_blocks(site: Site,
     run(test)
 
 
-def test_a_ledger_that_refuses_is_said_and_found_well_again(site: Site, tmp_path: Path) -> None:
-    """While nothing can be committed nobody hears clear; once it can, there are verdicts again by themselves."""
+@pytest.mark.parametrize(
+    "error", [StoreError("the disk is full"), OSError(errno.ENOSPC, "the disk is full")], ids=["store", "file"]
+)
+@pytest.mark.parametrize("body", [fake_media(pdq(3)), PICTURE], ids=["new", "listed"])
+def test_a_ledger_that_refuses_is_said_and_found_well_again(
+    site: Site, tmp_path: Path, body: bytes, error: Exception
+) -> None:
+    """While nothing can be committed nothing passes, whatever a listener's rule; once it can, all goes on by itself."""
 
     async def test() -> None:
         async with house(site, tmp_path) as made:
             write = site.ledger.db.write
 
             def full(*_: object, **__: object) -> object:
-                raise StoreError("the disk is full")
+                raise error
 
             site.ledger.db.write = full
-            assert undecidable("io") == await made.upload(fake_media(pdq(3)), b"a")
+            answer = await made.upload(body, b"a")
+            assert undecidable("not_ready") == answer
+            assert answer.reason in NEVER_PASSES
             assert not made.intake.ready
             assert undecidable("not_ready") == await made.upload(fake_media(pdq(4)), b"b")
             site.ledger.db.write = write
