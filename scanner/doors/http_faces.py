@@ -62,7 +62,7 @@ def own(door: HttpDoor) -> list[Route]:
         ref = unquote_to_bytes(raw.rpartition(b"/v1/assets/")[2])
         if not 0 < len(ref) <= MAX_REF_BYTES:
             raise Refused(400, f"a ref has 1 to {MAX_REF_BYTES} bytes")
-        if not await door.intake.forget_soon(ref):
+        if not await door.intake.forget(ref):
             raise Refused(404, "no upload of that ref is held")
         return Response(status_code=204)
 

@@ -13,12 +13,14 @@ import contextlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from scanner.clock import Clock
 from scanner.doors.answers import Answer, OverLimit, Undecided, Verdict, undecidable
@@ -37,6 +39,8 @@ from scanner.ledger.ledger import Ledger
 from scanner.metrics import Metrics
 from scanner.pipeline import Pipeline, SetsInForce
 from scanner.types import Digests, Fingerprint, Reason
+
+_FORGET_S: Final = 30.0  # what is forgotten while it is on its way to an answer is there well before that
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Intake:
         self._judge = Judge(sets, ledger, pipeline, self._recorder, kept, self._catching_up, self._lanes)
         self._rates: dict[str, Rate] = {}
         self._in_hand, self._counting = 0, threading.Lock()
+        self._refs: Counter[bytes] = Counter()  # of what is in hand
         self.outside, self.names = outside or Outside(), Outside(NAMING_THREADS)
         self._reading: set[asyncio.Task[Answer]] = set()
         self._started = False
@@ -170,13 +175,20 @@ class Intake:
         """The answer to what nobody could hand over."""
         return self._count(rules, undecidable(reason), time.monotonic(), 0, None)
 
-    def forget(self, ref: bytes) -> bool:
-        """The platform no longer holds an upload: its matches close. False when it was not known."""
-        return self._ledger.places.forget_upload(ref)
+    async def forget(self, ref: bytes) -> bool:
+        """The platform no longer holds an upload: its matches close. False when it was not known.
 
-    async def forget_soon(self, ref: bytes) -> bool:
-        """`forget`, for who must not keep the loop waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._lanes, self.forget, ref)
+        Also of what is on its way to an answer under that ref, which is waited for.
+        """
+        loop = asyncio.get_running_loop()
+        let_go = self._ledger.places.forget_upload
+        known = await loop.run_in_executor(self._lanes, let_go, ref)
+        until = time.monotonic() + _FORGET_S
+        while ref in self._refs and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+            if ref not in self._refs:
+                known |= await loop.run_in_executor(self._lanes, let_go, ref)
+        return known
 
     async def look_up(self, hash_type: str, value: bytes) -> list[str]:
         """The names of the sets that list a value near this one by their own rules. Raises StoreError."""
@@ -222,7 +234,7 @@ class Intake:
         """What `work` tells in another thread, if that is in time."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Answer] = loop.create_future()
-        self._take_in_hand(1)
+        self._take_in_hand(1, job.ref)
         self._lanes.submit(work, job, partial(_tell, told))
         late = loop.call_at(job.due_s, _set, told, undecidable(Reason.TIMEOUT))
         try:
@@ -241,13 +253,13 @@ class Intake:
         finally:
             if not goes_on:
                 job.content.close()
-                self._take_in_hand(-1)
+                self._take_in_hand(-1, job.ref)
         if goes_on:
             self._look(job, tell, is_new)
 
     def _look(self, job: Job, tell: Tell, is_new: bool) -> None:
         # Out of hand there, as waking the loop for that costs more than a look at a small file.
-        self._lanes.look(partial(self._judge.work, job, tell, partial(self._take_in_hand, -1), is_new))
+        self._lanes.look(partial(self._judge.work, job, tell, partial(self._take_in_hand, -1, job.ref), is_new))
 
     async def _hash(self, body: Body, within_s: float) -> tuple[Digests, Fingerprint]:
         self._take_in_hand(1)
@@ -258,9 +270,13 @@ class Intake:
         finally:
             self._take_in_hand(-1)
 
-    def _take_in_hand(self, more: int) -> None:
+    def _take_in_hand(self, more: int, ref: bytes | None = None) -> None:
         with self._counting:
             self._in_hand += more
+            if ref is not None:
+                self._refs[ref] += more
+                if not self._refs[ref]:
+                    del self._refs[ref]
 
     def _count(self, rules: DoorRules, answer: Answer, began_s: float, size: int, ref: bytes | None) -> Answer:
         seconds = time.monotonic() - began_s

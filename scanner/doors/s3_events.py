@@ -125,7 +125,7 @@ class S3Events:
             return False
         for key in event.keys:
             ref = s3_records.ref_of(event.bucket, key, event.version)
-            if ref is not None and await asyncio.to_thread(self._intake.forget, ref):
+            if ref is not None and await self._intake.forget(ref):
                 break
         return True
 

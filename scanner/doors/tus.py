@@ -55,7 +55,7 @@ class TusDoor:
             case "pre-finish":
                 return tus_hooks.CONTINUE if hook.is_part else await self._at_the_end(hook)
             case "post-terminate":
-                await asyncio.to_thread(self._forget, hook.id)
+                await self._forget(hook.id)
         return tus_hooks.CONTINUE
 
     def _before(self, hook: Hook) -> bytes:
@@ -100,11 +100,11 @@ class TusDoor:
                     return undecidable(Reason.IO)
         return undecidable(Reason.UNOPENED)
 
-    def _forget(self, ref: bytes) -> None:
+    async def _forget(self, ref: bytes) -> None:
         """What another door brought, or none of them, is not this one's to have forgotten."""
-        if self._door.refusals.is_of(ref, self._rules.name):
-            self._door.intake.forget(ref)
-            self._door.refusals.forget(ref)
+        if await asyncio.to_thread(self._door.refusals.is_of, ref, self._rules.name):
+            await self._door.intake.forget(ref)
+            await asyncio.to_thread(self._door.refusals.forget, ref)
 
 
 def tus(door: HttpDoor) -> list[Route]:

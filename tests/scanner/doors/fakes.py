@@ -48,7 +48,7 @@ class FakeIntake:
             return self.count(rules, undecidable(Undecided.OVER_LIMIT))
         return self.judge(rules, os.pread(fd, size, 0), ref, empty_is_clear=True)
 
-    def forget(self, ref: bytes) -> bool:
+    async def forget(self, ref: bytes) -> bool:
         """Hold what has this ref no longer."""
         return self.refs.pop(ref, None) is not None
 

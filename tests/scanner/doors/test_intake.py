@@ -73,7 +73,7 @@ def test_known_content_is_neither_decoded_nor_written_again(site: Site, tmp_path
             assert before == (site.ledger.db.data_version(), site.fingerprinter.looks[sha256(body)])
             assert CLEAR == await made.upload(body, b"b")
 
-            assert made.intake.forget(b"b")
+            assert await made.intake.forget(b"b")
 
     run(test)
 
@@ -139,6 +139,34 @@ def test_who_waits_too_long_hears_so_and_the_look_goes_on(tmp_path: Path) -> Non
                 await asyncio.sleep(0.01)
             assert CLEAR == await made.upload(PICTURE, b"a")
         assert 1 == fingerprinter.looks[sha256(PICTURE)]
+
+    with Site(tmp_path / "home", fingerprinter=fingerprinter) as site:
+        run(lambda: test(site))
+
+
+def test_what_is_forgotten_under_its_look_is_held_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever deletes what hashward was too slow about is told when it is gone, and it does not come back."""
+    fingerprinter, tried = Held(), threading.Event()
+
+    async def test(site: Site) -> None:
+        async with house(site, tmp_path) as made:
+            forget = site.ledger.places.forget_upload
+
+            def tell(ref: bytes) -> bool:
+                known = forget(ref)
+                tried.set()
+                return known
+
+            monkeypatch.setattr(site.ledger.places, "forget_upload", tell)
+            upload = asyncio.ensure_future(made.upload(PICTURE, b"a"))
+            assert await asyncio.to_thread(fingerprinter.asked.wait, 60)
+            forgetting = asyncio.ensure_future(made.intake.forget(b"a"))
+            assert await asyncio.to_thread(tried.wait, 60)
+            assert not await made.intake.forget(b"b")
+            fingerprinter.may.set()
+            assert CLEAR == await upload
+            assert await forgetting
+            assert not await made.intake.forget(b"a")
 
     with Site(tmp_path / "home", fingerprinter=fingerprinter) as site:
         run(lambda: test(site))

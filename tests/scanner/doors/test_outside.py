@@ -86,7 +86,7 @@ def test_files_from_outside_are_judged_as_any(tmp_path: Path) -> None:
 
                 assert [Verdict.MATCHED, CLEAR, CLEAR] == [said[0].verdict, *said[1:3]]
                 assert undecidable(Undecided.OVER_LIMIT) == said[3]
-                assert made.intake.forget(b"ref")
+                assert await made.intake.forget(b"ref")
 
     run(test)
 
