@@ -197,28 +197,22 @@ class Judge:
             cut = self._is_cut(job)
         if not _may_be_kept(look):
             job.content.close()
+        conclude = partial(self._conclude, job, look, cut, tell, ended)
         recorded = self._recorder.record(job.ref, look, compare=not job.accepts)
-        recorded.add_done_callback(lambda done: self._recorded(job, look, cut, tell, ended, done))
+        recorded.add_done_callback(partial(self._recorded, conclude, may_be_kept=_may_be_kept(look)))
 
     def _recorded(
-        self,
-        job: Job,
-        look: Look,
-        cut: bool | None,
-        tell: Tell,
-        ended: Callable[[], None],
-        done: Future[Outcome | None],
+        self, conclude: Callable[[Future[Outcome | None]], None], done: Future[Outcome | None], *, may_be_kept: bool
     ) -> None:
         """For the recorder: whatever takes longer than to say so is for other threads."""
-        rest = partial(self._conclude, job, look, cut, tell, ended, done)
         outcome = None if done.exception() is not None else done.result()
-        if outcome is not None and not outcome.matches and not _may_be_kept(look):
-            rest()
+        if outcome is not None and not outcome.matches and not may_be_kept:
+            conclude(done)
             return
         try:
-            self._threads.submit(rest)
+            self._threads.submit(conclude, done)
         except RuntimeError:  # they have ended
-            rest()
+            conclude(done)
 
     def _conclude(
         self,
