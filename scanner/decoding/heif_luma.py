@@ -97,8 +97,8 @@ def _luma(file: MediaFile, size: tuple[int, int], budget: Budget) -> HeifLuma:
     budget.charge(size[0] * size[1] * _BYTES_PER_PIXEL)
     pixels, limited = _put_together(file, meta, tiles, across, whole, budget)
     if rows_stand_apart(_image(file, meta, tiles[0]).configuration):
-        # Read one after the other, all rows behind a bad one are lost, mostly in silence; read apart, as libheif reads
-        # them, that one alone is. Intact, they show the same.
+        # Read one after the other, all rows behind a bad one are lost, mostly in silence; read apart, other parts are.
+        # Intact, they show the same.
         budget.charge(pixels.size)
         if not np.array_equal(pixels, _put_together(file, meta, tiles, across, whole, budget, threads=2)[0]):
             raise DamagedPicture

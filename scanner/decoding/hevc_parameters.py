@@ -11,11 +11,12 @@ from collections.abc import Iterator
 _LENGTHS_AT, _ARRAYS_AT = 21, 22  # of the configuration record: the width of lengths, the number of its arrays
 _PPS = 34
 _PARAMETERS = (32, 33, _PPS)
+_MOST_ZEROS = 32  # before the longest number that a parameter set may hold (9.2)
 MOST_UNITS = 10_000  # slices of a picture are at most 600 (H.265, table A.8)
 
 
 class _Bits:
-    """Bits from the first on. Raises IndexError behind the last."""
+    """Bits from the first on. Raises IndexError behind the last, and of a number longer than any."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -34,6 +35,8 @@ class _Bits:
         zeros = 0
         while not self.read(1):
             zeros += 1
+            if zeros > _MOST_ZEROS:
+                raise IndexError
         return (1 << zeros) - 1 + self.read(zeros)
 
 

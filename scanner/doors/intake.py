@@ -164,11 +164,11 @@ class Intake:
     async def _read_in(self, rules: DoorRules, fd: int, ref: bytes | None) -> Answer:
         """Read a file as if it were sent, then judge it; `fd` is closed."""
         upload = self.begin(rules, ref)
-        self._take_in_hand(1)
+        self._take_in_hand(1, ref)
         try:
             answer = await read_in(upload, self.outside, fd)
         finally:
-            self._take_in_hand(-1)
+            self._take_in_hand(-1, ref)
         return answer or await upload.judged()
 
     def unjudged(self, rules: DoorRules, reason: str) -> Answer:

@@ -16,6 +16,7 @@ from samples.scenes import scene
 from scanner.decoding import Budget, DecodeOptions, Limits, MediaFile
 from scanner.decoding.demuxing import packet_of
 from scanner.decoding.heif_luma import DamagedPicture, HeifLuma, heif_luma
+from scanner.decoding.hevc_parameters import _Bits
 from scanner.hashing import pdq
 from scanner.types import WHOLE, Reason, partial
 from tests.scanner.decoding.heif_files import NCLX, Heic, box, coded, encoded, tiled, zeroed
@@ -165,6 +166,13 @@ def test_a_picture_with_parameters_of_its_own_is_left_to_libheif(single: Heic) -
 
     assert quick(single.written()) is not None
     assert quick(replace(single, tiles=(replace(tile, payload=b"\0\0" + sets + tile.payload),)).written()) is None
+
+
+def test_a_number_longer_than_any_is_not_read() -> None:
+    """Thousands of bits of one would take a worker seconds; what cannot be read so is read both ways."""
+    with pytest.raises(IndexError):
+        _Bits(bytes(40) + b"\xff" * 60).golomb()
+    assert 2**32 - 2 == _Bits(bytes(3) + b"\x01" + b"\xff" * 3 + b"\xfe").golomb()
 
 
 def test_decoders_read_nothing_behind_what_they_are_given() -> None:
